@@ -1,0 +1,4 @@
+//! The `corelane` binary: arguments → subcommand → exit code.
+fn main() {
+    println!("{}", glommio::executor as usize);
+}

@@ -1,0 +1,2 @@
+//! What the log of the metadata holds: outcomes, not commands.
+pub enum Record {}

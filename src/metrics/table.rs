@@ -1,0 +1,50 @@
+//! The table: one row per metric. Names: Kafka's (as Strimzi's dashboards use them) where Kafka has one, else corelane_*.
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    Counter,
+    Gauge,
+}
+
+macro_rules! metrics {
+    ($($variant:ident, $kind:ident, $name:literal, $help:literal;)*) => {
+        /// Every metric, by its row.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub enum Metric { $(#[doc = $help] $variant,)* }
+        /// (metric, kind, exported name, help), in the order of [`Metric`].
+        pub static METRICS: &[(Metric, MetricKind, &str, &str)] = &[$((Metric::$variant, MetricKind::$kind, $name, $help),)*];
+    };
+}
+
+metrics! {
+    BytesIn, Counter, "kafka_server_brokertopicmetrics_bytesin_total", "Bytes of record batches that clients produced.";
+    BytesOut, Counter, "kafka_server_brokertopicmetrics_bytesout_total", "Bytes of record batches that consumers fetched.";
+    MessagesIn, Counter, "kafka_server_brokertopicmetrics_messagesin_total", "Records that clients produced.";
+    ProduceRequests, Counter, "kafka_server_brokertopicmetrics_totalproducerequests_total", "Produce requests, by partition.";
+    FetchRequests, Counter, "kafka_server_brokertopicmetrics_totalfetchrequests_total", "Fetch requests, by partition.";
+    FailedProduceRequests, Counter, "kafka_server_brokertopicmetrics_failedproducerequests_total", "Produce requests that failed, by partition.";
+    FailedFetchRequests, Counter, "kafka_server_brokertopicmetrics_failedfetchrequests_total", "Fetch requests that failed, by partition.";
+    Partitions, Gauge, "kafka_server_replicamanager_partitioncount", "Partitions that this broker hosts.";
+    Leaders, Gauge, "kafka_server_replicamanager_leadercount", "Partitions that this broker leads.";
+    Connections, Gauge, "kafka_server_socket_server_metrics_connection_count", "Open client connections.";
+    ConnectionsAccepted, Counter, "corelane_connections_accepted_total", "Connections accepted.";
+    ConnectionsRefused, Counter, "corelane_connections_refused_total", "Connections closed at once because max.connections or max.connections.per.ip was reached.";
+    ConnectionsIdleClosed, Counter, "corelane_connections_idle_closed_total", "Connections closed after connections.max.idle.ms without a request.";
+    BadFrames, Counter, "corelane_bad_frames_total", "Connections closed because of a frame that is no valid request of a served API and version.";
+    RequestMemoryBytes, Gauge, "corelane_request_memory_bytes", "Bytes admitted for requests that are being read or handled.";
+    RequestMemoryWaits, Counter, "corelane_request_memory_waits_total", "Times that a connection waited for shard.request.memory.bytes before it read a request.";
+    TrailingBytes, Counter, "corelane_request_trailing_bytes_total", "Requests with bytes behind the last field.";
+    LaneMessages, Counter, "corelane_lane_messages_total", "Messages sent to other shards.";
+    ShardTurns, Counter, "corelane_shard_turns_total", "Turns of the pump.";
+    DiskWrites, Counter, "corelane_disk_writes_total", "Direct writes of log data.";
+    DiskWriteBytes, Counter, "corelane_disk_write_bytes_total", "Bytes of those writes, padding to whole blocks included.";
+    DiskReads, Counter, "corelane_disk_reads_total", "Direct reads for consumers that the cache could not serve.";
+    DiskReadBytes, Counter, "corelane_disk_read_bytes_total", "Bytes of those reads.";
+    CacheBytes, Gauge, "corelane_cache_bytes", "Bytes of batches in the cache.";
+    CacheHits, Counter, "corelane_cache_hits_total", "Partition reads served from the cache alone.";
+    CacheMisses, Counter, "corelane_cache_misses_total", "Partition reads that needed the disk.";
+    OfflineLogDirs, Gauge, "kafka_log_logmanager_offlinelogdirectorycount", "Log directories that failed.";
+    FullLogDirs, Gauge, "corelane_full_log_directories", "Log directories below log.dir.min.free.bytes: produce is refused there.";
+    FetchSessions, Gauge, "corelane_fetch_sessions", "Incremental fetch sessions held.";
+}

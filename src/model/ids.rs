@@ -1,0 +1,74 @@
+//! Identifiers as newtypes, so that a shard is never taken for a broker.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// `broker.id` / `node.id`: one process of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BrokerId(pub i32);
+
+/// One core's worth of broker, numbered from 0. Never stored on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub u16);
+
+/// The term of a partition's leadership; it fences old leaders and dates batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LeaderEpoch(pub i32);
+
+/// A count of lives of one partition on one shard: a message for an earlier life is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Incarnation(pub u64);
+
+/// A topic's identity: 16 random bytes, never reused after the topic is created again (KIP-516).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicId(pub [u8; 16]);
+
+/// A log directory's identity, as `directory.id` in its `meta.properties` (KIP-858).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DirId(pub [u8; 16]);
+
+/// One partition of one topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartitionId {
+    pub topic: TopicId,
+    pub index: i32,
+}
+
+impl TopicId {
+    /// "No topic id": what requests below the id-carrying versions hold.
+    pub const ZERO: TopicId = TopicId([0; 16]);
+}
+
+macro_rules! print_as_uuid {
+    ($name:ident) => {
+        /// As Kafka prints ids: 22 characters of URL-safe base64 without padding.
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, out)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = base64::DecodeSliceError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let mut bytes = [0; 16];
+                match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes)? {
+                    16 => Ok($name(bytes)),
+                    _ => Err(base64::DecodeSliceError::OutputSliceTooSmall),
+                }
+            }
+        }
+    };
+}
+
+print_as_uuid!(TopicId);
+print_as_uuid!(DirId);

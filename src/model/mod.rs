@@ -1,0 +1,12 @@
+//! Nouns without behaviour: ids, epochs and error codes that every other module speaks of.
+
+mod error_code;
+mod ids;
+
+pub use error_code::ErrorCode;
+pub use ids::{BrokerId, DirId, Incarnation, LeaderEpoch, PartitionId, ShardId, TopicId};
+
+/// The producer id, epoch and sequence of a batch that carries none.
+pub const NO_PRODUCER_ID: i64 = -1;
+/// An epoch that a client did not state: not checked.
+pub const NO_EPOCH: i32 = -1;

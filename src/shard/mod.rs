@@ -1,0 +1,7 @@
+//! The pump, its messages, and the router that api asks.
+
+mod router;
+mod types;
+
+pub use router::Router;
+pub use types::*;
