@@ -1,19 +1,178 @@
-//! The generated messages, behind our own two functions, with a cap on the body size.
-//! Re-exports of the message structs that `api` uses live here, one `pub use` line per API.
-use bytes::Bytes;
+//! The generated messages of everything but Produce and Fetch, behind our own two traits.
+//!
+//! The crate that they come from is named here only. Its decoder is bounded but generous (a few bytes on the wire can become
+//! a hundred in memory), so every decode states a limit on the body: [`body_limit`] has one per class of API. Decoded strings
+//! share the request's buffer: [`text`] copies what is to outlive the request.
+
+use bytes::{Bytes, BytesMut};
+pub use kacrab_protocol::generated::{
+    alter_configs_request::{AlterConfigsRequestData, AlterConfigsResource, AlterableConfig},
+    alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponseData},
+    api_versions_request::ApiVersionsRequestData,
+    api_versions_response::{ApiVersion, ApiVersionsResponseData, FinalizedFeatureKey, SupportedFeatureKey},
+    create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsRequestData, CreatePartitionsTopic},
+    create_partitions_response::{CreatePartitionsResponseData, CreatePartitionsTopicResult},
+    create_topics_request::{
+        CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreateTopicsRequestData,
+    },
+    create_topics_response::{CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponseData},
+    delete_records_request::{DeleteRecordsPartition, DeleteRecordsRequestData, DeleteRecordsTopic},
+    delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsResponseData, DeleteRecordsTopicResult},
+    delete_topics_request::{DeleteTopicState, DeleteTopicsRequestData},
+    delete_topics_response::{DeletableTopicResult, DeleteTopicsResponseData},
+    describe_cluster_request::DescribeClusterRequestData,
+    describe_cluster_response::{DescribeClusterBroker, DescribeClusterResponseData},
+    describe_configs_request::{DescribeConfigsRequestData, DescribeConfigsResource},
+    describe_configs_response::{
+        DescribeConfigsResourceResult, DescribeConfigsResponseData, DescribeConfigsResult, DescribeConfigsSynonym,
+    },
+    describe_log_dirs_request::{DescribableLogDirTopic, DescribeLogDirsRequestData},
+    describe_log_dirs_response::{
+        DescribeLogDirsPartition, DescribeLogDirsResponseData, DescribeLogDirsResult, DescribeLogDirsTopic,
+    },
+    describe_topic_partitions_request::{
+        Cursor as DescribeTopicPartitionsRequestCursor, DescribeTopicPartitionsRequestData, TopicRequest,
+    },
+    describe_topic_partitions_response::{
+        Cursor as DescribeTopicPartitionsResponseCursor, DescribeTopicPartitionsResponseData,
+        DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
+    },
+    find_coordinator_request::FindCoordinatorRequestData,
+    find_coordinator_response::{Coordinator, FindCoordinatorResponseData},
+    incremental_alter_configs_request::{
+        AlterConfigsResource as IncrementalAlterConfigsResource, AlterableConfig as IncrementalAlterableConfig,
+        IncrementalAlterConfigsRequestData,
+    },
+    incremental_alter_configs_response::{
+        AlterConfigsResourceResponse as IncrementalAlterConfigsResourceResponse, IncrementalAlterConfigsResponseData,
+    },
+    init_producer_id_request::InitProducerIdRequestData,
+    init_producer_id_response::InitProducerIdResponseData,
+    list_offsets_request::{ListOffsetsPartition, ListOffsetsRequestData, ListOffsetsTopic},
+    list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsResponseData, ListOffsetsTopicResponse},
+    list_partition_reassignments_request::{ListPartitionReassignmentsRequestData, ListPartitionReassignmentsTopics},
+    list_partition_reassignments_response::{
+        ListPartitionReassignmentsResponseData, OngoingPartitionReassignment, OngoingTopicReassignment,
+    },
+    metadata_request::{MetadataRequestData, MetadataRequestTopic},
+    metadata_response::{
+        MetadataResponseBroker, MetadataResponseData, MetadataResponsePartition, MetadataResponseTopic,
+    },
+    offset_for_leader_epoch_request::{
+        OffsetForLeaderEpochRequestData, OffsetForLeaderPartition, OffsetForLeaderTopic,
+    },
+    offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderEpochResponseData, OffsetForLeaderTopicResult},
+};
+pub use kacrab_protocol::{KafkaString, KafkaUuid};
+
+use super::ApiKey;
+use crate::model::TopicId;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
-    #[error("request body of {len} bytes exceeds the limit of {limit} for this API")]
+    #[error("body of {len} bytes exceeds the limit of {limit} for this API")]
     TooLarge { len: usize, limit: usize },
     #[error("{0}")]
     Broken(String),
 }
-/// A generated request that can be read. Implemented for each re-exported request by one macro row.
+
+/// A generated message that can be read. Implemented for each message of the table below.
 pub trait Decode: Sized {
-    fn decode(body: Bytes, version: i16, limit: usize) -> Result<Self, MessageError>;
+    /// The message, and how many bytes lay behind it: Kafka ignores them, we count them.
+    fn decode_with_trailing(body: Bytes, version: i16, limit: usize) -> Result<(Self, usize), MessageError>;
+
+    fn decode(body: Bytes, version: i16, limit: usize) -> Result<Self, MessageError> {
+        Self::decode_with_trailing(body, version, limit).map(|(message, _)| message)
+    }
 }
-/// A generated message that can be written.
+
+/// A generated message that can be written. It fails when a field is set that the version does not carry and that must not be
+/// dropped silently.
 pub trait Encode {
     fn encode(&self, version: i16) -> Result<Bytes, MessageError>;
+}
+
+macro_rules! messages {
+    ($($message:ident),* $(,)?) => {
+        $(
+            impl Decode for $message {
+                fn decode_with_trailing(
+                    mut body: Bytes,
+                    version: i16,
+                    limit: usize,
+                ) -> Result<(Self, usize), MessageError> {
+                    if body.len() > limit {
+                        return Err(MessageError::TooLarge { len: body.len(), limit });
+                    }
+                    let message = $message::read(&mut body, version).map_err(broken)?;
+                    Ok((message, body.len()))
+                }
+            }
+
+            impl Encode for $message {
+                fn encode(&self, version: i16) -> Result<Bytes, MessageError> {
+                    let mut bytes = BytesMut::with_capacity(self.encoded_len(version).map_err(broken)?);
+                    self.write(&mut bytes, version).map_err(broken)?;
+                    Ok(bytes.freeze())
+                }
+            }
+        )*
+    };
+}
+
+messages! {
+    AlterConfigsRequestData, AlterConfigsResponseData,
+    ApiVersionsRequestData, ApiVersionsResponseData,
+    CreatePartitionsRequestData, CreatePartitionsResponseData,
+    CreateTopicsRequestData, CreateTopicsResponseData,
+    DeleteRecordsRequestData, DeleteRecordsResponseData,
+    DeleteTopicsRequestData, DeleteTopicsResponseData,
+    DescribeClusterRequestData, DescribeClusterResponseData,
+    DescribeConfigsRequestData, DescribeConfigsResponseData,
+    DescribeLogDirsRequestData, DescribeLogDirsResponseData,
+    DescribeTopicPartitionsRequestData, DescribeTopicPartitionsResponseData,
+    FindCoordinatorRequestData, FindCoordinatorResponseData,
+    IncrementalAlterConfigsRequestData, IncrementalAlterConfigsResponseData,
+    InitProducerIdRequestData, InitProducerIdResponseData,
+    ListOffsetsRequestData, ListOffsetsResponseData,
+    ListPartitionReassignmentsRequestData, ListPartitionReassignmentsResponseData,
+    MetadataRequestData, MetadataResponseData,
+    OffsetForLeaderEpochRequestData, OffsetForLeaderEpochResponseData,
+}
+
+/// The largest request body that an API is decoded from. Produce alone may fill a whole frame: it does not come through the
+/// generated decoder, and its records are not opened here.
+pub const fn body_limit(key: ApiKey) -> usize {
+    match key {
+        ApiKey::PRODUCE => i32::MAX as usize,
+        ApiKey::API_VERSIONS | ApiKey::INIT_PRODUCER_ID | ApiKey::DESCRIBE_CLUSTER => BODY_BYTES_MAX_FIXED,
+        _ => BODY_BYTES_MAX,
+    }
+}
+
+/// Requests that list nothing: a handful of fields.
+pub const BODY_BYTES_MAX_FIXED: usize = 64 << 10;
+/// Requests that list topics, partitions or configs: enough for some ten thousand of them.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// A string for a message, copied.
+pub fn kafka_string(text: &str) -> KafkaString {
+    KafkaString::from(text.to_owned())
+}
+
+/// A message's string as our own: it no longer holds on to the request's buffer.
+pub fn text(string: &KafkaString) -> String {
+    string.as_str().to_owned()
+}
+
+pub fn kafka_uuid(id: TopicId) -> KafkaUuid {
+    KafkaUuid::from_uuid(uuid::Uuid::from_bytes(id.0))
+}
+
+pub fn topic_id(uuid: KafkaUuid) -> TopicId {
+    TopicId(uuid.to_bytes())
+}
+
+fn broken(error: impl std::fmt::Display) -> MessageError {
+    MessageError::Broken(error.to_string())
 }

@@ -1,13 +1,17 @@
 //! The Kafka protocol, sans-IO: framing, headers, our own Produce and Fetch codec, and the generated messages of everything
-//! else behind our names. Knows bytes only: no sockets, no state.
+//! else behind our names. Knows bytes only: no sockets, no state, no meaning of a request.
 
+mod api_key;
 pub mod fetch;
 mod frame;
 mod header;
 pub mod messages;
+mod primitives;
 pub mod produce;
 mod response;
 
+pub use api_key::{ApiKey, is_flexible, is_response_header_flexible};
 pub use frame::{FrameError, frame_len};
-pub use header::{ApiKey, HeaderError, RequestHeader};
+pub use header::{HeaderError, RequestHeader, parse_response};
+pub use primitives::DecodeError;
 pub use response::ResponseBody;

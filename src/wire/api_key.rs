@@ -1,0 +1,56 @@
+//! API keys by name, and from which version on each API is flexible. Which keys and versions are served is `api`'s list.
+
+/// The number that names an API on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ApiKey(pub i16);
+
+macro_rules! api_keys {
+    ($($constant:ident = $key:literal, flexible from $flexible:literal;)*) => {
+        impl ApiKey {
+            $(pub const $constant: ApiKey = ApiKey($key);)*
+
+            /// The first flexible version (//= KIP-482); `None` for a key that this table does not hold.
+            const fn flexible_from(self) -> Option<i16> {
+                match self.0 {
+                    $($key => Some($flexible),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+api_keys! {
+    PRODUCE = 0, flexible from 9;
+    FETCH = 1, flexible from 12;
+    LIST_OFFSETS = 2, flexible from 6;
+    METADATA = 3, flexible from 9;
+    FIND_COORDINATOR = 10, flexible from 3;
+    API_VERSIONS = 18, flexible from 3;
+    CREATE_TOPICS = 19, flexible from 5;
+    DELETE_TOPICS = 20, flexible from 4;
+    DELETE_RECORDS = 21, flexible from 2;
+    INIT_PRODUCER_ID = 22, flexible from 2;
+    OFFSET_FOR_LEADER_EPOCH = 23, flexible from 4;
+    DESCRIBE_CONFIGS = 32, flexible from 4;
+    ALTER_CONFIGS = 33, flexible from 2;
+    DESCRIBE_LOG_DIRS = 35, flexible from 2;
+    CREATE_PARTITIONS = 37, flexible from 2;
+    INCREMENTAL_ALTER_CONFIGS = 44, flexible from 1;
+    LIST_PARTITION_REASSIGNMENTS = 46, flexible from 0;
+    DESCRIBE_CLUSTER = 60, flexible from 0;
+    DESCRIBE_TOPIC_PARTITIONS = 75, flexible from 0;
+}
+
+/// Whether a request of this key and version has a tag section in its header (request header version 2) and its body. A key
+/// that is not known here is not flexible.
+pub fn is_flexible(key: ApiKey, version: i16) -> bool {
+    key.flexible_from().is_some_and(|from| version >= from)
+}
+
+/// Whether the response's header ends with a tag section (response header version 1).
+///
+/// //= KIP-511: never for ApiVersions, whose answer has to be readable by a client that does not know our versions yet.
+pub fn is_response_header_flexible(key: ApiKey, version: i16) -> bool {
+    key != ApiKey::API_VERSIONS && is_flexible(key, version)
+}

@@ -1,0 +1,370 @@
+//! The protocol's primitive types, read from and written to bytes for the codecs that are our own (Produce, Fetch, headers).
+//!
+//! The [`Reader`] never panics on hostile input and never reserves memory on the word of a length alone: a length is held
+//! against the bytes that are left, and the elements of one message against [`ELEMENTS_MAX`]. Strings and byte fields come out
+//! as slices that share the message's buffer; whoever keeps one longer than the request copies it.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// How many array elements (topics and partitions together) one message may hold. An element takes up to 20 times its wire
+/// size in memory, so without this a body of 100 MiB could ask for gigabytes.
+pub(super) const ELEMENTS_MAX: usize = 1 << 18;
+
+/// What stops a message from being read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("message is cut short")]
+    Short,
+    #[error("length {0} is not possible")]
+    Length(i64),
+    #[error("string is not UTF-8")]
+    Utf8,
+    #[error("a field that cannot be null is null")]
+    Null,
+    #[error("tag section is not valid")]
+    Tags,
+    #[error("more than {0} array elements in one message")]
+    TooMany(usize),
+    #[error("version {0} has no codec")]
+    Version(i16),
+}
+
+/// A cursor over one message. `flexible` chooses between the two encodings of every string, byte field and array
+/// (//= KIP-482: compact lengths are varints of length + 1, and each structure ends with a tag section).
+pub(super) struct Reader<'a> {
+    body: &'a Bytes,
+    at: usize,
+    end: usize,
+    elements_left: usize,
+    flexible: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(body: &'a Bytes, flexible: bool) -> Reader<'a> {
+        Reader {
+            body,
+            at: 0,
+            end: body.len(),
+            elements_left: ELEMENTS_MAX,
+            flexible,
+        }
+    }
+
+    /// Bytes not read yet.
+    pub(super) fn remaining(&self) -> usize {
+        self.end - self.at
+    }
+
+    /// Everything that is left, as one slice.
+    pub(super) fn rest(self) -> Bytes {
+        self.body.slice(self.at..self.end)
+    }
+
+    pub(super) fn i8(&mut self) -> Result<i8, DecodeError> {
+        self.fixed().map(i8::from_be_bytes)
+    }
+
+    pub(super) fn i16(&mut self) -> Result<i16, DecodeError> {
+        self.fixed().map(i16::from_be_bytes)
+    }
+
+    pub(super) fn i32(&mut self) -> Result<i32, DecodeError> {
+        self.fixed().map(i32::from_be_bytes)
+    }
+
+    pub(super) fn i64(&mut self) -> Result<i64, DecodeError> {
+        self.fixed().map(i64::from_be_bytes)
+    }
+
+    pub(super) fn uuid(&mut self) -> Result<[u8; 16], DecodeError> {
+        self.fixed()
+    }
+
+    pub(super) fn string(&mut self) -> Result<Bytes, DecodeError> {
+        self.nullable_string()?.ok_or(DecodeError::Null)
+    }
+
+    pub(super) fn nullable_string(&mut self) -> Result<Option<Bytes>, DecodeError> {
+        let len = if self.flexible {
+            self.compact_len()?
+        } else {
+            non_negative(i64::from(self.i16()?))
+        };
+        len.map(|len| self.utf8(len)).transpose()
+    }
+
+    pub(super) fn nullable_bytes(&mut self) -> Result<Option<Bytes>, DecodeError> {
+        let len = if self.flexible {
+            self.compact_len()?
+        } else {
+            non_negative(i64::from(self.i32()?))
+        };
+        len.map(|len| self.slice(len)).transpose()
+    }
+
+    /// An array whose elements take at least `element_bytes_min` bytes each. The one allocation is bounded by the bytes that
+    /// are really there.
+    pub(super) fn array<T>(
+        &mut self,
+        element_bytes_min: usize,
+        element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        self.nullable_array(element_bytes_min, element)?
+            .ok_or(DecodeError::Null)
+    }
+
+    pub(super) fn nullable_array<T>(
+        &mut self,
+        element_bytes_min: usize,
+        mut element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<Vec<T>>, DecodeError> {
+        let len = if self.flexible {
+            self.compact_len()?
+        } else {
+            non_negative(i64::from(self.i32()?))
+        };
+        let Some(len) = len else { return Ok(None) };
+        if len > self.remaining() / element_bytes_min {
+            return Err(DecodeError::Short);
+        }
+        self.elements_left = self
+            .elements_left
+            .checked_sub(len)
+            .ok_or(DecodeError::TooMany(ELEMENTS_MAX))?;
+        let mut elements = Vec::with_capacity(len);
+        for _ in 0..len {
+            elements.push(element(self)?);
+        }
+        Ok(Some(elements))
+    }
+
+    /// The tag section of a flexible structure with no tag that we know; nothing at all in a version that is not flexible.
+    pub(super) fn skip_tags(&mut self) -> Result<(), DecodeError> {
+        self.tags(|_, _| Ok(()))
+    }
+
+    /// The tag section: `known` gets each tag with a reader that is confined to the tag's own bytes, and may leave it unread.
+    pub(super) fn tags(
+        &mut self,
+        mut known: impl FnMut(u32, &mut Reader<'a>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        if !self.flexible {
+            return Ok(());
+        }
+        let mut previous = None;
+        for _ in 0..self.varint()? {
+            let tag = self.varint()?;
+            if previous.is_some_and(|previous| tag <= previous) {
+                return Err(DecodeError::Tags);
+            }
+            previous = Some(tag);
+            let len = self.varint()? as usize;
+            if len > self.remaining() {
+                return Err(DecodeError::Tags);
+            }
+            let end = self.at + len;
+            let mut field = Reader { end, ..*self };
+            known(tag, &mut field)?;
+            self.elements_left = field.elements_left;
+            self.at = end;
+        }
+        Ok(())
+    }
+
+    /// An unsigned varint of 32 bits: at most five bytes, lowest seven bits first.
+    pub(super) fn varint(&mut self) -> Result<u32, DecodeError> {
+        let mut value = 0_u32;
+        for shift in (0..35).step_by(7) {
+            let [byte] = self.fixed::<1>()?;
+            value |= u32::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(DecodeError::Length(i64::from(value)))
+    }
+
+    /// A compact length: `None` for null, which is written as 0.
+    fn compact_len(&mut self) -> Result<Option<usize>, DecodeError> {
+        Ok(self.varint()?.checked_sub(1).map(|len| len as usize))
+    }
+
+    fn utf8(&mut self, len: usize) -> Result<Bytes, DecodeError> {
+        let bytes = self.slice(len)?;
+        std::str::from_utf8(&bytes).map_err(|_| DecodeError::Utf8)?;
+        Ok(bytes)
+    }
+
+    fn slice(&mut self, len: usize) -> Result<Bytes, DecodeError> {
+        if len > self.remaining() {
+            return Err(DecodeError::Short);
+        }
+        let start = self.at;
+        self.at += len;
+        Ok(self.body.slice(start..self.at))
+    }
+
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let bytes = self
+            .body
+            .get(self.at..self.end)
+            .and_then(|rest| rest.first_chunk::<N>())
+            .ok_or(DecodeError::Short)?;
+        self.at += N;
+        Ok(*bytes)
+    }
+}
+
+/// The length of a field in the fixed-width encodings: every negative one means null, as in Kafka's own readers.
+fn non_negative(len: i64) -> Option<usize> {
+    usize::try_from(len).ok()
+}
+
+/// Collects a message as slices: small fields gather in one growing head, record data is passed through untouched.
+pub(super) struct Writer {
+    head: BytesMut,
+    slices: Vec<Bytes>,
+    flexible: bool,
+}
+
+impl Writer {
+    /// `head_bytes` is a guess of everything but the record data; a wrong one costs a reallocation, nothing else.
+    pub(super) fn new(flexible: bool, head_bytes: usize) -> Writer {
+        Writer {
+            head: BytesMut::with_capacity(head_bytes),
+            slices: Vec::new(),
+            flexible,
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Vec<Bytes> {
+        self.cut_head();
+        self.slices
+    }
+
+    pub(super) fn i8(&mut self, value: i8) {
+        self.head.put_i8(value);
+    }
+
+    pub(super) fn i16(&mut self, value: i16) {
+        self.head.put_i16(value);
+    }
+
+    pub(super) fn i32(&mut self, value: i32) {
+        self.head.put_i32(value);
+    }
+
+    pub(super) fn i64(&mut self, value: i64) {
+        self.head.put_i64(value);
+    }
+
+    pub(super) fn uuid(&mut self, value: [u8; 16]) {
+        self.head.put_slice(&value);
+    }
+
+    pub(super) fn string(&mut self, text: &[u8]) {
+        let text = if self.flexible { text } else { fit_in_i16(text) };
+        if self.flexible {
+            self.varint(text.len() as u32 + 1);
+        } else {
+            self.head.put_i16(text.len() as i16);
+        }
+        self.head.put_slice(text);
+    }
+
+    pub(super) fn nullable_string(&mut self, text: Option<&[u8]>) {
+        match text {
+            Some(text) => self.string(text),
+            None if self.flexible => self.varint(0),
+            None => self.head.put_i16(-1),
+        }
+    }
+
+    pub(super) fn array<T>(&mut self, elements: &[T], mut element: impl FnMut(&mut Self, &T)) {
+        self.len(Some(elements.len()));
+        for each in elements {
+            element(self, each);
+        }
+    }
+
+    pub(super) fn nullable_array<T>(&mut self, elements: Option<&[T]>, element: impl FnMut(&mut Self, &T)) {
+        match elements {
+            Some(elements) => self.array(elements, element),
+            None => self.len(None),
+        }
+    }
+
+    /// A byte field made of several slices, none of them copied. Its length is known beforehand, so nothing is patched.
+    pub(super) fn records(&mut self, slices: impl IntoIterator<Item = Bytes>, len: usize) {
+        self.len(Some(len));
+        if len > 0 {
+            self.cut_head();
+            self.slices.extend(slices.into_iter().filter(|slice| !slice.is_empty()));
+        }
+    }
+
+    pub(super) fn null_records(&mut self) {
+        self.len(None);
+    }
+
+    /// The end of a structure without tagged fields.
+    pub(super) fn no_tags(&mut self) {
+        if self.flexible {
+            self.varint(0);
+        }
+    }
+
+    /// The end of a structure: the tagged fields that are set, in ascending order of their tags.
+    pub(super) fn tags(&mut self, fields: &[(u32, Bytes)]) {
+        self.varint(fields.len() as u32);
+        for (tag, field) in fields {
+            self.varint(*tag);
+            self.varint(field.len() as u32);
+            self.head.put_slice(field);
+        }
+    }
+
+    /// The length of an array or a byte field, or null.
+    fn len(&mut self, len: Option<usize>) {
+        if self.flexible {
+            self.varint(len.map_or(0, |len| len as u32 + 1));
+        } else {
+            self.head.put_i32(len.map_or(-1, |len| len as i32));
+        }
+    }
+
+    fn varint(&mut self, mut value: u32) {
+        while value >= 0x80 {
+            self.head.put_u8(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.head.put_u8(value as u8);
+    }
+
+    /// Puts what has gathered in the head behind the slices; the next bytes go into the rest of the same allocation.
+    fn cut_head(&mut self) {
+        if !self.head.is_empty() {
+            self.slices.push(self.head.split().freeze());
+        }
+    }
+}
+
+/// A tagged field's bytes.
+pub(super) fn tag_field(write: impl FnOnce(&mut Writer)) -> Bytes {
+    let mut writer = Writer::new(true, 32);
+    write(&mut writer);
+    writer.head.freeze()
+}
+
+/// The longest prefix that a two-byte length can announce. Names that reach an old version through a fetch session opened by a
+/// newer one may be longer; no topic has such a name, so cutting it harms nobody, and a panic would.
+fn fit_in_i16(text: &[u8]) -> &[u8] {
+    if text.len() <= i16::MAX as usize {
+        return text;
+    }
+    let mut limit = i16::MAX as usize;
+    while limit > 0 && text[limit] & 0xc0 == 0x80 {
+        limit -= 1;
+    }
+    &text[..limit]
+}
