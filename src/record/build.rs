@@ -1,35 +1,128 @@
-//! Builds a v2 batch: for the command line's producer, re-compression and tests.
+//! Builds a v2 batch: for the command line's producer and for tests.
 
 use bytes::Bytes;
 
-use super::{Compression, Header};
+use super::{BatchHeader, Compression, HEADER_LEN, Header};
 
-pub struct BatchBuilder {}
+/// Collects records; the header is filled in last. The batch has base offset 0, as a producer sends it.
+#[derive(Clone, Debug)]
+pub struct BatchBuilder {
+    compression: Compression,
+    header: BatchHeader,
+    /// Room for the header, then the records.
+    plain: Vec<u8>,
+    /// The record being put together: its size goes before it.
+    body: Vec<u8>,
+}
+
 impl BatchBuilder {
     pub fn new(compression: Compression) -> BatchBuilder {
-        let _ = compression;
-        todo!()
+        let header = BatchHeader {
+            base_offset: 0,
+            batch_length: 0,
+            leader_epoch: -1,
+            magic: 2,
+            crc: 0,
+            attributes: i16::from(compression.bits()),
+            last_offset_delta: -1,
+            base_timestamp: -1,
+            max_timestamp: -1,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            record_count: 0,
+        };
+        BatchBuilder {
+            compression,
+            header,
+            plain: vec![0; HEADER_LEN],
+            body: Vec::new(),
+        }
     }
+
     /// Producer id, epoch and base sequence.
-    pub fn producer(self, id: i64, epoch: i16, base_sequence: i32) -> BatchBuilder {
-        let _ = (id, epoch, base_sequence);
-        todo!()
+    pub fn producer(mut self, id: i64, epoch: i16, base_sequence: i32) -> BatchBuilder {
+        self.header.producer_id = id;
+        self.header.producer_epoch = epoch;
+        self.header.base_sequence = base_sequence;
+        self
     }
+
     pub fn push(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header]) {
-        let _ = (timestamp, key, value, headers);
-        todo!()
+        if self.is_empty() {
+            self.header.base_timestamp = timestamp;
+        }
+        self.header.max_timestamp = self.header.max_timestamp.max(timestamp);
+        self.header.last_offset_delta += 1;
+        self.header.record_count += 1;
+
+        let body = &mut self.body;
+        body.clear();
+        body.push(0); // attributes: none are defined
+        put_varlong(body, timestamp.wrapping_sub(self.header.base_timestamp));
+        put_varlong(body, i64::from(self.header.last_offset_delta));
+        put_nullable(body, key);
+        put_nullable(body, value);
+        put_varlong(body, headers.len() as i64);
+        for header in headers {
+            put_nullable(body, Some(&header.key));
+            put_nullable(body, header.value.as_deref());
+        }
+        put_varlong(&mut self.plain, body.len() as i64);
+        self.plain.extend_from_slice(body);
     }
+
+    /// Records so far.
     pub fn len(&self) -> usize {
-        todo!()
-    } // records
+        self.header.record_count as usize
+    }
+
     pub fn is_empty(&self) -> bool {
-        todo!()
+        self.header.record_count == 0
     }
-    /// Uncompressed size so far in bytes.
+
+    /// Uncompressed size so far in bytes, header included.
     pub fn size(&self) -> usize {
-        todo!()
+        self.plain.len()
     }
+
     pub fn build(self) -> Bytes {
-        todo!()
+        let mut batch = match self.compression {
+            Compression::None => self.plain,
+            codec => {
+                let packed = codec.compress(None, &self.plain[HEADER_LEN..]);
+                join(&packed.expect("compressing into memory does not fail"))
+            }
+        };
+        self.header.seal(&mut batch);
+        batch.into()
     }
+}
+
+/// Room for a header, then `records`: what `BatchHeader::seal` makes a batch of.
+pub(super) fn join(records: &[u8]) -> Vec<u8> {
+    let mut batch = Vec::with_capacity(HEADER_LEN + records.len());
+    batch.resize(HEADER_LEN, 0);
+    batch.extend_from_slice(records);
+    batch
+}
+
+fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    match bytes {
+        None => put_varlong(out, -1),
+        Some(bytes) => {
+            put_varlong(out, bytes.len() as i64);
+            out.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// Zigzag, 7 bits a byte, lowest first; 32-bit varints come out the same.
+fn put_varlong(out: &mut Vec<u8>, value: i64) {
+    let mut raw = ((value << 1) ^ (value >> 63)) as u64;
+    while raw >= 0x80 {
+        out.push(raw as u8 | 0x80);
+        raw >>= 7;
+    }
+    out.push(raw as u8);
 }

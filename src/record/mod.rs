@@ -6,8 +6,13 @@ mod codec;
 mod iterate;
 mod validate;
 
+#[cfg(test)]
+mod tests;
+
 pub use batch::{BatchError, BatchHeader, HEADER_LEN, patch};
 pub use build::BatchBuilder;
 pub use codec::{CodecError, Compression};
-pub use iterate::{Header, Record, Records};
-pub use validate::{Invalid, InvalidRecord, Rules, TimestampType, ValidBatch};
+pub use iterate::{Header, HeaderView, HeaderViews, Record, RecordView, RecordViews, Records};
+pub use validate::{
+    DECOMPRESSED_BYTES_MAX, INVALID_RECORDS_MAX, Invalid, InvalidRecord, Rules, TimestampType, ValidBatch,
+};
