@@ -1,100 +1,175 @@
 //! Plain synchronous files and sockets, for the control thread and the command line; never on a shard.
 
-use std::io;
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::net::ToSocketAddrs;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The whole file. `NotFound` where there is none.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let _ = path;
-    todo!()
+    fs::read(path)
 }
+
 /// The whole file replaced at once: tmp + fsync + rename + directory sync.
 pub fn write_file_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
-    let _ = (path, content);
-    todo!()
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(".tmp");
+    let tmp = path.with_file_name(name);
+    let mut file = File::create(&tmp)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&tmp, path)?;
+    sync_dir(parent(path))
 }
+
+/// The directory of a path; that of a bare name is the current one.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 pub fn create_dir_all(path: &Path) -> io::Result<()> {
-    let _ = path;
-    todo!()
+    fs::create_dir_all(path)
 }
-/// Names (not paths) in a directory, with whether each is a directory.
+
+/// Names (not paths) in a directory, with whether each is a directory. In no particular order; a name that is not UTF-8
+/// is given with its foreign bytes replaced.
 pub fn list_dir(path: &Path) -> io::Result<Vec<(String, bool)>> {
-    let _ = path;
-    todo!()
+    fs::read_dir(path)?
+        .map(|entry| {
+            let entry = entry?;
+            let is_dir = entry.file_type()?.is_dir();
+            Ok((entry.file_name().to_string_lossy().into_owned(), is_dir))
+        })
+        .collect()
 }
+
 pub fn remove_file(path: &Path) -> io::Result<()> {
-    let _ = path;
-    todo!()
+    fs::remove_file(path)
 }
+
 pub fn remove_dir_all(path: &Path) -> io::Result<()> {
-    let _ = path;
-    todo!()
+    fs::remove_dir_all(path)
 }
+
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let _ = (from, to);
-    todo!()
+    fs::rename(from, to)
 }
+
 pub fn sync_dir(path: &Path) -> io::Result<()> {
-    let _ = path;
-    todo!()
+    File::open(path)?.sync_all()
 }
-/// Free and total bytes of the file system that holds `path`.
+
+/// Free (to this process) and total bytes of the file system that holds `path`.
 pub fn space(path: &Path) -> io::Result<(u64, u64)> {
-    let _ = path;
-    todo!()
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: `path` is a terminated string and `stat` is valid for the call to fill.
+    if unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: zeroed is a valid `statvfs`, and the call has filled it.
+    let stat = unsafe { stat.assume_init() };
+    Ok((stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize))
 }
 
 /// An append-only file, for the metadata log: `append` then `sync`, `truncate` to cut a torn tail.
-pub struct AppendFile {}
+pub struct AppendFile {
+    file: File,
+}
+
 impl AppendFile {
+    /// Opens it, or creates it and makes its name durable.
     pub fn open(path: &Path) -> io::Result<AppendFile> {
-        let _ = path;
-        todo!()
+        let is_new = !path.try_exists()?;
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        if is_new {
+            sync_dir(parent(path))?;
+        }
+        Ok(AppendFile { file })
     }
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let _ = bytes;
-        todo!()
+        self.file.write_all(bytes)
     }
     pub fn sync(&mut self) -> io::Result<()> {
-        todo!()
+        self.file.sync_data()
     }
     pub fn truncate(&mut self, len: u64) -> io::Result<()> {
-        let _ = len;
-        todo!()
+        self.file.set_len(len)
     }
     pub fn len(&self) -> io::Result<u64> {
-        todo!()
+        Ok(self.file.metadata()?.len())
+    }
+    pub fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
     }
 }
 
 /// An advisory lock on a file (flock), held until dropped; the file holds the owner's pid.
-pub struct LockFile {}
+#[derive(Debug)]
+pub struct LockFile {
+    _file: File,
+}
+
 impl LockFile {
-    /// `Err(WouldBlock)` when another process holds it.
+    /// `Err(WouldBlock)` when another process holds it; [`LockFile::owner`] then tells which.
     pub fn acquire(path: PathBuf) -> io::Result<LockFile> {
-        let _ = path;
-        todo!()
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)?;
+        // SAFETY: flock on a descriptor that `file` keeps open.
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(LockFile { _file: file })
+    }
+
+    /// The pid that the file names, for the message of a refused start.
+    pub fn owner(path: &Path) -> Option<u32> {
+        let content = fs::read_to_string(path).ok()?;
+        content.trim().parse().ok()
     }
 }
 
 /// A blocking TCP connection with a read and connect timeout.
-pub struct TcpStream {}
+pub struct TcpStream {
+    stream: std::net::TcpStream,
+}
+
 impl TcpStream {
+    /// Tries the addresses of `host` in turn, each for at most `timeout`.
     pub fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
-        let _ = (host, port, timeout);
-        todo!()
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "host has no address");
+        for addr in (host, port).to_socket_addrs()? {
+            match std::net::TcpStream::connect_timeout(&addr, timeout) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(TcpStream { stream });
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
     }
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let _ = timeout;
-        todo!()
+        self.stream.set_read_timeout(timeout)
     }
     pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let _ = bytes;
-        todo!()
+        self.stream.write_all(bytes)
     }
     pub fn read_exact(&mut self, bytes: &mut [u8]) -> io::Result<()> {
-        let _ = bytes;
-        todo!()
+        self.stream.read_exact(bytes)
     }
 }

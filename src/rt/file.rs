@@ -1,11 +1,13 @@
 //! Files by direct I/O, and directories. For shards; the control thread and the tools use [`super::blocking`].
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::Frozen;
+use super::world::{World, current};
+use super::{ALIGN, Frozen, blocking, real};
 
 /// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,84 +27,119 @@ pub enum Sync {
 
 /// An open file; clones share it (it is closed when the last one goes). Not Send.
 #[derive(Clone)]
-pub struct File {}
+pub struct File(Arm);
+
+#[derive(Clone)]
+enum Arm {
+    Real(real::file::File),
+}
 
 impl File {
     pub async fn open(path: &Path, open: Open) -> io::Result<File> {
-        let _ = (path, open);
-        todo!()
+        match current() {
+            World::Shard => Ok(File(Arm::Real(real::file::File::open(path, open).await?))),
+            World::Control | World::Plain => Err(io::Error::other("files by direct I/O need a shard")),
+        }
     }
     /// Writes the bytes `range` of `buf` at `pos`. `range` and `pos` must be multiples of ALIGN. Short writes are errors.
-    pub async fn write_at(&self, buf: Frozen, range: std::ops::Range<usize>, pos: u64, sync: Sync) -> io::Result<()> {
-        let _ = (buf, range, pos, sync);
-        todo!()
+    ///
+    /// The whole of a buffer that this shard made goes out without a copy; a part of one, or another shard's, is copied.
+    pub async fn write_at(&self, buf: Frozen, range: Range<usize>, pos: u64, sync: Sync) -> io::Result<()> {
+        assert_eq!(pos % ALIGN as u64, 0, "unaligned write position");
+        assert_eq!(range.start % ALIGN, 0, "unaligned start of a write");
+        assert_eq!(range.end % ALIGN, 0, "unaligned end of a write");
+        assert!(
+            range.start < range.end && range.end <= buf.as_slice().len(),
+            "no such range"
+        );
+        match &self.0 {
+            Arm::Real(file) => file.write_at(buf, range, pos, sync).await,
+        }
     }
     /// Reads up to `len` bytes at any `pos`; fewer only at the end of the file.
     pub async fn read_at(&self, pos: u64, len: usize) -> io::Result<Bytes> {
-        let _ = (pos, len);
-        todo!()
+        if len == 0 {
+            return Ok(Bytes::new());
+        }
+        match &self.0 {
+            Arm::Real(file) => file.read_at(pos, len).await,
+        }
     }
     /// fallocate mode 0: the size becomes at least `len`, the new space reads as zeros.
     pub async fn preallocate(&self, len: u64) -> io::Result<()> {
-        let _ = len;
-        todo!()
+        match &self.0 {
+            Arm::Real(file) => file.preallocate(len).await,
+        }
     }
     pub async fn truncate(&self, len: u64) -> io::Result<()> {
-        let _ = len;
-        todo!()
+        match &self.0 {
+            Arm::Real(file) => file.truncate(len).await,
+        }
     }
     /// fdatasync: off the hot path only.
     pub async fn sync(&self) -> io::Result<()> {
-        todo!()
+        match &self.0 {
+            Arm::Real(file) => file.sync().await,
+        }
     }
     pub async fn len(&self) -> io::Result<u64> {
-        todo!()
+        match &self.0 {
+            Arm::Real(file) => file.len(),
+        }
     }
 }
 
-/// Directory operations, each its own call, off the hot path.
+/// Directory operations, each its own call, off the hot path. On a shard they run on its one helper thread, one after
+/// the other; never on a path that a client waits for.
 pub struct Dir;
 
 impl Dir {
     /// Names (not paths) in the directory, with whether each is a directory.
     pub async fn list(path: &Path) -> io::Result<Vec<(String, bool)>> {
-        let _ = path;
-        todo!()
+        let path = path.to_owned();
+        aside(move || blocking::list_dir(&path)).await
     }
     pub async fn create_all(path: &Path) -> io::Result<()> {
-        let _ = path;
-        todo!()
+        let path = path.to_owned();
+        aside(move || blocking::create_dir_all(&path)).await
     }
     pub async fn rename(from: &Path, to: &Path) -> io::Result<()> {
-        let _ = (from, to);
-        todo!()
+        let (from, to) = (from.to_owned(), to.to_owned());
+        aside(move || blocking::rename(&from, &to)).await
     }
     pub async fn remove_file(path: &Path) -> io::Result<()> {
-        let _ = path;
-        todo!()
+        let path = path.to_owned();
+        aside(move || blocking::remove_file(&path)).await
     }
     pub async fn remove_all(path: &Path) -> io::Result<()> {
-        let _ = path;
-        todo!()
+        let path = path.to_owned();
+        aside(move || blocking::remove_dir_all(&path)).await
     }
     /// Makes creations, renames and removals in the directory durable.
     pub async fn sync(path: &Path) -> io::Result<()> {
-        let _ = path;
-        todo!()
+        let path = path.to_owned();
+        aside(move || blocking::sync_dir(&path)).await
     }
     /// Reads a whole small file (checkpoints, snapshots, indexes).
     pub async fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-        let _ = path;
-        todo!()
+        let path = path.to_owned();
+        aside(move || blocking::read_file(&path)).await
     }
     /// Writes a whole small file by tmp + fsync + rename + directory sync.
     pub async fn write_file(path: &Path, content: Vec<u8>) -> io::Result<()> {
-        let _ = (path, content);
-        todo!()
+        let path = path.to_owned();
+        aside(move || blocking::write_file_atomic(&path, &content)).await
     }
     /// Bytes free to this process on the file system of `path`.
     pub async fn free_space(path: PathBuf) -> io::Result<u64> {
-        let _ = path;
-        todo!()
+        aside(move || blocking::space(&path).map(|(free, _)| free)).await
+    }
+}
+
+/// Runs blocking work off the shard's core loop; where there is no shard, at once.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    match current() {
+        World::Shard => glommio::executor().spawn_blocking(work).await,
+        World::Control | World::Plain => work(),
     }
 }

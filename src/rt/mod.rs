@@ -3,15 +3,28 @@
 
 pub mod blocking;
 mod buf;
+mod cgroup;
 mod file;
+mod home;
+pub mod host;
 mod lane;
 mod launch;
 mod net;
+mod process;
+mod real;
+mod ring_flag;
 mod task;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod world;
 
 pub use buf::{ALIGN, Buf, Frozen};
 pub use file::{Dir, File, Open, Sync};
 pub use lane::{LaneFull, OneshotRx, OneshotTx, Rx, Tx, lane, oneshot};
-pub use launch::{Cores, ShardOptions, Shards, run_control, run_shards};
+pub use launch::{Cores, PROBE_FILE, ShardOptions, Shards, run_control, run_shards};
 pub use net::{Listener, Stream};
-pub use task::{Instant, now, random_u64, sleep, spawn, wall_ms, yield_now};
+pub use process::{Signal, abort, exit, pid, signals};
+pub use ring_flag::coop_taskrun_setups;
+pub use task::{Instant, now, random_u64, sleep, spawn, timeout, wall_ms, yield_now};

@@ -3,37 +3,81 @@
 use std::future::Future;
 use std::time::Duration;
 
+use super::world::{World, current};
+
 /// A point on the monotonic clock that counts through suspend (CLOCK_BOOTTIME), in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(pub u64);
 impl Instant {
     pub fn after(self, d: Duration) -> Instant {
-        Instant(self.0 + d.as_nanos() as u64)
+        let nanos = u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+        Instant(self.0.saturating_add(nanos))
     }
     pub fn since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
+
 pub fn now() -> Instant {
-    todo!()
+    Instant(clock_nanos(libc::CLOCK_BOOTTIME))
 }
+
 /// Milliseconds since the Unix epoch.
 pub fn wall_ms() -> i64 {
-    todo!()
+    (clock_nanos(libc::CLOCK_REALTIME) / 1_000_000) as i64
 }
+
 pub async fn sleep(d: Duration) {
-    let _ = d;
-    todo!()
+    match current() {
+        World::Shard => glommio::timer::sleep(d).await,
+        World::Control => tokio::time::sleep(d).await,
+        World::Plain => no_event_loop("sleep"),
+    }
 }
+
 /// Yields to the reactor: I/O, timers and foreign wake-ups are looked at. After about 200 µs of own work, call it.
 pub async fn yield_now() {
-    todo!()
+    match current() {
+        // A timer that is due at once does not reach the reactor; one microsecond does.
+        World::Shard => glommio::timer::sleep(Duration::from_micros(1)).await,
+        World::Control => tokio::task::yield_now().await,
+        World::Plain => no_event_loop("yield_now"),
+    }
 }
+
 /// Runs a task on this thread's executor until it ends by itself. It cannot be cancelled (runtime-and-io D3).
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
-    let _ = task;
-    todo!()
+    match current() {
+        World::Shard => drop(glommio::spawn_local(task).detach()),
+        World::Control => drop(tokio::task::spawn_local(task)),
+        World::Plain => no_event_loop("spawn"),
+    }
 }
+
+/// The future's output, or `None` once `d` has passed; the future is then dropped where it stands, so it must be one
+/// that may be (a read, a lane, a reply: not a write to a file).
+pub async fn timeout<T>(d: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let deadline = async {
+        sleep(d).await;
+        None
+    };
+    futures_lite::future::or(async { Some(future.await) }, deadline).await
+}
+
 pub fn random_u64() -> u64 {
-    todo!()
+    rand::random()
+}
+
+fn no_event_loop(what: &str) -> ! {
+    panic!("{what} needs a shard or the control thread")
+}
+
+fn clock_nanos(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec for the call to fill.
+    let result = unsafe { libc::clock_gettime(clock, &mut time) };
+    assert_eq!(result, 0, "clock {clock} cannot be read");
+    (time.tv_sec as u64)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.tv_nsec as u64)
 }
