@@ -1,39 +1,61 @@
 //! The broker's resolved configuration: typed fields for what the code uses, the raw values for DescribeConfigs.
-use super::{ConfigProblem, Properties, TopicConfig};
+//!
+//! Every value is looked up in the table through `Values`, so no default stands here. Resolving never stops at the
+//! first problem: an operator wants to see all of them.
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-#[derive(Clone, Debug)]
+use super::check;
+use super::listeners;
+use super::properties::{ConfigProblem, Properties};
+use super::topic::TopicConfig;
+use super::values::{DynamicConfigs, Values};
+
+/// The number of a broker whose file names none.
+const BROKER_ID_DEFAULT: i32 = 0;
+/// Most shards, so that a slip of the pen in shard.cpus does not fill the memory.
+const SHARD_CPUS_MAX: usize = 4096;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerSpec {
+    /// In capitals, as Kafka has it.
     pub name: String,
     /// "" = all addresses
     pub host: String,
+    /// 0 = any free port
     pub port: u16,
 }
+
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
     pub broker_id: i32,
     pub listeners: Vec<ListenerSpec>,
-    /// same order as listeners
+    /// same order as listeners; "" as the host = this machine's name, 0 as the port = the one that was bound
     pub advertised: Vec<ListenerSpec>,
     pub log_dirs: Vec<PathBuf>,
+    pub metadata_log_dir: PathBuf,
     pub rack: Option<String>,
     pub auto_create_topics: bool,
     pub num_partitions: i32,
     pub default_replication_factor: i16,
     pub delete_topic_enable: bool,
+    /// negative = never
     pub connections_max_idle_ms: i64,
     pub max_connections: i32,
     pub max_connections_per_ip: i32,
     pub socket_request_max_bytes: i32,
+    /// -1 = as the system decides
     pub socket_send_buffer_bytes: i32,
+    /// -1 = as the system decides
     pub socket_receive_buffer_bytes: i32,
     pub fetch_max_bytes: i32,
     pub log_retention_check_interval_ms: i64,
     pub flush_checkpoint_interval_ms: i64,
     pub producer_id_expiration_ms: i64,
     pub max_incremental_fetch_session_cache_slots: i32,
+    pub broker_session_timeout_ms: i64,
     /// Our own keys.
     pub shard_count: Option<usize>,
     pub shard_cpus: Option<Vec<usize>>,
@@ -47,10 +69,154 @@ pub struct BrokerConfig {
     /// Every key that the file or an override set, as written.
     pub set: BTreeMap<String, String>,
 }
+
 impl BrokerConfig {
-    /// Resolves and checks; never stops at the first problem.
+    /// Resolves and checks; never stops at the first problem. Ok carries warnings only; Err carries those as well.
     pub fn resolve(properties: &Properties) -> Result<(BrokerConfig, Vec<ConfigProblem>), Vec<ConfigProblem>> {
-        let _ = properties;
-        todo!()
+        let mut problems = check::check_entries(properties);
+        let set = properties.to_map();
+        let values = Values {
+            set: &set,
+            dynamic: DynamicConfigs::NONE,
+        };
+        check::check_rules(&values, properties, &mut problems);
+        let config = BrokerConfig::read(&values, &mut |key, mut problem| {
+            problem.line = properties.line_of(key);
+            problems.push(problem);
+        });
+        problems.sort_by_key(|problem| (problem.line.is_none(), problem.line));
+        match problems.iter().any(|problem| problem.fatal) {
+            true => Err(problems),
+            false => Ok((config, problems)),
+        }
     }
+
+    /// A broker without a file: one listener on loopback, all data under `data_dir`.
+    pub fn embedded(data_dir: &Path) -> BrokerConfig {
+        let set = [
+            ("broker.id", BROKER_ID_DEFAULT.to_string()),
+            ("listeners", "PLAINTEXT://127.0.0.1:9092".to_string()),
+            ("log.dirs", data_dir.to_string_lossy().into_owned()),
+        ];
+        let set = set.map(|(key, value)| (key.to_string(), value)).into();
+        BrokerConfig::read(
+            &Values {
+                set: &set,
+                dynamic: DynamicConfigs::NONE,
+            },
+            &mut |_, _| {},
+        )
+    }
+
+    /// The same broker under configs that were set at run time. Those must have passed `check_broker_configs`; keys
+    /// that need a restart keep the file's value.
+    pub fn with_dynamic(&self, dynamic: DynamicConfigs<'_>) -> BrokerConfig {
+        BrokerConfig::read(
+            &Values {
+                set: &self.set,
+                dynamic,
+            },
+            &mut |_, _| {},
+        )
+    }
+
+    fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) -> BrokerConfig {
+        let listeners = listeners::read(values, report);
+        let log_dirs = log_dirs(values, report);
+        let first_dir = log_dirs.first().cloned().unwrap_or_default();
+        BrokerConfig {
+            broker_id: broker_id(values, report),
+            listeners: listeners.served,
+            advertised: listeners.advertised,
+            metadata_log_dir: values.get("metadata.log.dir").map_or(first_dir, PathBuf::from),
+            log_dirs,
+            rack: values.get("broker.rack").map(str::to_string),
+            auto_create_topics: values.boolean("auto.create.topics.enable"),
+            num_partitions: values.int("num.partitions"),
+            default_replication_factor: i16::try_from(values.int("default.replication.factor")).unwrap_or(i16::MAX),
+            delete_topic_enable: values.boolean("delete.topic.enable"),
+            connections_max_idle_ms: values.long("connections.max.idle.ms"),
+            max_connections: values.int("max.connections"),
+            max_connections_per_ip: values.int("max.connections.per.ip"),
+            socket_request_max_bytes: values.int("socket.request.max.bytes"),
+            socket_send_buffer_bytes: values.int("socket.send.buffer.bytes"),
+            socket_receive_buffer_bytes: values.int("socket.receive.buffer.bytes"),
+            fetch_max_bytes: values.int("fetch.max.bytes"),
+            log_retention_check_interval_ms: values.long("log.retention.check.interval.ms"),
+            flush_checkpoint_interval_ms: values.long("log.flush.offset.checkpoint.interval.ms"),
+            producer_id_expiration_ms: values.long("producer.id.expiration.ms"),
+            max_incremental_fetch_session_cache_slots: values.int("max.incremental.fetch.session.cache.slots"),
+            broker_session_timeout_ms: values.long("broker.session.timeout.ms"),
+            shard_count: values.explicit("shard.count").map(|_| values.size("shard.count")),
+            shard_cpus: shard_cpus(values, report),
+            shard_io_memory_bytes: values.size("shard.io.memory.bytes"),
+            shard_cache_bytes: values.size("shard.cache.bytes"),
+            shard_request_memory_bytes: values.size("shard.request.memory.bytes"),
+            shard_hang_abort_ms: values.long("shard.hang.abort.ms"),
+            log_dir_min_free_bytes: values.size("log.dir.min.free.bytes") as u64,
+            topic_defaults: Arc::new(TopicConfig::of_broker(values)),
+            set: values.set.clone(),
+        }
+    }
+}
+
+/// node.id, or broker.id by its older name; -1 asked ZooKeeper for a number and counts as unset.
+fn broker_id(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) -> i32 {
+    let set = |key| values.explicit(key).map(|_| values.int(key));
+    let node_id = set("node.id");
+    let broker_id = set("broker.id").filter(|id| *id != -1);
+    if broker_id.is_some_and(|id| id < 0) {
+        report(
+            "broker.id",
+            ConfigProblem::error(None, "broker.id is negative: write a number from 0"),
+        );
+    }
+    if node_id.is_some() && broker_id.is_some() && node_id != broker_id {
+        let message = "node.id and broker.id are two names of one number and differ: leave one of them out";
+        report("broker.id", ConfigProblem::error(None, message));
+    }
+    node_id.or(broker_id).unwrap_or(BROKER_ID_DEFAULT)
+}
+
+fn log_dirs(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) -> Vec<PathBuf> {
+    let key = if values.explicit("log.dirs").is_some() {
+        "log.dirs"
+    } else {
+        "log.dir"
+    };
+    let mut dirs: Vec<PathBuf> = Vec::new();
+    for dir in values.list(key).into_iter().map(PathBuf::from) {
+        match dirs.contains(&dir) {
+            true => {
+                let message = format!("{key} names {} twice: Corelane takes it once", dir.display());
+                report(key, ConfigProblem::warning(None, message));
+            }
+            false => dirs.push(dir),
+        }
+    }
+    if dirs.is_empty() {
+        report(
+            key,
+            ConfigProblem::error(None, format!("{key} is empty: name at least one directory")),
+        );
+    }
+    dirs
+}
+
+/// "0-3,5" as 0, 1, 2, 3, 5.
+fn shard_cpus(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) -> Option<Vec<usize>> {
+    let mut cpus = Vec::new();
+    for item in values.explicit("shard.cpus").map(|_| values.list("shard.cpus"))? {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        match (first.trim().parse::<usize>(), last.trim().parse::<usize>()) {
+            (Ok(first), Ok(last)) if first <= last && last < SHARD_CPUS_MAX => cpus.extend(first..=last),
+            _ => {
+                let message = format!("shard.cpus: {item:?} is no core or range of cores: write them as in 0-3,5");
+                report("shard.cpus", ConfigProblem::error(None, message));
+            }
+        }
+    }
+    cpus.sort_unstable();
+    cpus.dedup();
+    (!cpus.is_empty()).then_some(cpus)
 }

@@ -1,11 +1,27 @@
 //! Configuration: THE table of keys, the properties file, and the resolved broker and topic configs.
+//!
+//!     text → Properties::parse → BrokerConfig::resolve ─┬→ typed fields, warnings
+//!            (syntax)             (table, rules)        └→ all problems, if one is fatal
+//!
+//! Everything here is synchronous and reads no file: callers bring the text. A new key is one row in `keys/`; it is
+//! then known to the file's check, to DescribeConfigs and to `config/server.properties`.
 
 mod broker;
+mod check;
+mod describe;
+mod hints;
 mod keys;
+mod listeners;
 mod properties;
+#[cfg(test)]
+mod tests;
 mod topic;
+mod values;
 
 pub use broker::{BrokerConfig, ListenerSpec};
-pub use keys::{BROKER_KEYS, Key, Kind, Scope, TOPIC_KEYS, broker_key, topic_key};
+pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic};
+pub use hints::environment_problems;
+pub use keys::{BROKER_KEYS, Key, Kind, Origin, Scope, TOPIC_KEYS, broker_key, topic_key};
 pub use properties::{ConfigProblem, Properties};
-pub use topic::{CleanupPolicy, TopicConfig};
+pub use topic::{CleanupPolicy, CompressionLevels, TopicConfig, check_topic_configs};
+pub use values::DynamicConfigs;

@@ -1,0 +1,5 @@
+//! groups.
+
+use super::Key;
+
+pub(super) const KEYS: &[Key] = &[];

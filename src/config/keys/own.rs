@@ -1,0 +1,22 @@
+//! Corelane's own keys: shards, their memory, and the disk's reserve. Kafka ignores them.
+
+use super::Key;
+use super::row::{int, list, long};
+
+#[rustfmt::skip] // a table: a row is a line of facts and a line of prose
+pub(super) const KEYS: &[Key] = &[
+    int("shard.count").at_least(1).own()
+        .doc("Shards of this broker, one thread and one core each. Unset: one per core that the process may use."),
+    list("shard.cpus").own()
+        .doc("The cores to pin the shards to, as in 0-3,5. Unset: the cores of the process's affinity mask."),
+    long("shard.io.memory.bytes").default("8388608").at_least(1048576).own()
+        .doc("Bytes of registered I/O buffers per shard, locked in memory: the sum over all shards must fit into RLIMIT_MEMLOCK."),
+    long("shard.cache.bytes").default("67108864").at_least(0).own()
+        .doc("Bytes of recent batches that a shard keeps in memory for readers at the tail of the log."),
+    long("shard.request.memory.bytes").default("134217728").at_least(1048576).own()
+        .doc("Bytes of request bodies a shard admits at once; beyond them it stops reading from its connections."),
+    long("shard.hang.abort.ms").default("10000").at_least(100).own()
+        .doc("Milliseconds a shard may stand still before the process aborts, so that other brokers take over."),
+    long("log.dir.min.free.bytes").default("1073741824").at_least(0).own()
+        .doc("Bytes to leave free in each log directory; below them produce is refused with a retriable error and fetches go on. 0: no reserve."),
+];

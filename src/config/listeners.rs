@@ -1,0 +1,237 @@
+//! `listeners`, `advertised.listeners` and `listener.security.protocol.map`: parsing, and Kafka's rules about them.
+//!
+//! Hosts stay names here: they are resolved when the listener is bound. Port 0 means a port of the kernel's choice.
+
+use super::broker::ListenerSpec;
+use super::properties::ConfigProblem;
+use super::values::Values;
+
+/// Most listeners of one broker.
+const LISTENERS_MAX: usize = 64;
+/// The only protocol that is served so far.
+const PLAINTEXT: &str = "PLAINTEXT";
+const LISTENERS: &str = "listeners";
+const ADVERTISED: &str = "advertised.listeners";
+
+/// What to serve and what to tell clients, in the same order. An empty advertised host stands for this machine's name.
+pub(super) struct Listeners {
+    pub served: Vec<ListenerSpec>,
+    pub advertised: Vec<ListenerSpec>,
+}
+
+/// Reads the listeners; what is wrong with them goes to `report`, as (key, problem).
+pub(super) fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) -> Listeners {
+    let mut error = |key: &str, message: String| report(key, ConfigProblem::error(None, message));
+    let all = parse_list(LISTENERS, values, &mut error);
+    check_distinct(&all, values.text(LISTENERS), &mut error);
+
+    let controllers: Vec<String> = controller_names(values);
+    let (unserved, served): (Vec<_>, Vec<_>) = all.into_iter().partition(|spec| controllers.contains(&spec.name));
+    let map = ProtocolMap::read(values, &mut error);
+    for spec in &served {
+        if let Err(message) = map.check(spec) {
+            error(LISTENERS, message);
+        }
+    }
+    if served.is_empty() && unserved.is_empty() {
+        error(
+            LISTENERS,
+            format!("{LISTENERS} names no address: write one, such as PLAINTEXT://:9092"),
+        );
+    } else if served.is_empty() {
+        error(
+            LISTENERS,
+            format!("{LISTENERS} names controller listeners only: add one for clients, such as PLAINTEXT://:9092"),
+        );
+    }
+    let advertised = advertised(&served, &controllers, values, &mut error);
+    for spec in unserved {
+        let note = format!(
+            "listener {} is for the controller quorum; this node keeps its metadata itself and does not open it",
+            spec.name
+        );
+        report(LISTENERS, ConfigProblem::warning(None, note));
+    }
+    Listeners { served, advertised }
+}
+
+/// One advertised address per served listener: its own if `advertised.listeners` leaves it out.
+fn advertised(
+    served: &[ListenerSpec],
+    controllers: &[String],
+    values: &Values<'_>,
+    error: &mut impl FnMut(&str, String),
+) -> Vec<ListenerSpec> {
+    let given = match values.explicit(ADVERTISED) {
+        Some(_) => parse_list(ADVERTISED, values, error),
+        None => Vec::new(),
+    };
+    for spec in &given {
+        let is_served = served.iter().any(|listener| listener.name == spec.name);
+        if !is_served && !controllers.contains(&spec.name) {
+            error(
+                ADVERTISED,
+                format!(
+                    "{ADVERTISED} names {}, which is not a listener of this broker",
+                    spec.name
+                ),
+            );
+        }
+    }
+    let address = |listener: &ListenerSpec| {
+        let own = given.iter().find(|spec| spec.name == listener.name);
+        let mut spec = own.unwrap_or(listener).clone();
+        if is_any_address(&spec.host) {
+            error(ADVERTISED, unroutable(&spec, own.is_some()));
+            spec.host.clear();
+        }
+        spec
+    };
+    served.iter().map(address).collect()
+}
+
+fn is_any_address(host: &str) -> bool {
+    matches!(host, "0.0.0.0" | "::")
+}
+
+fn unroutable(spec: &ListenerSpec, is_explicit: bool) -> String {
+    let cure = format!("{ADVERTISED}={}://<this host's name>:{}", spec.name, spec.port);
+    let any = &spec.host;
+    match is_explicit {
+        true => format!("{ADVERTISED} cannot use {any}: no client can connect to it; write {cure}"),
+        false => format!(
+            "{ADVERTISED} cannot use {any}, which it takes from {LISTENERS}: no client can connect to it; \
+             write {cure}, or leave the host empty in {LISTENERS} ({}://:{})",
+            spec.name, spec.port
+        ),
+    }
+}
+
+fn parse_list(key: &str, values: &Values<'_>, error: &mut impl FnMut(&str, String)) -> Vec<ListenerSpec> {
+    let items = values.list(key);
+    if items.len() > LISTENERS_MAX {
+        error(
+            key,
+            format!("{key} names {} addresses, more than {LISTENERS_MAX}", items.len()),
+        );
+    }
+    let mut specs = Vec::new();
+    for item in items.into_iter().take(LISTENERS_MAX) {
+        match parse(item) {
+            Ok(spec) => specs.push(spec),
+            Err(why) => error(
+                key,
+                format!("{key}: {item:?} is not an address: {why}; write NAME://host:port"),
+            ),
+        }
+    }
+    specs
+}
+
+/// `NAME://host:port`, the host empty, a name, an address, or an IPv6 address in brackets.
+fn parse(item: &str) -> Result<ListenerSpec, &'static str> {
+    let (name, address) = item.split_once("://").ok_or("no ://")?;
+    let (host, port) = address.rsplit_once(':').ok_or("no port")?;
+    let port = port.parse().map_err(|_| "the port is not a number from 0 to 65535")?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    let is_host_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '%' | ':');
+    if name.is_empty() {
+        return Err("no listener name");
+    }
+    if !bare.chars().all(is_host_char) {
+        return Err("the host has characters that no host has");
+    }
+    if bare == host && host.contains(':') {
+        return Err("an IPv6 address stands in brackets");
+    }
+    Ok(ListenerSpec {
+        name: name.to_uppercase(),
+        host: bare.to_string(),
+        port,
+    })
+}
+
+/// Each name once, and each port once, except that one IPv4 and one IPv6 listener may share it.
+fn check_distinct(specs: &[ListenerSpec], written: &str, error: &mut impl FnMut(&str, String)) {
+    for (index, spec) in specs.iter().enumerate() {
+        let earlier = specs.iter().take(index);
+        if earlier.clone().any(|other| other.name == spec.name) {
+            return error(
+                LISTENERS,
+                format!(
+                    "each listener must have a different name, and {} stands more than once in {written}; \
+                     a broker listens on its own host only: give each broker one listener, such as {LISTENERS}={}://{}:{} \
+                     on {}",
+                    spec.name,
+                    specs[0].name,
+                    specs[0].host,
+                    specs[0].port,
+                    if specs[0].host.is_empty() {
+                        "every host"
+                    } else {
+                        &specs[0].host
+                    },
+                ),
+            );
+        }
+        if earlier.clone().any(|other| clashes(other, spec)) {
+            return error(
+                LISTENERS,
+                format!(
+                    "each listener must have a different port (one IPv4 and one IPv6 address may share one), \
+                     and {} stands more than once in {written}",
+                    spec.port
+                ),
+            );
+        }
+    }
+}
+
+fn clashes(one: &ListenerSpec, other: &ListenerSpec) -> bool {
+    let is_v6 = |spec: &ListenerSpec| spec.host.contains(':');
+    let is_v4 = |spec: &ListenerSpec| spec.host.split('.').filter(|part| part.parse::<u8>().is_ok()).count() == 4;
+    let may_share = (is_v4(one) && is_v6(other)) || (is_v6(one) && is_v4(other));
+    one.port == other.port && one.port != 0 && !may_share
+}
+
+fn controller_names(values: &Values<'_>) -> Vec<String> {
+    values
+        .list("controller.listener.names")
+        .into_iter()
+        .map(str::to_uppercase)
+        .collect()
+}
+
+/// Listener name to protocol.
+struct ProtocolMap(Vec<(String, String)>);
+
+impl ProtocolMap {
+    fn read(values: &Values<'_>, error: &mut impl FnMut(&str, String)) -> ProtocolMap {
+        const KEY: &str = "listener.security.protocol.map";
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for item in values.list(KEY) {
+            match item.split_once(':') {
+                Some((name, protocol)) => pairs.push((name.trim().to_uppercase(), protocol.trim().to_uppercase())),
+                None => error(KEY, format!("{KEY}: {item:?} is not a pair: write NAME:PROTOCOL")),
+            }
+        }
+        ProtocolMap(pairs)
+    }
+
+    fn check(&self, spec: &ListenerSpec) -> Result<(), String> {
+        let name = &spec.name;
+        match self.0.iter().find(|(known, _)| known == name) {
+            Some((_, protocol)) if protocol == PLAINTEXT => Ok(()),
+            Some((_, protocol)) => Err(format!(
+                "listener {name} asks for {protocol}, and only {PLAINTEXT} is served so far; \
+                 take it out of {LISTENERS}, or map it to {PLAINTEXT} in listener.security.protocol.map"
+            )),
+            None => Err(format!(
+                "no security protocol defined for listener {name}: add {name}:{PLAINTEXT} to listener.security.protocol.map"
+            )),
+        }
+    }
+}
