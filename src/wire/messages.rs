@@ -65,15 +65,17 @@ pub use kacrab_protocol::generated::{
 };
 pub use kacrab_protocol::{KafkaString, KafkaUuid};
 
-use super::ApiKey;
+use super::{ApiKey, DecodeError, is_flexible, shape};
 use crate::model::TopicId;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
     #[error("body of {len} bytes exceeds the limit of {limit} for this API")]
     TooLarge { len: usize, limit: usize },
-    #[error("{0}")]
-    Broken(String),
+    #[error(transparent)]
+    Shape(#[from] DecodeError),
+    #[error(transparent)]
+    Generated(#[from] kacrab_protocol::ProtocolError),
 }
 
 /// A generated message that can be read. Implemented for each message of the table below.
@@ -93,7 +95,7 @@ pub trait Encode {
 }
 
 macro_rules! messages {
-    ($($message:ident),* $(,)?) => {
+    ($($message:ident: $key:ident, $shape:ident;)*) => {
         $(
             impl Decode for $message {
                 fn decode_with_trailing(
@@ -104,15 +106,16 @@ macro_rules! messages {
                     if body.len() > limit {
                         return Err(MessageError::TooLarge { len: body.len(), limit });
                     }
-                    let message = $message::read(&mut body, version).map_err(broken)?;
+                    shape::check(&body, &shape::$shape, is_flexible(ApiKey::$key, version), version)?;
+                    let message = $message::read(&mut body, version)?;
                     Ok((message, body.len()))
                 }
             }
 
             impl Encode for $message {
                 fn encode(&self, version: i16) -> Result<Bytes, MessageError> {
-                    let mut bytes = BytesMut::with_capacity(self.encoded_len(version).map_err(broken)?);
-                    self.write(&mut bytes, version).map_err(broken)?;
+                    let mut bytes = BytesMut::with_capacity(self.encoded_len(version)?);
+                    self.write(&mut bytes, version)?;
                     Ok(bytes.freeze())
                 }
             }
@@ -120,24 +123,42 @@ macro_rules! messages {
     };
 }
 
+// Message: the API that it belongs to, its shape.
 messages! {
-    AlterConfigsRequestData, AlterConfigsResponseData,
-    ApiVersionsRequestData, ApiVersionsResponseData,
-    CreatePartitionsRequestData, CreatePartitionsResponseData,
-    CreateTopicsRequestData, CreateTopicsResponseData,
-    DeleteRecordsRequestData, DeleteRecordsResponseData,
-    DeleteTopicsRequestData, DeleteTopicsResponseData,
-    DescribeClusterRequestData, DescribeClusterResponseData,
-    DescribeConfigsRequestData, DescribeConfigsResponseData,
-    DescribeLogDirsRequestData, DescribeLogDirsResponseData,
-    DescribeTopicPartitionsRequestData, DescribeTopicPartitionsResponseData,
-    FindCoordinatorRequestData, FindCoordinatorResponseData,
-    IncrementalAlterConfigsRequestData, IncrementalAlterConfigsResponseData,
-    InitProducerIdRequestData, InitProducerIdResponseData,
-    ListOffsetsRequestData, ListOffsetsResponseData,
-    ListPartitionReassignmentsRequestData, ListPartitionReassignmentsResponseData,
-    MetadataRequestData, MetadataResponseData,
-    OffsetForLeaderEpochRequestData, OffsetForLeaderEpochResponseData,
+    AlterConfigsRequestData: ALTER_CONFIGS, ALTER_CONFIGS_REQUEST;
+    AlterConfigsResponseData: ALTER_CONFIGS, ALTER_CONFIGS_RESPONSE;
+    ApiVersionsRequestData: API_VERSIONS, API_VERSIONS_REQUEST;
+    ApiVersionsResponseData: API_VERSIONS, API_VERSIONS_RESPONSE;
+    CreatePartitionsRequestData: CREATE_PARTITIONS, CREATE_PARTITIONS_REQUEST;
+    CreatePartitionsResponseData: CREATE_PARTITIONS, CREATE_PARTITIONS_RESPONSE;
+    CreateTopicsRequestData: CREATE_TOPICS, CREATE_TOPICS_REQUEST;
+    CreateTopicsResponseData: CREATE_TOPICS, CREATE_TOPICS_RESPONSE;
+    DeleteRecordsRequestData: DELETE_RECORDS, DELETE_RECORDS_REQUEST;
+    DeleteRecordsResponseData: DELETE_RECORDS, DELETE_RECORDS_RESPONSE;
+    DeleteTopicsRequestData: DELETE_TOPICS, DELETE_TOPICS_REQUEST;
+    DeleteTopicsResponseData: DELETE_TOPICS, DELETE_TOPICS_RESPONSE;
+    DescribeClusterRequestData: DESCRIBE_CLUSTER, DESCRIBE_CLUSTER_REQUEST;
+    DescribeClusterResponseData: DESCRIBE_CLUSTER, DESCRIBE_CLUSTER_RESPONSE;
+    DescribeConfigsRequestData: DESCRIBE_CONFIGS, DESCRIBE_CONFIGS_REQUEST;
+    DescribeConfigsResponseData: DESCRIBE_CONFIGS, DESCRIBE_CONFIGS_RESPONSE;
+    DescribeLogDirsRequestData: DESCRIBE_LOG_DIRS, DESCRIBE_LOG_DIRS_REQUEST;
+    DescribeLogDirsResponseData: DESCRIBE_LOG_DIRS, DESCRIBE_LOG_DIRS_RESPONSE;
+    DescribeTopicPartitionsRequestData: DESCRIBE_TOPIC_PARTITIONS, DESCRIBE_TOPIC_PARTITIONS_REQUEST;
+    DescribeTopicPartitionsResponseData: DESCRIBE_TOPIC_PARTITIONS, DESCRIBE_TOPIC_PARTITIONS_RESPONSE;
+    FindCoordinatorRequestData: FIND_COORDINATOR, FIND_COORDINATOR_REQUEST;
+    FindCoordinatorResponseData: FIND_COORDINATOR, FIND_COORDINATOR_RESPONSE;
+    IncrementalAlterConfigsRequestData: INCREMENTAL_ALTER_CONFIGS, INCREMENTAL_ALTER_CONFIGS_REQUEST;
+    IncrementalAlterConfigsResponseData: INCREMENTAL_ALTER_CONFIGS, ALTER_CONFIGS_RESPONSE;
+    InitProducerIdRequestData: INIT_PRODUCER_ID, INIT_PRODUCER_ID_REQUEST;
+    InitProducerIdResponseData: INIT_PRODUCER_ID, INIT_PRODUCER_ID_RESPONSE;
+    ListOffsetsRequestData: LIST_OFFSETS, LIST_OFFSETS_REQUEST;
+    ListOffsetsResponseData: LIST_OFFSETS, LIST_OFFSETS_RESPONSE;
+    ListPartitionReassignmentsRequestData: LIST_PARTITION_REASSIGNMENTS, LIST_PARTITION_REASSIGNMENTS_REQUEST;
+    ListPartitionReassignmentsResponseData: LIST_PARTITION_REASSIGNMENTS, LIST_PARTITION_REASSIGNMENTS_RESPONSE;
+    MetadataRequestData: METADATA, METADATA_REQUEST;
+    MetadataResponseData: METADATA, METADATA_RESPONSE;
+    OffsetForLeaderEpochRequestData: OFFSET_FOR_LEADER_EPOCH, OFFSET_FOR_LEADER_EPOCH_REQUEST;
+    OffsetForLeaderEpochResponseData: OFFSET_FOR_LEADER_EPOCH, OFFSET_FOR_LEADER_EPOCH_RESPONSE;
 }
 
 /// The largest request body that an API is decoded from. Produce alone may fill a whole frame: it does not come through the
@@ -171,8 +192,4 @@ pub fn kafka_uuid(id: TopicId) -> KafkaUuid {
 
 pub fn topic_id(uuid: KafkaUuid) -> TopicId {
     TopicId(uuid.to_bytes())
-}
-
-fn broken(error: impl std::fmt::Display) -> MessageError {
-    MessageError::Broken(error.to_string())
 }

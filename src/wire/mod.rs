@@ -9,6 +9,9 @@ pub mod messages;
 mod primitives;
 pub mod produce;
 mod response;
+mod shape;
+#[cfg(test)]
+mod tests;
 
 pub use api_key::{ApiKey, is_flexible, is_response_header_flexible};
 pub use frame::{FrameError, frame_len};

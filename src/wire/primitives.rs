@@ -80,6 +80,10 @@ impl<'a> Reader<'a> {
         self.fixed()
     }
 
+    pub(super) fn skip(&mut self, len: usize) -> Result<(), DecodeError> {
+        self.advance(len).map(drop)
+    }
+
     pub(super) fn string(&mut self) -> Result<Bytes, DecodeError> {
         self.nullable_string()?.ok_or(DecodeError::Null)
     }
@@ -196,12 +200,18 @@ impl<'a> Reader<'a> {
     }
 
     fn slice(&mut self, len: usize) -> Result<Bytes, DecodeError> {
+        let start = self.advance(len)?;
+        Ok(self.body.slice(start..self.at))
+    }
+
+    /// Moves on by `len` bytes; says where they begin.
+    fn advance(&mut self, len: usize) -> Result<usize, DecodeError> {
         if len > self.remaining() {
             return Err(DecodeError::Short);
         }
         let start = self.at;
         self.at += len;
-        Ok(self.body.slice(start..self.at))
+        Ok(start)
     }
 
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
@@ -362,9 +372,6 @@ fn fit_in_i16(text: &[u8]) -> &[u8] {
     if text.len() <= i16::MAX as usize {
         return text;
     }
-    let mut limit = i16::MAX as usize;
-    while limit > 0 && text[limit] & 0xc0 == 0x80 {
-        limit -= 1;
-    }
-    &text[..limit]
+    let limit = std::str::from_utf8(text).map_or(0, |text| text.floor_char_boundary(i16::MAX as usize));
+    text.get(..limit).unwrap_or_default()
 }

@@ -1,0 +1,427 @@
+//! The shapes of the generated messages: a table of what lies where in which version, and the check of a body against it
+//! before the generated decoder runs.
+//!
+//! The check is what makes that decoder safe to feed: it refuses what Kafka refuses and the decoder lets pass (a null array
+//! where null is not allowed), and it finds out that a claimed number of elements or tags is not backed by bytes before any
+//! memory is reserved for them. The tests draw random messages from the same table, so a row that is wrong does not survive
+//! the comparison with a second implementation.
+
+use bytes::Bytes;
+
+use super::primitives::{DecodeError, Reader};
+
+/// What a field looks like on the wire.
+pub(super) enum Shape {
+    /// A number or an id of this many bytes.
+    Fixed(usize),
+    Bool,
+    String,
+    NullableString,
+    Array(&'static Shape),
+    NullableArray(&'static Shape),
+    Struct(&'static [Row]),
+    NullableStruct(&'static [Row]),
+    /// Lives in the tag section of the structure that it is a row of.
+    Tagged(u32, &'static Shape),
+}
+
+/// A field of a structure: the first and the last version that carry it, and its shape.
+pub(super) type Row = (i16, i16, Shape);
+
+/// Checks that `body` begins with a message of this shape. Bytes behind it are not looked at.
+pub(super) fn check(body: &Bytes, shape: &Shape, flexible: bool, version: i16) -> Result<(), DecodeError> {
+    walk(&mut Reader::new(body, flexible), shape, version)
+}
+
+fn walk(reader: &mut Reader<'_>, shape: &Shape, version: i16) -> Result<(), DecodeError> {
+    match shape {
+        Shape::Fixed(len) => reader.skip(*len),
+        Shape::Bool => reader.skip(1),
+        Shape::String => reader.string().map(drop),
+        Shape::NullableString => reader.nullable_string().map(drop),
+        // A Vec of units takes no memory.
+        Shape::Array(element) => reader.array(1, |reader| walk(reader, element, version)).map(drop),
+        Shape::NullableArray(element) => reader
+            .nullable_array(1, |reader| walk(reader, element, version))
+            .map(drop),
+        Shape::Struct(rows) => walk_rows(reader, rows, version),
+        Shape::NullableStruct(rows) => match reader.i8()? {
+            ..0 => Ok(()),
+            _ => walk_rows(reader, rows, version),
+        },
+        Shape::Tagged(..) => Ok(()),
+    }
+}
+
+fn walk_rows(reader: &mut Reader<'_>, rows: &[Row], version: i16) -> Result<(), DecodeError> {
+    for (_, _, shape) in rows.iter().filter(|(from, to, _)| (*from..=*to).contains(&version)) {
+        walk(reader, shape, version)?;
+    }
+    reader.tags(|tag, field| {
+        let known = rows.iter().find_map(|(from, to, shape)| match shape {
+            Shape::Tagged(number, shape) if *number == tag && (*from..=*to).contains(&version) => Some(shape),
+            _ => None,
+        });
+        known.map_or(Ok(()), |shape| walk(field, shape, version))
+    })
+}
+
+use Shape::{Array, Bool, Fixed, NullableArray, NullableString, NullableStruct, String, Struct, Tagged};
+
+/// No last version: the field is still there in the newest.
+const ON: i16 = i16::MAX;
+const I8: Shape = Fixed(1);
+const I16: Shape = Fixed(2);
+const I32: Shape = Fixed(4);
+const I64: Shape = Fixed(8);
+const UUID: Shape = Fixed(16);
+
+pub(super) const API_VERSIONS_REQUEST: Shape = Struct(&[(3, ON, String), (3, ON, String)]);
+pub(super) const API_VERSIONS_RESPONSE: Shape = Struct(&[
+    (0, ON, I16),
+    (0, ON, Array(&Struct(&[(0, ON, I16), (0, ON, I16), (0, ON, I16)]))),
+    (1, ON, I32),
+    (
+        3,
+        ON,
+        Tagged(0, &Array(&Struct(&[(3, ON, String), (3, ON, I16), (3, ON, I16)]))),
+    ),
+    (3, ON, Tagged(1, &I64)),
+    (
+        3,
+        ON,
+        Tagged(2, &Array(&Struct(&[(3, ON, String), (3, ON, I16), (3, ON, I16)]))),
+    ),
+    (3, ON, Tagged(3, &Bool)),
+]);
+
+const METADATA_REQUEST_TOPIC: Shape = Struct(&[(10, ON, UUID), (0, 9, String), (10, ON, NullableString)]);
+pub(super) const METADATA_REQUEST: Shape = Struct(&[
+    (0, 0, Array(&METADATA_REQUEST_TOPIC)),
+    (1, ON, NullableArray(&METADATA_REQUEST_TOPIC)),
+    (4, ON, Bool),
+    (8, 10, Bool),
+    (8, ON, Bool),
+]);
+const METADATA_RESPONSE_PARTITION: Shape = Struct(&[
+    (0, ON, I16),
+    (0, ON, I32),
+    (0, ON, I32),
+    (7, ON, I32),
+    (0, ON, Array(&I32)),
+    (0, ON, Array(&I32)),
+    (5, ON, Array(&I32)),
+]);
+const METADATA_RESPONSE_TOPIC: Shape = Struct(&[
+    (0, ON, I16),
+    (0, 11, String),
+    (12, ON, NullableString),
+    (10, ON, UUID),
+    (1, ON, Bool),
+    (0, ON, Array(&METADATA_RESPONSE_PARTITION)),
+    (8, ON, I32),
+]);
+pub(super) const METADATA_RESPONSE: Shape = Struct(&[
+    (3, ON, I32),
+    (
+        0,
+        ON,
+        Array(&Struct(&[
+            (0, ON, I32),
+            (0, ON, String),
+            (0, ON, I32),
+            (1, ON, NullableString),
+        ])),
+    ),
+    (2, ON, NullableString),
+    (1, ON, I32),
+    (0, ON, Array(&METADATA_RESPONSE_TOPIC)),
+    (8, 10, I32),
+    (13, ON, I16),
+]);
+
+const CREATABLE_TOPIC: Shape = Struct(&[
+    (0, ON, String),
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, Array(&Struct(&[(0, ON, I32), (0, ON, Array(&I32))]))),
+    (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, NullableString)]))),
+]);
+pub(super) const CREATE_TOPICS_REQUEST: Shape =
+    Struct(&[(0, ON, Array(&CREATABLE_TOPIC)), (0, ON, I32), (1, ON, Bool)]);
+const CREATABLE_TOPIC_CONFIG: Shape = Struct(&[
+    (5, ON, String),
+    (5, ON, NullableString),
+    (5, ON, Bool),
+    (5, ON, I8),
+    (5, ON, Bool),
+]);
+const CREATABLE_TOPIC_RESULT: Shape = Struct(&[
+    (0, ON, String),
+    (7, ON, UUID),
+    (0, ON, I16),
+    (1, ON, NullableString),
+    (5, ON, Tagged(0, &I16)),
+    (5, ON, I32),
+    (5, ON, I16),
+    (5, ON, NullableArray(&CREATABLE_TOPIC_CONFIG)),
+]);
+pub(super) const CREATE_TOPICS_RESPONSE: Shape = Struct(&[(2, ON, I32), (0, ON, Array(&CREATABLE_TOPIC_RESULT))]);
+
+pub(super) const DELETE_TOPICS_REQUEST: Shape = Struct(&[
+    (0, 5, Array(&String)),
+    (6, ON, Array(&Struct(&[(6, ON, NullableString), (6, ON, UUID)]))),
+    (0, ON, I32),
+]);
+const DELETABLE_TOPIC_RESULT: Shape = Struct(&[
+    (0, 5, String),
+    (6, ON, NullableString),
+    (6, ON, UUID),
+    (0, ON, I16),
+    (5, ON, NullableString),
+]);
+pub(super) const DELETE_TOPICS_RESPONSE: Shape = Struct(&[(1, ON, I32), (0, ON, Array(&DELETABLE_TOPIC_RESULT))]);
+
+const CREATE_PARTITIONS_TOPIC: Shape = Struct(&[
+    (0, ON, String),
+    (0, ON, I32),
+    (0, ON, NullableArray(&Struct(&[(0, ON, Array(&I32))]))),
+]);
+pub(super) const CREATE_PARTITIONS_REQUEST: Shape =
+    Struct(&[(0, ON, Array(&CREATE_PARTITIONS_TOPIC)), (0, ON, I32), (0, ON, Bool)]);
+pub(super) const CREATE_PARTITIONS_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, String), (0, ON, I16), (0, ON, NullableString)])),
+    ),
+]);
+
+pub(super) const DESCRIBE_CLUSTER_REQUEST: Shape = Struct(&[(0, ON, Bool), (1, ON, I8), (2, ON, Bool)]);
+const DESCRIBE_CLUSTER_BROKER: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, String),
+    (0, ON, I32),
+    (0, ON, NullableString),
+    (2, ON, Bool),
+]);
+pub(super) const DESCRIBE_CLUSTER_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (1, ON, I8),
+    (0, ON, String),
+    (0, ON, I32),
+    (0, ON, Array(&DESCRIBE_CLUSTER_BROKER)),
+    (0, ON, I32),
+]);
+
+const CURSOR: Shape = NullableStruct(&[(0, ON, String), (0, ON, I32)]);
+pub(super) const DESCRIBE_TOPIC_PARTITIONS_REQUEST: Shape = Struct(&[
+    (0, ON, Array(&Struct(&[(0, ON, String)]))),
+    (0, ON, I32),
+    (0, ON, CURSOR),
+]);
+const DESCRIBE_TOPIC_PARTITIONS_PARTITION: Shape = Struct(&[
+    (0, ON, I16),
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, Array(&I32)),
+    (0, ON, Array(&I32)),
+    (0, ON, NullableArray(&I32)),
+    (0, ON, NullableArray(&I32)),
+    (0, ON, Array(&I32)),
+]);
+const DESCRIBE_TOPIC_PARTITIONS_TOPIC: Shape = Struct(&[
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, ON, UUID),
+    (0, ON, Bool),
+    (0, ON, Array(&DESCRIBE_TOPIC_PARTITIONS_PARTITION)),
+    (0, ON, I32),
+]);
+pub(super) const DESCRIBE_TOPIC_PARTITIONS_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, Array(&DESCRIBE_TOPIC_PARTITIONS_TOPIC)),
+    (0, ON, CURSOR),
+]);
+
+pub(super) const DESCRIBE_CONFIGS_REQUEST: Shape = Struct(&[
+    (
+        0,
+        ON,
+        Array(&Struct(&[
+            (0, ON, I8),
+            (0, ON, String),
+            (0, ON, NullableArray(&String)),
+        ])),
+    ),
+    (1, ON, Bool),
+    (3, ON, Bool),
+]);
+const DESCRIBE_CONFIGS_ENTRY: Shape = Struct(&[
+    (0, ON, String),
+    (0, ON, NullableString),
+    (0, ON, Bool),
+    (1, ON, I8),
+    (0, ON, Bool),
+    (
+        1,
+        ON,
+        Array(&Struct(&[(1, ON, String), (1, ON, NullableString), (1, ON, I8)])),
+    ),
+    (3, ON, I8),
+    (3, ON, NullableString),
+]);
+const DESCRIBE_CONFIGS_RESULT: Shape = Struct(&[
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, ON, I8),
+    (0, ON, String),
+    (0, ON, Array(&DESCRIBE_CONFIGS_ENTRY)),
+]);
+pub(super) const DESCRIBE_CONFIGS_RESPONSE: Shape = Struct(&[(0, ON, I32), (0, ON, Array(&DESCRIBE_CONFIGS_RESULT))]);
+
+const ALTERABLE_CONFIGS: Shape = Array(&Struct(&[(0, ON, String), (0, ON, NullableString)]));
+pub(super) const ALTER_CONFIGS_REQUEST: Shape = Struct(&[
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, I8), (0, ON, String), (0, ON, ALTERABLE_CONFIGS)])),
+    ),
+    (0, ON, Bool),
+]);
+const INCREMENTAL_CONFIGS: Shape = Array(&Struct(&[(0, ON, String), (0, ON, I8), (0, ON, NullableString)]));
+pub(super) const INCREMENTAL_ALTER_CONFIGS_REQUEST: Shape = Struct(&[
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, I8), (0, ON, String), (0, ON, INCREMENTAL_CONFIGS)])),
+    ),
+    (0, ON, Bool),
+]);
+/// The same for both ways to alter configs.
+pub(super) const ALTER_CONFIGS_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (
+        0,
+        ON,
+        Array(&Struct(&[
+            (0, ON, I16),
+            (0, ON, NullableString),
+            (0, ON, I8),
+            (0, ON, String),
+        ])),
+    ),
+]);
+
+const LIST_OFFSETS_PARTITION: Shape = Struct(&[(0, ON, I32), (4, ON, I32), (0, ON, I64)]);
+pub(super) const LIST_OFFSETS_REQUEST: Shape = Struct(&[
+    (0, ON, I32),
+    (2, ON, I8),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, String), (0, ON, Array(&LIST_OFFSETS_PARTITION))])),
+    ),
+    (10, ON, I32),
+]);
+const LIST_OFFSETS_PARTITION_RESPONSE: Shape =
+    Struct(&[(0, ON, I32), (0, ON, I16), (1, ON, I64), (1, ON, I64), (4, ON, I32)]);
+pub(super) const LIST_OFFSETS_RESPONSE: Shape = Struct(&[
+    (2, ON, I32),
+    (
+        0,
+        ON,
+        Array(&Struct(&[
+            (0, ON, String),
+            (0, ON, Array(&LIST_OFFSETS_PARTITION_RESPONSE)),
+        ])),
+    ),
+]);
+
+const DELETE_RECORDS_PARTITIONS: Shape = Array(&Struct(&[(0, ON, I32), (0, ON, I64)]));
+pub(super) const DELETE_RECORDS_REQUEST: Shape = Struct(&[
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, String), (0, ON, DELETE_RECORDS_PARTITIONS)])),
+    ),
+    (0, ON, I32),
+]);
+const DELETE_RECORDS_RESULTS: Shape = Array(&Struct(&[(0, ON, I32), (0, ON, I64), (0, ON, I16)]));
+pub(super) const DELETE_RECORDS_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, String), (0, ON, DELETE_RECORDS_RESULTS)])),
+    ),
+]);
+
+const OFFSET_FOR_LEADER_PARTITIONS: Shape = Array(&Struct(&[(0, ON, I32), (2, ON, I32), (0, ON, I32)]));
+pub(super) const OFFSET_FOR_LEADER_EPOCH_REQUEST: Shape = Struct(&[
+    (3, ON, I32),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, String), (0, ON, OFFSET_FOR_LEADER_PARTITIONS)])),
+    ),
+]);
+const EPOCH_END_OFFSETS: Shape = Array(&Struct(&[(0, ON, I16), (0, ON, I32), (1, ON, I32), (0, ON, I64)]));
+pub(super) const OFFSET_FOR_LEADER_EPOCH_RESPONSE: Shape = Struct(&[
+    (2, ON, I32),
+    (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, EPOCH_END_OFFSETS)]))),
+]);
+
+pub(super) const INIT_PRODUCER_ID_REQUEST: Shape =
+    Struct(&[(0, ON, NullableString), (0, ON, I32), (3, ON, I64), (3, ON, I16)]);
+pub(super) const INIT_PRODUCER_ID_RESPONSE: Shape = Struct(&[(0, ON, I32), (0, ON, I16), (0, ON, I64), (0, ON, I16)]);
+
+pub(super) const FIND_COORDINATOR_REQUEST: Shape = Struct(&[(0, 3, String), (1, ON, I8), (4, ON, Array(&String))]);
+const COORDINATOR: Shape = Struct(&[
+    (4, ON, String),
+    (4, ON, I32),
+    (4, ON, String),
+    (4, ON, I32),
+    (4, ON, I16),
+    (4, ON, NullableString),
+]);
+pub(super) const FIND_COORDINATOR_RESPONSE: Shape = Struct(&[
+    (1, ON, I32),
+    (0, 3, I16),
+    (1, 3, NullableString),
+    (0, 3, I32),
+    (0, 3, String),
+    (0, 3, I32),
+    (4, ON, Array(&COORDINATOR)),
+]);
+
+const TOPIC_WITH_INDEXES: Shape = Struct(&[(0, ON, String), (0, ON, Array(&I32))]);
+pub(super) const DESCRIBE_LOG_DIRS_REQUEST: Shape = Struct(&[(0, ON, NullableArray(&TOPIC_WITH_INDEXES))]);
+const LOG_DIR_PARTITIONS: Shape = Array(&Struct(&[(0, ON, I32), (0, ON, I64), (0, ON, I64), (0, ON, Bool)]));
+const LOG_DIR: Shape = Struct(&[
+    (0, ON, I16),
+    (0, ON, String),
+    (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, LOG_DIR_PARTITIONS)]))),
+    (4, ON, I64),
+    (4, ON, I64),
+]);
+pub(super) const DESCRIBE_LOG_DIRS_RESPONSE: Shape = Struct(&[(0, ON, I32), (3, ON, I16), (0, ON, Array(&LOG_DIR))]);
+
+pub(super) const LIST_PARTITION_REASSIGNMENTS_REQUEST: Shape =
+    Struct(&[(0, ON, I32), (0, ON, NullableArray(&TOPIC_WITH_INDEXES))]);
+const REASSIGNMENTS: Shape = Array(&Struct(&[
+    (0, ON, I32),
+    (0, ON, Array(&I32)),
+    (0, ON, Array(&I32)),
+    (0, ON, Array(&I32)),
+]));
+pub(super) const LIST_PARTITION_REASSIGNMENTS_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, REASSIGNMENTS)]))),
+]);
