@@ -1,4 +1,4 @@
-//! Builds a v2 batch: for the command line's producer and for tests.
+//! Builds a v2 batch: for the command line's producer, the conversion of old formats, and tests.
 
 use bytes::Bytes;
 
@@ -8,6 +8,7 @@ use super::{BatchHeader, Compression, HEADER_LEN, Header};
 #[derive(Clone, Debug)]
 pub struct BatchBuilder {
     compression: Compression,
+    level: Option<i32>,
     header: BatchHeader,
     /// Room for the header, then the records.
     plain: Vec<u8>,
@@ -34,10 +35,17 @@ impl BatchBuilder {
         };
         BatchBuilder {
             compression,
+            level: None,
             header,
             plain: vec![0; HEADER_LEN],
             body: Vec::new(),
         }
+    }
+
+    /// The codec's level; `None`, as at first, is its default.
+    pub fn level(mut self, level: Option<i32>) -> BatchBuilder {
+        self.level = level;
+        self
     }
 
     /// Producer id, epoch and base sequence.
@@ -90,7 +98,7 @@ impl BatchBuilder {
         let mut batch = match self.compression {
             Compression::None => self.plain,
             codec => {
-                let packed = codec.compress(None, &self.plain[HEADER_LEN..]);
+                let packed = codec.compress(self.level, &self.plain[HEADER_LEN..]);
                 join(&packed.expect("compressing into memory does not fail"))
             }
         };

@@ -221,7 +221,7 @@ fn cut_short(codec: &'static str) -> CodecError {
     CodecError::Broken(codec, "it is cut short".to_string())
 }
 
-const LZ4_FRAME_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+pub(super) const LZ4_FRAME_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 
 /// Kafka's Java reader refuses blocks that depend on each other; 64 KiB blocks are what its writer makes.
 fn compress_lz4(plain: &[u8]) -> Result<Vec<u8>, CodecError> {
@@ -368,6 +368,23 @@ mod tests {
         assert_eq!(packed[..4], LZ4_FRAME_MAGIC);
         assert_eq!(packed[4] & 0b1110_0000, 0b0110_0000, "version 01, blocks independent");
         assert_eq!(packed[5], 4 << 4, "64 KiB blocks");
+    }
+
+    // Goal: what the formats' own tools write is read: lz4 with dependent blocks and a content checksum, zstd, gzip.
+    #[test]
+    fn frames_of_reference_tools_are_read() {
+        let lz4 = b"\x04\x22\x4d\x18\x64\x40\xa7\x13\0\0\0\x9f\x63orelane \x09\0\x4bPlane \0\0\0\0\x5f\xb3\x6c\x2f";
+        let zstd = b"\x28\xb5\x2f\xfd\x04\x58\x85\0\0\x48corelane \x01\0\x80\x69\x39\x02\x96\x1c\x31\xba";
+        let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b\xce\x2f\x4a\xcd\x49\xcc\x4b\x55\x48\xa6\x3d\x03\0\x08\xa5\x74\xe4\x6c\0\0\0";
+        let plain = b"corelane ".repeat(12);
+        let frames: [(Compression, &[u8]); 3] = [
+            (Compression::Lz4, lz4),
+            (Compression::Zstd, zstd),
+            (Compression::Gzip, gzip),
+        ];
+        for (codec, frame) in frames {
+            assert_eq!(codec.decompress(frame, plain.len()).as_ref(), Ok(&plain), "{codec:?}");
+        }
     }
 
     // Goal: levels outside a codec's scale are taken for the nearest one, never a panic.

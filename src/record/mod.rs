@@ -1,9 +1,11 @@
-//! v2 record batches as bytes: header view, CRC32C, validation, iteration, compression, building. Synchronous and pure.
+//! Record batches as bytes: header view, CRC32C, validation, iteration, compression, building, and the formats before v2.
+//! Synchronous and pure; knows nothing of logs, segments or requests.
 
 mod batch;
 mod build;
 mod codec;
 mod iterate;
+mod old;
 mod validate;
 
 #[cfg(test)]
@@ -13,6 +15,7 @@ pub use batch::{BatchError, BatchHeader, HEADER_LEN, patch};
 pub use build::BatchBuilder;
 pub use codec::{CodecError, Compression};
 pub use iterate::{Header, HeaderView, HeaderViews, Record, RecordView, RecordViews, Records};
+pub use old::{OldFormat, convert_down};
 pub use validate::{
     DECOMPRESSED_BYTES_MAX, INVALID_RECORDS_MAX, Invalid, InvalidRecord, Rules, TimestampType, ValidBatch,
 };

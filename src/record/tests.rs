@@ -74,6 +74,15 @@ fn check(batch: &Bytes, rules: &Rules) -> Result<ValidBatch, Invalid> {
     ValidBatch::check(batch.clone(), rules, NOW_MS)
 }
 
+/// The bytes that a golden string spells.
+pub(super) fn unhex(text: &str) -> Bytes {
+    let digits: Vec<u8> = text
+        .bytes()
+        .map(|digit| (digit as char).to_digit(16).unwrap() as u8)
+        .collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
 #[track_caller]
 fn assert_invalid_record(batch: &Bytes, part: &str) {
     match check(batch, &rules()) {
@@ -93,6 +102,75 @@ fn sound_batches_pass_as_sent() {
         assert_eq!(valid.header, BatchHeader::parse(&batch).unwrap());
         assert_eq!(valid.log_append_time_ms, -1);
         assert_eq!((valid.header.producer_id, valid.header.last_sequence()), (9, 42));
+    }
+}
+
+// Goal: batches written by an independent client (kafka-python 2.0.2, its codecs in C) are valid to us and read the same.
+#[test]
+fn batches_of_an_independent_client_are_read() {
+    let batches = [
+        (
+            Compression::None,
+            1,
+            "\
+            0000000000000000000000640000000002ee120d5e00000000000200000000000003e800000000000003eaffffffffffffff\
+            ffffffffffffff0000000322000000046b3012636f72656c616e652000260002020112636f72656c616e6520020268027818\
+            000404046b32010202680278",
+        ),
+        (
+            Compression::Gzip,
+            12,
+            "\
+            0000000000000000000000730000000002231676fa00010000000200000000000003e800000000000003eaffffffffffffff\
+            ffffffffffffff000000031f8b08004d03046b02ff7bc5c8c0c0c0926d70833139bf283527312f55810e0c86778c0c4c4c8c\
+            f4b594892983a9428281858525db8811cc0100e81810c3fd000000",
+        ),
+        (
+            Compression::Snappy,
+            12,
+            "\
+            0000000000000000000000820000000002ec9fb1ce00020000000200000000000003e800000000000003eaffffffffffffff\
+            ffffffffffffff0000000382534e415050590000000001000000010000003dfd0148ea01000000046b30d801636f72656c61\
+            6e6520fe09008a09001800ee0100020201fe7500b6750044020268027818000404046b32010202680278",
+        ),
+        (
+            Compression::Lz4,
+            12,
+            "\
+            00000000000000000000007f0000000002fab3860f00030000000200000000000003e800000000000003eaffffffffffffff\
+            ffffffffffffff0000000304224d186840fd00000000000000a237000000ff04ea01000000046b30d801636f72656c616e65\
+            200900507f00ee010002020175005bf003020268027818000404046b3201020268027800000000",
+        ),
+        (
+            Compression::Zstd,
+            12,
+            "\
+            00000000000000000000007100000000025104219f00040000000200000000000003e800000000000003eaffffffffffffff\
+            ffffffffffffff0000000328b52ffd20fdbd0100c402ea01000000046b30d801636f72656c616e652000ee01000202010202\
+            68027818000404046b3201020268027802000b0fa909989630",
+        ),
+    ];
+    for (codec, repeats, hex) in batches {
+        let valid = check(&unhex(hex), &rules()).unwrap();
+        assert_eq!(valid.header.compression(), Ok(codec));
+        let value = Bytes::from("corelane ".repeat(repeats));
+        let header = Header {
+            key: Bytes::from_static(b"h"),
+            value: Some(Bytes::from_static(b"x")),
+        };
+        let record = |offset, key: Option<&'static str>, value: Option<&Bytes>, headers: &[Header]| Record {
+            offset,
+            timestamp: 1000 + offset,
+            key: key.map(Bytes::from),
+            value: value.cloned(),
+            headers: headers.to_vec(),
+        };
+        let expected = [
+            record(0, Some("k0"), Some(&value), &[]),
+            record(1, None, Some(&value), std::slice::from_ref(&header)),
+            record(2, Some("k2"), None, std::slice::from_ref(&header)),
+        ];
+        assert_eq!(records(&valid.bytes), expected);
     }
 }
 
@@ -402,7 +480,7 @@ fn broken_compressed_records_are_refused() {
 // Goal: malformed records are errors that end the iteration, never a panic, never silence.
 #[test]
 fn malformed_records_end_the_iteration() {
-    let cases: [(&str, &[u8]); 12] = [
+    let cases: [(&str, &[u8]); 13] = [
         ("nothing", &[]),
         ("the size is negative", &[1]),
         ("the size passes the end", &[18, 0, 0, 0, 1, 1, 0]),
@@ -416,6 +494,12 @@ fn malformed_records_end_the_iteration() {
         (
             "a varint of six bytes",
             &[0x8c, 0x80, 0x80, 0x80, 0x80, 0, 0, 0, 0, 1, 1, 0],
+        ),
+        (
+            "a varlong beyond 64 bits",
+            &[
+                30, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2, 0, 1, 1, 0,
+            ],
         ),
         (
             "a varint beyond 32 bits",

@@ -153,7 +153,7 @@ impl Rules {
         now_ms.saturating_sub(self.timestamp_before_max_ms)
     }
 
-    fn decompressed_max(&self) -> usize {
+    pub(super) fn decompressed_max(&self) -> usize {
         self.max_message_bytes
             .saturating_mul(DECOMPRESSED_GROWTH_MAX)
             .max(DECOMPRESSED_BYTES_MAX)
@@ -161,7 +161,7 @@ impl Rules {
 }
 
 impl Invalid {
-    fn record(message: impl Into<String>) -> Invalid {
+    pub(super) fn record(message: impl Into<String>) -> Invalid {
         Invalid::InvalidRecord {
             message: message.into(),
             records: Vec::new(),
@@ -202,7 +202,7 @@ fn check_compression(header: &BatchHeader, rules: &Rules) -> Result<Compression,
     Ok(codec)
 }
 
-fn check_size(len: usize, rules: &Rules) -> Result<(), Invalid> {
+pub(super) fn check_size(len: usize, rules: &Rules) -> Result<(), Invalid> {
     match rules.max_message_bytes {
         max if len > max => Err(Invalid::MessageTooLarge(format!(
             "batch of {len} bytes is larger than max.message.bytes {max}"
@@ -278,11 +278,16 @@ fn records_of(batch: &[u8]) -> &[u8] {
 fn open(codec: Compression, batch: &[u8], rules: &Rules) -> Result<Vec<u8>, Invalid> {
     codec
         .decompress(records_of(batch), rules.decompressed_max())
-        .map_err(|cause| match cause {
-            // A producer answers this code by splitting the batch, which is the cure.
-            CodecError::TooLarge(_) => Invalid::MessageTooLarge(cause.to_string()),
-            _ => Invalid::record(cause.to_string()),
-        })
+        .map_err(refuse_packed)
+}
+
+/// The refusal of records that do not decompress.
+pub(super) fn refuse_packed(cause: CodecError) -> Invalid {
+    match cause {
+        // A producer answers this code by splitting the batch, which is the cure.
+        CodecError::TooLarge(_) => Invalid::MessageTooLarge(cause.to_string()),
+        _ => Invalid::record(cause.to_string()),
+    }
 }
 
 /// Checks every record; returns the largest timestamp among them.
