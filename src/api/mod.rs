@@ -1,1 +1,206 @@
-//! api
+//! The Kafka APIs: one file each, and the one list from which ApiVersions, dispatch, labels and the README's table derive.
+//!
+//! A request is decoded and validated on the core of its connection; what concerns partitions is asked of their owners through
+//! [`crate::shard::Router`], what concerns the cluster is read from an image or submitted to the control thread. Nothing here
+//! touches storage, and Kafka's error codes are chosen here.
+//!
+//! A new API is a file with its `API` constant and a row in [`ALL`].
+
+mod alter_configs;
+mod api_versions;
+mod cluster_view;
+mod context;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
+mod describe_topic_partitions;
+mod fetch;
+mod fetch_session;
+mod find_coordinator;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod list_offsets;
+mod list_partition_reassignments;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+#[cfg(test)]
+mod testing;
+mod topic_creation;
+
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use crate::metadata::CommandError;
+use crate::metrics::Metric;
+use crate::model::ErrorCode;
+use crate::wire::messages::{Decode, Encode, MessageError, body_limit};
+use crate::wire::{
+    ApiKey, DecodeError, HeaderError, RequestHeader, ResponseBody, is_flexible, is_response_header_flexible,
+};
+
+pub use context::{Context, Services};
+
+/// Every API that this broker serves, by key.
+pub static ALL: &[&Api] = &[
+    &produce::API,
+    &fetch::API,
+    &list_offsets::API,
+    &metadata::API,
+    &find_coordinator::API,
+    &api_versions::API,
+    &create_topics::API,
+    &delete_topics::API,
+    &delete_records::API,
+    &init_producer_id::API,
+    &offset_for_leader_epoch::API,
+    &describe_configs::API,
+    &alter_configs::API,
+    &describe_log_dirs::API,
+    &create_partitions::API,
+    &incremental_alter_configs::API,
+    &list_partition_reassignments::API,
+    &describe_cluster::API,
+    &describe_topic_partitions::API,
+];
+
+/// One row of the list.
+pub struct Api {
+    pub key: ApiKey,
+    pub name: &'static str,
+    /// What ApiVersions advertises.
+    pub versions: RangeInclusive<i16>,
+    /// The oldest version that is really served: above the advertised minimum for Produce alone.
+    pub served_from: i16,
+    /// Whether requests of this API may be in flight together on one connection. All others wait for those before them and
+    /// hold back those behind them, as if Kafka had muted the connection.
+    pub pipelined: bool,
+    /// Does in the call itself whatever must happen in request order; the future gives the answer.
+    pub handle: fn(Rc<Context>, Request) -> Handling,
+}
+
+/// One allocation per request buys a list of handlers of different types; a request brings many batches.
+pub type Handling = Pin<Box<dyn Future<Output = Result<Answer, Refusal>>>>;
+
+/// A request whose key and version are served.
+pub struct Request {
+    pub header: RequestHeader,
+    pub body: Bytes,
+}
+
+impl Request {
+    pub fn version(&self) -> i16 {
+        self.header.api_version
+    }
+
+    /// The generated message in the body. Bytes behind its last field are ignored, as Kafka does, but counted.
+    pub fn decode<M: Decode>(self, cx: &Context) -> Result<M, Refusal> {
+        let limit = body_limit(self.header.api_key);
+        let (message, trailing) = M::decode_with_trailing(self.body, self.header.api_version, limit)?;
+        cx.count_trailing(trailing);
+        Ok(message)
+    }
+}
+
+/// What a handler answers.
+#[derive(Debug)]
+pub enum Answer {
+    Body(ResponseBody),
+    /// Produce with acks=0.
+    Silent,
+}
+
+impl Answer {
+    /// A generated message as the body.
+    pub fn message(message: &impl Encode, version: i16) -> Result<Answer, Refusal> {
+        let bytes = message.encode(version).map_err(Refusal::Encode)?;
+        Ok(Answer::Body(ResponseBody::one(bytes)))
+    }
+}
+
+/// Why a connection is closed instead of answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("api {key} version {version} is not served")]
+    NotServed { key: i16, version: i16 },
+    #[error("{0}")]
+    Header(#[from] HeaderError),
+    #[error("{0}")]
+    Body(#[from] DecodeError),
+    #[error("{0}")]
+    Message(#[from] MessageError),
+    #[error("response cannot be encoded: {0}")]
+    Encode(MessageError),
+    #[error("produce with acks=0 failed")]
+    SilentProduceFailed,
+}
+
+/// A response's frame, ready to send, or nothing where the client expects none.
+pub type Frame = Option<Vec<Bytes>>;
+
+/// Whether the request in `frame` may start while others of its connection are in flight.
+pub fn is_pipelined(frame: &[u8]) -> bool {
+    RequestHeader::peek(frame)
+        .ok()
+        .and_then(|(key, _, _)| find(key))
+        .is_some_and(|api| api.pipelined)
+}
+
+/// Starts the request in `frame` (without its length). What must happen in request order has happened on return.
+/// `Err`, here or from the future: the connection is to be closed.
+pub fn dispatch(
+    cx: &Rc<Context>,
+    frame: Bytes,
+) -> Result<impl Future<Output = Result<Frame, Refusal>> + use<>, Refusal> {
+    let (key, version, correlation_id) = RequestHeader::peek(&frame)?;
+    let (handling, answer_version) = match served(key, version) {
+        Some(api) => {
+            let (header, body) = RequestHeader::parse(frame, is_flexible(key, version))?;
+            let request = Request { header, body };
+            ((api.handle)(cx.clone(), request), version)
+        }
+        None if key == ApiKey::API_VERSIONS => (api_versions::unsupported_version(), 0),
+        None => return Err(Refusal::NotServed { key: key.0, version }),
+    };
+    Ok(async move {
+        let answer = handling.await?;
+        Ok(match answer {
+            Answer::Body(body) => Some(body.frame(correlation_id, is_response_header_flexible(key, answer_version))),
+            Answer::Silent => None,
+        })
+    })
+}
+
+/// Counts a refusal and says in the log what the client did.
+pub fn on_refusal(cx: &Context, refusal: &Refusal) {
+    cx.metrics().add(Metric::BadFrames, 1);
+    tracing::warn!(peer = %cx.peer, listener = %cx.listener, "connection closed: {refusal}");
+}
+
+/// The controller answered a command with another command's reply.
+fn wrong_reply() -> CommandError {
+    CommandError {
+        code: ErrorCode::UnknownServerError,
+        message: "the controller gave no answer".to_string(),
+    }
+}
+
+fn find(key: ApiKey) -> Option<&'static Api> {
+    ALL.iter().find(|api| api.key == key).copied()
+}
+
+//= protocol: any other unsupported (key, version) closes the connection
+fn served(key: ApiKey, version: i16) -> Option<&'static Api> {
+    find(key).filter(|api| version >= api.served_from && version <= *api.versions.end())
+}
+
+#[cfg(test)]
+mod tests;

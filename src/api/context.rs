@@ -1,0 +1,77 @@
+//! What a handler may touch: the router, the configuration, the metrics, and the few services that live on its shard.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::config::BrokerConfig;
+use crate::metadata::Image;
+use crate::metrics::{Cells, Metric};
+use crate::model::BrokerId;
+use crate::shard::Router;
+
+use super::fetch_session::FetchSessions;
+use super::init_producer_id::ProducerIds;
+use super::topic_creation::TopicCreation;
+
+/// One shard's services, shared by its connections.
+pub struct Services {
+    pub router: Router,
+    pub config: Arc<BrokerConfig>,
+    pub metrics: Cells,
+    pub(super) fetch_sessions: FetchSessions,
+    pub(super) producer_ids: ProducerIds,
+    pub(super) topic_creation: TopicCreation,
+}
+
+impl Services {
+    /// `shards` share max.incremental.fetch.session.cache.slots evenly.
+    pub fn new(router: Router, config: Arc<BrokerConfig>, metrics: Cells, shards: usize) -> Rc<Services> {
+        let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots).unwrap_or(0);
+        Rc::new(Services {
+            router,
+            fetch_sessions: FetchSessions::new(slots.div_ceil(shards.max(1)), metrics.clone()),
+            producer_ids: ProducerIds::default(),
+            topic_creation: TopicCreation::default(),
+            config,
+            metrics,
+        })
+    }
+}
+
+/// One connection's view of the broker.
+pub struct Context {
+    pub services: Rc<Services>,
+    /// The name of the listener that accepted the connection: metadata names endpoints of this listener only.
+    pub listener: Rc<str>,
+    /// For logs.
+    pub peer: Rc<str>,
+}
+
+impl Context {
+    pub fn router(&self) -> &Router {
+        &self.services.router
+    }
+
+    /// This shard's newest image.
+    pub fn image(&self) -> Arc<Image> {
+        self.services.router.image()
+    }
+
+    pub fn config(&self) -> &BrokerConfig {
+        &self.services.config
+    }
+
+    pub fn metrics(&self) -> &Cells {
+        &self.services.metrics
+    }
+
+    pub fn count_trailing(&self, bytes: usize) {
+        if bytes > 0 {
+            self.metrics().add(Metric::TrailingBytes, 1);
+        }
+    }
+
+    pub fn broker_id(&self) -> BrokerId {
+        BrokerId(self.services.config.broker_id)
+    }
+}

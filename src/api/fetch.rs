@@ -1,0 +1,439 @@
+//! Fetch: long-polling reads for consumers, in incremental sessions; record data goes through as slices.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::metadata::{Image, Topic};
+use crate::metrics::Metric;
+use crate::model::{BrokerId, ErrorCode, PartitionId, TopicId};
+use crate::record::Compression;
+use crate::rt;
+use crate::shard::{FetchItem, FetchSpec, FetchedPartition, Isolation};
+use crate::wire::ApiKey;
+use crate::wire::fetch::{FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse};
+
+use super::cluster_view::led_partition;
+use super::fetch_session::{FetchPlan, Key};
+use super::{Answer, Api, Context, Refusal, Request};
+
+pub const API: Api = Api {
+    key: ApiKey::FETCH,
+    name: "Fetch",
+    versions: 4..=17,
+    served_from: 4,
+    pipelined: false,
+    handle: |cx, request| Box::pin(handle(cx, request)),
+};
+
+/// Below this version topics are named, from it on they come by id. //= KIP-516
+const FIRST_VERSION_BY_ID: i16 = 13;
+
+async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
+    let version = request.version();
+    let (message, trailing) = FetchRequest::decode_with_trailing(request.body, version)?;
+    cx.count_trailing(trailing);
+    let by_id = version >= FIRST_VERSION_BY_ID;
+    let sessions = &cx.services.fetch_sessions;
+    let plan = match sessions.plan(&message, by_id, rt::now()) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(Answer::Body(session_error(error).encode(version))),
+    };
+    let resolver = Resolver {
+        image: &cx.image(),
+        me: cx.broker_id(),
+        version,
+    };
+    let (spec, places) = resolver.resolve(&plan, &message, cx.config().fetch_max_bytes);
+    count_requests(&cx, places.len());
+    let fetched = cx.router().fetch(spec).await;
+    let answers = join(places, fetched, message.isolation_level, version);
+    count_answers(&cx, &answers);
+    let (session_id, answers) = sessions.finish(plan, answers, by_id, new_session_id(), rt::now());
+    let response = FetchResponse {
+        session_id,
+        topics: by_topic(answers),
+        ..Default::default()
+    };
+    Ok(Answer::Body(response.encode(version)))
+}
+
+fn session_error(error: ErrorCode) -> FetchResponse {
+    FetchResponse {
+        error_code: error.code(),
+        ..Default::default()
+    }
+}
+
+/// Random, so that ids of different shards and of a broker's earlier life do not meet.
+fn new_session_id() -> i32 {
+    (rt::random_u64() >> 33) as i32
+}
+
+struct Resolver<'a> {
+    image: &'a Image,
+    me: BrokerId,
+    version: i16,
+}
+
+/// A partition's answer: known already, or the next outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Failed(i32, ErrorCode),
+    Asked(i32),
+}
+
+impl Resolver<'_> {
+    /// The question to the shards, and the place of each of its outcomes among the plan's partitions.
+    fn resolve(&self, plan: &FetchPlan, request: &FetchRequest, bytes_max: i32) -> (FetchSpec, Vec<Place>) {
+        let mut items = Vec::with_capacity(plan.partitions.len());
+        let places: Vec<Place> = plan
+            .partitions
+            .iter()
+            .map(|(key, asked)| match self.partition(key) {
+                Ok(partition) => {
+                    items.push(item(partition, asked));
+                    Place::Asked(key.index)
+                }
+                Err(error) => Place::Failed(key.index, error),
+            })
+            .collect();
+        let max_bytes = bytes(request.max_bytes.min(bytes_max));
+        let spec = FetchSpec {
+            min_bytes: bytes(request.min_bytes).min(max_bytes),
+            max_bytes,
+            max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+            isolation: isolation(request),
+            //= protocol: an error anywhere, or nothing to wait for, is answered at once
+            no_wait: items.is_empty() || items.len() < places.len(),
+            items,
+        };
+        (spec, places)
+    }
+
+    fn partition(&self, key: &Key) -> Result<PartitionId, ErrorCode> {
+        let topic = self.topic(key)?;
+        let zstd = topic
+            .config
+            .compression
+            .is_some_and(|(compression, _)| compression == Compression::Zstd);
+        // The client could not read what the broker itself compresses with zstd here. //= KIP-110
+        if zstd && self.version < 10 {
+            return Err(ErrorCode::UnsupportedCompressionType);
+        }
+        led_partition(topic, key.index, self.me)
+    }
+
+    fn topic(&self, key: &Key) -> Result<&Topic, ErrorCode> {
+        if self.version >= FIRST_VERSION_BY_ID {
+            let known = (key.id != TopicId::ZERO)
+                .then(|| self.image.topic_by_id(&key.id))
+                .flatten();
+            return known.map(AsRef::as_ref).ok_or(ErrorCode::UnknownTopicId);
+        }
+        let name = std::str::from_utf8(&key.name).map_err(|_| ErrorCode::InvalidTopicException)?;
+        self.image
+            .topic(name)
+            .map(AsRef::as_ref)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+}
+
+fn item(partition: PartitionId, asked: &FetchPartition) -> FetchItem {
+    FetchItem {
+        partition,
+        offset: asked.fetch_offset,
+        max_bytes: bytes(asked.max_bytes),
+        leader_epoch: asked.current_leader_epoch,
+        last_fetched_epoch: asked.last_fetched_epoch,
+    }
+}
+
+/// //= protocol: consumers (-1) see what is committed; replicas and the debugging consumer (-2) see the log's end
+fn isolation(request: &FetchRequest) -> Isolation {
+    match (request.replica_id, request.isolation_level) {
+        (-1, 1) => Isolation::ReadCommitted,
+        (-1, _) => Isolation::ReadUncommitted,
+        _ => Isolation::LogEnd,
+    }
+}
+
+fn bytes(limit: i32) -> usize {
+    usize::try_from(limit).unwrap_or(0)
+}
+
+/// One answer per place, in order.
+fn join(
+    places: Vec<Place>,
+    fetched: Vec<FetchedPartition>,
+    isolation_level: i8,
+    version: i16,
+) -> Vec<FetchPartitionResponse> {
+    let mut fetched = fetched.into_iter();
+    let answer = |place| match place {
+        Place::Failed(index, error) => failed(index, error),
+        Place::Asked(index) => match fetched.next() {
+            Some(fetched) => answered(index, fetched, version),
+            None => failed(index, ErrorCode::NotLeaderOrFollower),
+        },
+    };
+    let mut answers: Vec<_> = places.into_iter().map(answer).collect();
+    //= KIP-98: a list, here always an empty one, for read_committed; null for read_uncommitted
+    if isolation_level == 1 {
+        answers
+            .iter_mut()
+            .for_each(|answer| answer.aborted_transactions = Some(Vec::new()));
+    }
+    answers
+}
+
+fn answered(index: i32, fetched: FetchedPartition, version: i16) -> FetchPartitionResponse {
+    let error = match fetched.error {
+        // Clients below version 6 do not know the code, and are to look for another leader.
+        ErrorCode::KafkaStorageError if version <= 5 => ErrorCode::NotLeaderOrFollower,
+        error => error,
+    };
+    if !error.is_none() {
+        return FetchPartitionResponse {
+            log_start_offset: fetched.log_start_offset,
+            ..failed(index, error)
+        };
+    }
+    FetchPartitionResponse {
+        index,
+        high_watermark: fetched.high_watermark,
+        last_stable_offset: fetched.last_stable_offset,
+        log_start_offset: fetched.log_start_offset,
+        diverging_epoch: fetched.diverging_epoch,
+        records: fetched.records,
+        ..Default::default()
+    }
+}
+
+fn failed(index: i32, error: ErrorCode) -> FetchPartitionResponse {
+    FetchPartitionResponse {
+        index,
+        error_code: error.code(),
+        ..Default::default()
+    }
+}
+
+/// Neighbours of the same topic go into one entry; the order of the partitions stays.
+fn by_topic(answers: Vec<(Key, FetchPartitionResponse)>) -> Vec<FetchTopicResponse> {
+    let mut topics: Vec<FetchTopicResponse> = Vec::new();
+    for (key, answer) in answers {
+        match topics
+            .last_mut()
+            .filter(|topic| topic.id == key.id && topic.name == key.name)
+        {
+            Some(topic) => topic.partitions.push(answer),
+            None => topics.push(FetchTopicResponse {
+                name: key.name,
+                id: key.id,
+                partitions: vec![answer],
+            }),
+        }
+    }
+    topics
+}
+
+fn count_requests(cx: &Context, partitions: usize) {
+    cx.metrics().add(Metric::FetchRequests, partitions as i64);
+}
+
+fn count_answers(cx: &Context, answers: &[FetchPartitionResponse]) {
+    let bytes: usize = answers
+        .iter()
+        .flat_map(|answer| &answer.records)
+        .map(bytes::Bytes::len)
+        .sum();
+    let failures = answers.iter().filter(|answer| answer.error_code != 0).count();
+    if bytes > 0 {
+        cx.metrics().add(Metric::BytesOut, bytes as i64);
+    }
+    if failures > 0 {
+        cx.metrics().add(Metric::FailedFetchRequests, failures as i64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::fetch_session::ReplyTo;
+    use crate::api::testing;
+    use bytes::Bytes;
+
+    fn request(max_bytes: i32, min_bytes: i32) -> FetchRequest {
+        FetchRequest {
+            replica_id: -1,
+            replica_epoch: -1,
+            max_wait_ms: 500,
+            min_bytes,
+            max_bytes,
+            isolation_level: 0,
+            session_id: 0,
+            session_epoch: -1,
+            topics: vec![],
+            forgotten: vec![],
+            rack_id: Bytes::new(),
+            cluster_id: None,
+        }
+    }
+
+    fn plan(keys: &[Key]) -> FetchPlan {
+        let partition = |key: &Key| FetchPartition {
+            index: key.index,
+            current_leader_epoch: -1,
+            fetch_offset: 0,
+            last_fetched_epoch: -1,
+            log_start_offset: -1,
+            max_bytes: 1000,
+        };
+        let partitions = keys.iter().map(|key| (key.clone(), partition(key))).collect();
+        FetchPlan {
+            partitions,
+            reply: ReplyTo::Sessionless,
+        }
+    }
+
+    fn named(name: &'static str, index: i32) -> Key {
+        Key {
+            name: name.into(),
+            id: TopicId::ZERO,
+            index,
+        }
+    }
+
+    fn fetched(data: &'static str) -> FetchedPartition {
+        FetchedPartition {
+            error: ErrorCode::None,
+            high_watermark: 9,
+            last_stable_offset: 9,
+            log_start_offset: 0,
+            diverging_epoch: None,
+            records: vec![Bytes::from_static(data.as_bytes())],
+        }
+    }
+
+    /// Behaviours 31 and 33: an idle poll waits, an error or an empty request is answered at once.
+    #[test]
+    fn only_a_healthy_fetch_waits() {
+        let image = testing::image(&[("a", 2)]);
+        let resolver = Resolver {
+            image: &image,
+            me: BrokerId(1),
+            version: 12,
+        };
+        let resolve = |keys: &[Key]| resolver.resolve(&plan(keys), &request(1 << 20, 1), 1 << 30).0;
+        let healthy = resolve(&[named("a", 0), named("a", 1)]);
+        assert_eq!(
+            (healthy.no_wait, healthy.max_wait, healthy.items.len()),
+            (false, Duration::from_millis(500), 2)
+        );
+        assert!(resolve(&[named("a", 0), named("a", 2)]).no_wait);
+        assert!(resolve(&[]).no_wait);
+    }
+
+    /// fetch.max.bytes caps the request, and min_bytes never asks for more than may come.
+    #[test]
+    fn limits_are_capped() {
+        let image = testing::image(&[("a", 1)]);
+        let resolver = Resolver {
+            image: &image,
+            me: BrokerId(1),
+            version: 12,
+        };
+        let spec = resolver
+            .resolve(&plan(&[named("a", 0)]), &request(i32::MAX, 5000), 4096)
+            .0;
+        assert_eq!((spec.max_bytes, spec.min_bytes), (4096, 4096));
+        let spec = resolver.resolve(&plan(&[named("a", 0)]), &request(-1, -1), 4096).0;
+        assert_eq!((spec.max_bytes, spec.min_bytes), (0, 0));
+    }
+
+    /// Behaviour 38: ids from version 13 on; an unknown id has its own code.
+    #[test]
+    fn topics_come_by_id_from_version_13() {
+        let image = testing::image(&[("a", 1)]);
+        let id = image.topic("a").expect("created above").id;
+        let by_id = |id| Key {
+            name: Bytes::new(),
+            id,
+            index: 0,
+        };
+        let at = |version| Resolver {
+            image: &image,
+            me: BrokerId(1),
+            version,
+        };
+        assert_eq!(at(13).partition(&by_id(id)), Ok(PartitionId { topic: id, index: 0 }));
+        assert_eq!(
+            at(13).partition(&by_id(TopicId([9; 16]))),
+            Err(ErrorCode::UnknownTopicId)
+        );
+        assert_eq!(at(13).partition(&by_id(TopicId::ZERO)), Err(ErrorCode::UnknownTopicId));
+        assert_eq!(
+            at(12).partition(&named("b", 0)),
+            Err(ErrorCode::UnknownTopicOrPartition)
+        );
+        assert_eq!(
+            Resolver {
+                me: BrokerId(2),
+                ..at(12)
+            }
+            .partition(&named("a", 0)),
+            Err(ErrorCode::NotLeaderOrFollower)
+        );
+    }
+
+    /// Behaviour 35: the list of aborted transactions is there for read_committed, null otherwise.
+    #[test]
+    fn aborted_transactions_are_listed_for_read_committed() {
+        let of = |level| {
+            join(vec![Place::Asked(0)], vec![fetched("x")], level, 11)[0]
+                .aborted_transactions
+                .clone()
+        };
+        assert_eq!((of(0), of(1)), (None, Some(vec![])));
+    }
+
+    /// Behaviours 34 and 40: a failed partition has no offsets; old clients get a code that they know.
+    #[test]
+    fn failed_partitions_have_no_high_watermark() {
+        let broken = || FetchedPartition {
+            error: ErrorCode::KafkaStorageError,
+            ..fetched("")
+        };
+        let places = || vec![Place::Failed(3, ErrorCode::UnknownTopicId), Place::Asked(4)];
+        let answers = join(places(), vec![broken()], 0, 6);
+        assert_eq!(
+            (answers[0].index, answers[0].error_code, answers[0].high_watermark),
+            (3, 100, -1)
+        );
+        assert_eq!(
+            (answers[1].index, answers[1].error_code, answers[1].high_watermark),
+            (4, 56, -1)
+        );
+        assert_eq!(join(places(), vec![broken()], 0, 5)[1].error_code, 6);
+    }
+
+    /// Answers of one topic side by side are grouped, and every version encodes.
+    #[test]
+    fn neighbours_share_a_topic_entry() {
+        let answer = |index| answered(index, fetched("xyz"), 12);
+        let keys = [named("a", 0), named("a", 1), named("b", 0), named("a", 2)];
+        for version in API.versions {
+            let answers = keys.iter().map(|key| (key.clone(), answer(key.index))).collect();
+            let topics = by_topic(answers);
+            assert_eq!(
+                topics.iter().map(|topic| topic.partitions.len()).collect::<Vec<_>>(),
+                [2, 1, 1]
+            );
+            let body = FetchResponse {
+                topics,
+                ..Default::default()
+            }
+            .encode(version);
+            assert!(body.total_len() > 12);
+        }
+    }
+}

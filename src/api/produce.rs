@@ -1,0 +1,420 @@
+//! Produce: validates each partition's batch on the connection's core and enqueues the appends in request order; the future
+//! only joins the outcomes, so several requests of one connection can be in flight together.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::metadata::{Image, Topic};
+use crate::metrics::Metric;
+use crate::model::{ErrorCode, PartitionId};
+use crate::record::{Invalid, InvalidRecord, Rules, ValidBatch};
+use crate::rt;
+use crate::shard::{Acks, AppendItem, AppendOutcome};
+use crate::wire::ApiKey;
+use crate::wire::produce::{
+    ProducePartition, ProducePartitionResponse, ProduceRequest, ProduceResponse, ProduceTopicResponse,
+};
+
+use super::cluster_view::{is_internal, led_partition};
+use super::{Answer, Api, Context, Handling, Refusal, Request};
+
+pub const API: Api = Api {
+    key: ApiKey::PRODUCE,
+    name: "Produce",
+    // librdkafka before 2.11.1 gives up compression where 0 is not advertised; Kafka 4 does the same. //= KAFKA-18659
+    versions: 0..=12,
+    served_from: 3,
+    pipelined: true,
+    handle,
+};
+
+fn handle(cx: Rc<Context>, request: Request) -> Handling {
+    let version = request.version();
+    let message = match ProduceRequest::decode_with_trailing(request.body, version) {
+        Ok((message, trailing)) => {
+            cx.count_trailing(trailing);
+            message
+        }
+        Err(error) => return Box::pin(async move { Err(error.into()) }),
+    };
+    let admin = request.header.client_id.as_deref() == Some(ADMIN_CLIENT_ID);
+    let image = cx.image();
+    let plan = Planner {
+        image: &image,
+        cx: &cx,
+        version,
+        admin,
+        now_ms: rt::wall_ms(),
+    }
+    .plan(&message);
+    count_requests(&cx, &plan);
+    let timeout = Duration::from_millis(u64::try_from(message.timeout_ms).unwrap_or(0));
+    // A request without a valid acks value has no item, so the value put in its place is never used.
+    let acks = acks_of(message.acks).unwrap_or(Acks::Leader);
+    let outcomes = cx.router().append(plan.items, acks, timeout);
+    Box::pin(async move {
+        let outcomes = outcomes.await;
+        let response = join(plan.topics, outcomes);
+        count_failures(&cx, &response);
+        match (acks, has_error(&response)) {
+            //= protocol: acks=0 has no response; an error closes the connection
+            (Acks::None, true) => Err(Refusal::SilentProduceFailed),
+            (Acks::None, false) => Ok(Answer::Silent),
+            _ => Ok(Answer::Body(response.encode(version))),
+        }
+    })
+}
+
+/// Kafka's own tools may write to internal topics under this client id.
+const ADMIN_CLIENT_ID: &[u8] = b"__admin_client";
+
+/// The appends, and the response with a place for each of their outcomes.
+struct Plan {
+    items: Vec<AppendItem>,
+    topics: Vec<PlannedTopic>,
+}
+
+struct PlannedTopic {
+    name: Bytes,
+    partitions: Vec<Planned>,
+}
+
+/// A partition's answer: known already, or the next outcome.
+enum Planned {
+    Failed(ProducePartitionResponse),
+    Appended(i32),
+}
+
+struct Planner<'a> {
+    image: &'a Image,
+    cx: &'a Context,
+    version: i16,
+    admin: bool,
+    now_ms: i64,
+}
+
+impl Planner<'_> {
+    fn plan(&self, request: &ProduceRequest) -> Plan {
+        let mut items = Vec::new();
+        let acks = acks_of(request.acks);
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in &request.topics {
+            let known = match acks {
+                Some(_) => self.topic(&topic.name),
+                None => Err(ErrorCode::InvalidRequiredAcks),
+            };
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for partition in &topic.partitions {
+                let item = known
+                    .map_err(Fault::plain)
+                    .and_then(|topic| self.item(topic, partition));
+                partitions.push(match item {
+                    Ok(item) => {
+                        items.push(item);
+                        Planned::Appended(partition.index)
+                    }
+                    Err(fault) => Planned::Failed(fault.response(partition.index)),
+                });
+            }
+            topics.push(PlannedTopic {
+                name: topic.name.clone(),
+                partitions,
+            });
+        }
+        Plan { items, topics }
+    }
+
+    fn topic(&self, name: &[u8]) -> Result<&Topic, ErrorCode> {
+        let name = std::str::from_utf8(name).map_err(|_| ErrorCode::InvalidTopicException)?;
+        if is_internal(name) && !self.admin {
+            return Err(ErrorCode::InvalidTopicException);
+        }
+        self.image
+            .topic(name)
+            .map(AsRef::as_ref)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+
+    fn item(&self, topic: &Topic, partition: &ProducePartition) -> Result<AppendItem, Fault> {
+        let id = led_partition(topic, partition.index, self.cx.broker_id()).map_err(Fault::plain)?;
+        let records = partition.records.clone().ok_or_else(Fault::no_batch)?;
+        valid_item(id, records, &rules(topic, self.version), self.now_ms)
+    }
+}
+
+fn valid_item(partition: PartitionId, records: Bytes, rules: &Rules, now_ms: i64) -> Result<AppendItem, Fault> {
+    let batch = ValidBatch::check(records, rules, now_ms).map_err(Fault::from)?;
+    // Nobody can have opened a transaction here: there is no coordinator that would have told us. //= KIP-890
+    match batch.header.is_transactional() {
+        true => Err(Fault::plain(ErrorCode::InvalidTxnState)),
+        false => Ok(AppendItem { partition, batch }),
+    }
+}
+
+fn rules(topic: &Topic, version: i16) -> Rules {
+    let config = &topic.config;
+    Rules {
+        max_message_bytes: usize::try_from(config.max_message_bytes).unwrap_or(0),
+        segment_bytes: usize::try_from(config.segment_bytes).unwrap_or(0),
+        timestamp_type: config.timestamp_type,
+        timestamp_before_max_ms: config.timestamp_before_max_ms,
+        timestamp_after_max_ms: config.timestamp_after_max_ms,
+        compacted: config.cleanup_policy.compact,
+        compression: config.compression,
+        produce_version: version,
+    }
+}
+
+fn acks_of(acks: i16) -> Option<Acks> {
+    match acks {
+        0 => Some(Acks::None),
+        1 => Some(Acks::Leader),
+        -1 => Some(Acks::All),
+        _ => None,
+    }
+}
+
+/// Why a partition's batch was not appended.
+#[derive(Debug)]
+struct Fault {
+    error: ErrorCode,
+    message: Option<String>,
+    records: Vec<InvalidRecord>,
+}
+
+impl Fault {
+    fn plain(error: ErrorCode) -> Fault {
+        Fault {
+            error,
+            message: None,
+            records: Vec::new(),
+        }
+    }
+
+    fn with(error: ErrorCode, message: String) -> Fault {
+        Fault {
+            error,
+            message: Some(message),
+            records: Vec::new(),
+        }
+    }
+
+    fn no_batch() -> Fault {
+        Fault::with(
+            ErrorCode::InvalidRecord,
+            "a produce request must hold one record batch per partition".to_string(),
+        )
+    }
+
+    fn response(self, index: i32) -> ProducePartitionResponse {
+        let records = self
+            .records
+            .into_iter()
+            .map(|record| (record.batch_index, record.message))
+            .collect();
+        ProducePartitionResponse {
+            index,
+            error_code: self.error.code(),
+            record_errors: records,
+            error_message: self.message,
+            ..Default::default()
+        }
+    }
+}
+
+impl From<Invalid> for Fault {
+    fn from(invalid: Invalid) -> Fault {
+        match invalid {
+            Invalid::Corrupt(message) => Fault::with(ErrorCode::CorruptMessage, message),
+            Invalid::InvalidRecord { message, records } => Fault {
+                error: ErrorCode::InvalidRecord,
+                message: Some(message),
+                records,
+            },
+            Invalid::InvalidTimestamp { message, records } => Fault {
+                error: ErrorCode::InvalidTimestamp,
+                message: Some(message),
+                records,
+            },
+            Invalid::MessageTooLarge(message) => Fault::with(ErrorCode::MessageTooLarge, message),
+            Invalid::RecordListTooLarge(message) => Fault::with(ErrorCode::RecordListTooLarge, message),
+            Invalid::UnsupportedCompression(message) => Fault::with(ErrorCode::UnsupportedCompressionType, message),
+        }
+    }
+}
+
+/// Puts the outcomes, which come in the order of the items, in their places.
+fn join(topics: Vec<PlannedTopic>, outcomes: Vec<AppendOutcome>) -> ProduceResponse {
+    let mut outcomes = outcomes.into_iter();
+    let mut partition = |planned: Planned| match planned {
+        Planned::Failed(response) => response,
+        Planned::Appended(index) => match outcomes.next() {
+            Some(outcome) => appended(index, outcome),
+            // The shard is going down.
+            None => Fault::plain(ErrorCode::NotLeaderOrFollower).response(index),
+        },
+    };
+    let topics = topics.into_iter().map(|topic| ProduceTopicResponse {
+        name: topic.name,
+        partitions: topic.partitions.into_iter().map(&mut partition).collect(),
+    });
+    ProduceResponse {
+        topics: topics.collect(),
+        ..Default::default()
+    }
+}
+
+fn appended(index: i32, outcome: AppendOutcome) -> ProducePartitionResponse {
+    ProducePartitionResponse {
+        index,
+        error_code: outcome.error.code(),
+        base_offset: outcome.base_offset,
+        log_append_time_ms: outcome.log_append_time_ms,
+        log_start_offset: outcome.log_start_offset,
+        error_message: outcome.message,
+        ..Default::default()
+    }
+}
+
+fn errors(response: &ProduceResponse) -> impl Iterator<Item = &ProducePartitionResponse> {
+    response
+        .topics
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .filter(|partition| partition.error_code != 0)
+}
+
+fn has_error(response: &ProduceResponse) -> bool {
+    errors(response).next().is_some()
+}
+
+fn count_requests(cx: &Context, plan: &Plan) {
+    let partitions: usize = plan.topics.iter().map(|topic| topic.partitions.len()).sum();
+    let bytes: usize = plan.items.iter().map(|item| item.batch.bytes.len()).sum();
+    let records: i64 = plan
+        .items
+        .iter()
+        .map(|item| i64::from(item.batch.header.record_count))
+        .sum();
+    cx.metrics().add(Metric::ProduceRequests, partitions as i64);
+    cx.metrics().add(Metric::BytesIn, bytes as i64);
+    cx.metrics().add(Metric::MessagesIn, records);
+}
+
+fn count_failures(cx: &Context, response: &ProduceResponse) {
+    let failures = errors(response).count();
+    if failures > 0 {
+        cx.metrics().add(Metric::FailedProduceRequests, failures as i64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TopicId;
+
+    fn outcome(base_offset: i64) -> AppendOutcome {
+        AppendOutcome {
+            error: ErrorCode::None,
+            message: None,
+            base_offset,
+            log_append_time_ms: -1,
+            log_start_offset: 3,
+        }
+    }
+
+    /// Behaviour 17.
+    #[test]
+    fn acks_other_than_minus_one_to_one_are_refused() {
+        assert_eq!(
+            [acks_of(-1), acks_of(0), acks_of(1)],
+            [Some(Acks::All), Some(Acks::None), Some(Acks::Leader)]
+        );
+        assert_eq!([acks_of(2), acks_of(-2), acks_of(i16::MAX)], [None; 3]);
+    }
+
+    /// Outcomes find their partitions with failed ones in between; behaviour 26: base and log start offset are passed on.
+    #[test]
+    fn outcomes_are_joined_in_the_order_of_the_request() {
+        let failed = Planned::Failed(Fault::plain(ErrorCode::UnknownTopicOrPartition).response(1));
+        let first = PlannedTopic {
+            name: "a".into(),
+            partitions: vec![Planned::Appended(0), failed],
+        };
+        let second = PlannedTopic {
+            name: "b".into(),
+            partitions: vec![Planned::Appended(7)],
+        };
+        let response = join(vec![first, second], vec![outcome(10), outcome(20)]);
+        let of = |topic: usize, partition: usize| {
+            let response = &response.topics[topic].partitions[partition];
+            (
+                response.index,
+                response.error_code,
+                response.base_offset,
+                response.log_start_offset,
+            )
+        };
+        assert_eq!(
+            (of(0, 0), of(0, 1), of(1, 0)),
+            ((0, 0, 10, 3), (1, 3, -1, -1), (7, 0, 20, 3))
+        );
+        assert!(has_error(&response));
+    }
+
+    /// Behaviours 16, 19 to 21: each finding of the validation has its code; record errors are kept.
+    #[test]
+    fn validation_findings_have_kafkas_codes() {
+        let records = vec![InvalidRecord {
+            batch_index: 2,
+            message: Some("no key".to_string()),
+        }];
+        let text = String::new;
+        let cases = [
+            (Invalid::Corrupt(text()), ErrorCode::CorruptMessage),
+            (Invalid::MessageTooLarge(text()), ErrorCode::MessageTooLarge),
+            (Invalid::RecordListTooLarge(text()), ErrorCode::RecordListTooLarge),
+            (
+                Invalid::UnsupportedCompression(text()),
+                ErrorCode::UnsupportedCompressionType,
+            ),
+            (
+                Invalid::InvalidTimestamp {
+                    message: text(),
+                    records: vec![],
+                },
+                ErrorCode::InvalidTimestamp,
+            ),
+            (
+                Invalid::InvalidRecord {
+                    message: text(),
+                    records,
+                },
+                ErrorCode::InvalidRecord,
+            ),
+        ];
+        for (invalid, code) in cases {
+            let response = Fault::from(invalid).response(0);
+            assert_eq!(response.error_code, code.code());
+            assert_eq!(
+                response.record_errors.len(),
+                usize::from(code == ErrorCode::InvalidRecord)
+            );
+        }
+    }
+
+    /// A transactional batch cannot belong to a transaction that anyone knows of.
+    #[test]
+    fn garbage_is_not_appended() {
+        let image = crate::api::testing::image(&[("a", 1)]);
+        let topic = image.topic("a").expect("created above");
+        let id = PartitionId {
+            topic: TopicId([1; 16]),
+            index: 0,
+        };
+        let fault = valid_item(id, Bytes::from_static(b"garbage"), &rules(topic, 9), 0).expect_err("not a batch");
+        assert_ne!(fault.error, ErrorCode::None);
+    }
+}
