@@ -106,9 +106,9 @@ macro_rules! messages {
                     if body.len() > limit {
                         return Err(MessageError::TooLarge { len: body.len(), limit });
                     }
-                    shape::check(&body, &shape::$shape, is_flexible(ApiKey::$key, version), version)?;
-                    let message = $message::read(&mut body, version)?;
-                    Ok((message, body.len()))
+                    let flexible = is_flexible(ApiKey::$key, version);
+                    let trailing = shape::check(&body, &shape::$shape, flexible, version)?;
+                    Ok(($message::read(&mut body, version)?, trailing))
                 }
             }
 

@@ -6,7 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// How many array elements (topics and partitions together) one message may hold. An element takes up to 20 times its wire
+/// How many array elements (topics and partitions together) one message may hold. An element takes up to 24 times its wire
 /// size in memory, so without this a body of 100 MiB could ask for gigabytes.
 pub(super) const ELEMENTS_MAX: usize = 1 << 18;
 

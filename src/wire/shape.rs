@@ -28,9 +28,11 @@ pub(super) enum Shape {
 /// A field of a structure: the first and the last version that carry it, and its shape.
 pub(super) type Row = (i16, i16, Shape);
 
-/// Checks that `body` begins with a message of this shape. Bytes behind it are not looked at.
-pub(super) fn check(body: &Bytes, shape: &Shape, flexible: bool, version: i16) -> Result<(), DecodeError> {
-    walk(&mut Reader::new(body, flexible), shape, version)
+/// Checks that `body` begins with a message of this shape, and counts the bytes behind it.
+pub(super) fn check(body: &Bytes, shape: &Shape, flexible: bool, version: i16) -> Result<usize, DecodeError> {
+    let mut reader = Reader::new(body, flexible);
+    walk(&mut reader, shape, version)?;
+    Ok(reader.remaining())
 }
 
 fn walk(reader: &mut Reader<'_>, shape: &Shape, version: i16) -> Result<(), DecodeError> {

@@ -30,59 +30,7 @@ macro_rules! agree {
     };
 }
 
-agree! {
-    api_versions_agrees: API_VERSIONS, 0..=4,
-        ApiVersionsRequestData = ApiVersionsRequest as API_VERSIONS_REQUEST,
-        ApiVersionsResponseData = ApiVersionsResponse as API_VERSIONS_RESPONSE;
-    metadata_agrees: METADATA, 0..=13,
-        MetadataRequestData = MetadataRequest as METADATA_REQUEST,
-        MetadataResponseData = MetadataResponse as METADATA_RESPONSE;
-    create_topics_agrees: CREATE_TOPICS, 2..=7,
-        CreateTopicsRequestData = CreateTopicsRequest as CREATE_TOPICS_REQUEST,
-        CreateTopicsResponseData = CreateTopicsResponse as CREATE_TOPICS_RESPONSE;
-    delete_topics_agrees: DELETE_TOPICS, 1..=6,
-        DeleteTopicsRequestData = DeleteTopicsRequest as DELETE_TOPICS_REQUEST,
-        DeleteTopicsResponseData = DeleteTopicsResponse as DELETE_TOPICS_RESPONSE;
-    create_partitions_agrees: CREATE_PARTITIONS, 0..=3,
-        CreatePartitionsRequestData = CreatePartitionsRequest as CREATE_PARTITIONS_REQUEST,
-        CreatePartitionsResponseData = CreatePartitionsResponse as CREATE_PARTITIONS_RESPONSE;
-    describe_cluster_agrees: DESCRIBE_CLUSTER, 0..=2,
-        DescribeClusterRequestData = DescribeClusterRequest as DESCRIBE_CLUSTER_REQUEST,
-        DescribeClusterResponseData = DescribeClusterResponse as DESCRIBE_CLUSTER_RESPONSE;
-    describe_topic_partitions_agrees: DESCRIBE_TOPIC_PARTITIONS, 0..=0,
-        DescribeTopicPartitionsRequestData = DescribeTopicPartitionsRequest as DESCRIBE_TOPIC_PARTITIONS_REQUEST,
-        DescribeTopicPartitionsResponseData = DescribeTopicPartitionsResponse as DESCRIBE_TOPIC_PARTITIONS_RESPONSE;
-    describe_configs_agrees: DESCRIBE_CONFIGS, 1..=4,
-        DescribeConfigsRequestData = DescribeConfigsRequest as DESCRIBE_CONFIGS_REQUEST,
-        DescribeConfigsResponseData = DescribeConfigsResponse as DESCRIBE_CONFIGS_RESPONSE;
-    incremental_alter_configs_agrees: INCREMENTAL_ALTER_CONFIGS, 0..=1,
-        IncrementalAlterConfigsRequestData = IncrementalAlterConfigsRequest as INCREMENTAL_ALTER_CONFIGS_REQUEST,
-        IncrementalAlterConfigsResponseData = IncrementalAlterConfigsResponse as ALTER_CONFIGS_RESPONSE;
-    alter_configs_agrees: ALTER_CONFIGS, 0..=2,
-        AlterConfigsRequestData = AlterConfigsRequest as ALTER_CONFIGS_REQUEST,
-        AlterConfigsResponseData = AlterConfigsResponse as ALTER_CONFIGS_RESPONSE;
-    list_offsets_agrees: LIST_OFFSETS, 1..=10,
-        ListOffsetsRequestData = ListOffsetsRequest as LIST_OFFSETS_REQUEST,
-        ListOffsetsResponseData = ListOffsetsResponse as LIST_OFFSETS_RESPONSE;
-    delete_records_agrees: DELETE_RECORDS, 0..=2,
-        DeleteRecordsRequestData = DeleteRecordsRequest as DELETE_RECORDS_REQUEST,
-        DeleteRecordsResponseData = DeleteRecordsResponse as DELETE_RECORDS_RESPONSE;
-    offset_for_leader_epoch_agrees: OFFSET_FOR_LEADER_EPOCH, 2..=4,
-        OffsetForLeaderEpochRequestData = OffsetForLeaderEpochRequest as OFFSET_FOR_LEADER_EPOCH_REQUEST,
-        OffsetForLeaderEpochResponseData = OffsetForLeaderEpochResponse as OFFSET_FOR_LEADER_EPOCH_RESPONSE;
-    init_producer_id_agrees: INIT_PRODUCER_ID, 0..=5,
-        InitProducerIdRequestData = InitProducerIdRequest as INIT_PRODUCER_ID_REQUEST,
-        InitProducerIdResponseData = InitProducerIdResponse as INIT_PRODUCER_ID_RESPONSE;
-    find_coordinator_agrees: FIND_COORDINATOR, 0..=6,
-        FindCoordinatorRequestData = FindCoordinatorRequest as FIND_COORDINATOR_REQUEST,
-        FindCoordinatorResponseData = FindCoordinatorResponse as FIND_COORDINATOR_RESPONSE;
-    describe_log_dirs_agrees: DESCRIBE_LOG_DIRS, 1..=4,
-        DescribeLogDirsRequestData = DescribeLogDirsRequest as DESCRIBE_LOG_DIRS_REQUEST,
-        DescribeLogDirsResponseData = DescribeLogDirsResponse as DESCRIBE_LOG_DIRS_RESPONSE;
-    list_partition_reassignments_agrees: LIST_PARTITION_REASSIGNMENTS, 0..=0,
-        ListPartitionReassignmentsRequestData = ListPartitionReassignmentsRequest as LIST_PARTITION_REASSIGNMENTS_REQUEST,
-        ListPartitionReassignmentsResponseData = ListPartitionReassignmentsResponse as LIST_PARTITION_REASSIGNMENTS_RESPONSE;
-}
+served!(agree);
 
 fn agree<Ours, Oracle>(entropy: &[u8], key: ApiKey, shape: &Shape, version: i16)
 where
