@@ -6,7 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// How many array elements (topics and partitions together) one message may hold. An element takes up to 24 times its wire
+/// How many array elements and tags (topics and partitions together) one message may hold. An element takes up to 24 times its wire
 /// size in memory, so without this a body of 100 MiB could ask for gigabytes.
 pub(super) const ELEMENTS_MAX: usize = 1 << 18;
 
@@ -15,8 +15,8 @@ pub(super) const ELEMENTS_MAX: usize = 1 << 18;
 pub enum DecodeError {
     #[error("message is cut short")]
     Short,
-    #[error("length {0} is not possible")]
-    Length(i64),
+    #[error("a variable-length number does not end")]
+    Varint,
     #[error("string is not UTF-8")]
     Utf8,
     #[error("a field that cannot be null is null")]
@@ -157,6 +157,7 @@ impl<'a> Reader<'a> {
         }
         let mut previous = None;
         for _ in 0..self.varint()? {
+            self.count_elements(1)?;
             let tag = self.varint()?;
             if previous.is_some_and(|previous| tag <= previous) {
                 return Err(DecodeError::Tags);
@@ -185,7 +186,15 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(DecodeError::Length(i64::from(value)))
+        Err(DecodeError::Varint)
+    }
+
+    fn count_elements(&mut self, count: usize) -> Result<(), DecodeError> {
+        self.elements_left = self
+            .elements_left
+            .checked_sub(count)
+            .ok_or(DecodeError::TooMany(ELEMENTS_MAX))?;
+        Ok(())
     }
 
     /// A compact length: `None` for null, which is written as 0.
@@ -374,4 +383,69 @@ fn fit_in_i16(text: &[u8]) -> &[u8] {
     }
     let limit = std::str::from_utf8(text).map_or(0, |text| text.floor_char_boundary(i16::MAX as usize));
     text.get(..limit).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A length that no bytes back ends the read before anything is reserved or read for the first element.
+    #[test]
+    fn unbacked_array_lengths_are_refused_before_the_first_element() {
+        for (flexible, body) in [(false, &[0, 0, 0, 3, 1, 1, 1, 1, 1][..]), (true, &[4, 1, 1, 1, 1, 1])] {
+            let body = Bytes::copy_from_slice(body);
+            let read = |element_bytes_min| {
+                let mut elements = 0;
+                let mut reader = Reader::new(&body, flexible);
+                let read = reader.array(element_bytes_min, |reader| {
+                    elements += 1;
+                    reader.i8()
+                });
+                (read, elements)
+            };
+            assert_eq!(read(2), (Err(DecodeError::Short), 0));
+            assert_eq!(read(1), (Ok(vec![1, 1, 1]), 3));
+        }
+    }
+
+    /// Tags count as elements: a section of nothing but tags is as bounded as an array.
+    #[test]
+    fn tags_are_bounded_too() {
+        let mut body = Writer::new(true, 0);
+        body.varint(u32::MAX);
+        (0..=ELEMENTS_MAX as u32).for_each(|tag| {
+            body.varint(tag);
+            body.varint(0);
+        });
+        let body = body.head.freeze();
+        assert_eq!(
+            Reader::new(&body, true).skip_tags(),
+            Err(DecodeError::TooMany(ELEMENTS_MAX))
+        );
+    }
+
+    /// A varint takes one byte per seven bits, and one that goes on for more than five bytes is refused.
+    #[test]
+    fn varints_are_read_as_written() {
+        for value in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, 0x1f_ffff, 0x20_0000, u32::MAX] {
+            let mut writer = Writer::new(true, 0);
+            writer.varint(value);
+            let bytes = writer.head.freeze();
+            assert_eq!(bytes.len(), (32 - value.leading_zeros()).div_ceil(7).max(1) as usize);
+            assert_eq!(Reader::new(&bytes, true).varint(), Ok(value));
+        }
+        let endless = Bytes::from_static(&[0x80; 6]);
+        assert_eq!(Reader::new(&endless, true).varint(), Err(DecodeError::Varint));
+    }
+
+    /// A name that is too long for an old version is cut between characters instead of breaking the message.
+    #[test]
+    fn strings_that_do_not_fit_are_cut_between_characters() {
+        let text = "é".repeat(20_000);
+        let mut writer = Writer::new(false, 0);
+        writer.string(text.as_bytes());
+        let bytes = writer.head.freeze();
+        assert_eq!(bytes.len(), 2 + 32_766);
+        assert_eq!(Reader::new(&bytes, false).string().map(|text| text.len()), Ok(32_766));
+    }
 }
