@@ -584,6 +584,44 @@ mod tests {
         ));
     }
 
+    // Goal: sizes are those of the messages as sent, and what all wrappers together grow to is bounded.
+    #[test]
+    fn old_sets_are_limited() {
+        let large = wrapper(1, 0, &[0; 1000]);
+        let gzip = Rules {
+            compression: Some((Compression::Gzip, 9)),
+            max_message_bytes: large.len(),
+            ..rules()
+        };
+        assert!(check(&large, &gzip).unwrap().bytes.len() < 200);
+        let smaller = Rules {
+            max_message_bytes: large.len() - 1,
+            ..gzip
+        };
+        assert!(matches!(check(&large, &smaller), Err(Invalid::MessageTooLarge(_))));
+
+        let twice = unhex(V1_GZIP).repeat(2);
+        let convert = |open_max| convert_up(&twice, open_max, &mut BatchBuilder::new(Compression::None));
+        let open_len = unhex(V1_PLAIN).len() * 2;
+        assert_eq!(convert(open_len), Ok(()));
+        assert!(matches!(convert(open_len - 1), Err(Invalid::MessageTooLarge(_))));
+    }
+
+    // Goal: magic 1 tells its readers that the time is the append's.
+    #[test]
+    fn append_times_reach_old_clients() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.push(1000, None, None, &[]);
+        let mut batch = builder.build().to_vec();
+        BatchHeader::parse(&batch)
+            .unwrap()
+            .with_log_append_time(NOW_MS)
+            .seal(&mut batch);
+        let set = convert_down(batch.into(), OldFormat::V1, 0, usize::MAX).unwrap();
+        assert_eq!(set[CRC_END..CRC_END + 2], [1, LOG_APPEND_TIME_FLAG]);
+        assert_eq!(set[CRC_END + 2..CRC_END + 10], NOW_MS.to_be_bytes());
+    }
+
     // Goal: a v2 batch in an old request is checked as what it is.
     #[test]
     fn v2_batches_in_old_requests_pass() {
