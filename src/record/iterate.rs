@@ -159,7 +159,7 @@ impl<'a> Iterator for RecordViews<'a> {
             0 if self.cursor.rest.is_empty() => return None,
             0 => Err(BatchError::Record("bytes are left after the last record")),
             ..0 => Err(BatchError::Record("the record count is negative")),
-            1.. => self.cursor.record(),
+            1.. => self.cursor.record().map_err(BatchError::Record),
         };
         match item {
             Ok(_) => self.left -= 1,
@@ -190,11 +190,14 @@ impl<'a> Iterator for HeaderViews<'a> {
         if self.left <= 0 {
             return None;
         }
-        let item = self.cursor.header();
+        let item = self.cursor.header().map_err(BatchError::Record);
         self.left = if item.is_ok() { self.left - 1 } else { 0 };
         Some(item)
     }
 }
+
+/// What is wrong with a record: two words rather than a `BatchError`, so that a varint comes back in registers.
+type Malformed = &'static str;
 
 /// What is left to read.
 #[derive(Clone, Debug)]
@@ -203,9 +206,9 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn record(&mut self) -> Result<RecordView<'a>, BatchError> {
-        let size = self.varint()?;
-        let size = usize::try_from(size).map_err(|_| BatchError::Record("the size is negative"))?;
+    #[inline]
+    fn record(&mut self) -> Result<RecordView<'a>, Malformed> {
+        let size = usize::try_from(self.varint()?).map_err(|_| "the size is negative")?;
         let mut body = Cursor { rest: self.take(size)? };
         body.take(1)?; // attributes: none are defined
         let timestamp_delta = body.varlong()?;
@@ -214,7 +217,7 @@ impl<'a> Cursor<'a> {
         let value = body.nullable()?;
         let header_count = body.varint()?;
         if header_count < 0 {
-            return Err(BatchError::Record("the header count is negative"));
+            return Err("the header count is negative");
         }
         let header_bytes = body.rest;
         // Every header takes two bytes or more, so a count beyond the bytes ends this loop by itself.
@@ -222,7 +225,7 @@ impl<'a> Cursor<'a> {
             body.header()?;
         }
         if !body.rest.is_empty() {
-            return Err(BatchError::Record("the size is larger than the content"));
+            return Err("the size is larger than the content");
         }
         Ok(RecordView {
             offset_delta,
@@ -234,8 +237,8 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    fn header(&mut self) -> Result<HeaderView<'a>, BatchError> {
-        let key = self.nullable()?.ok_or(BatchError::Record("a header key is null"))?;
+    fn header(&mut self) -> Result<HeaderView<'a>, Malformed> {
+        let key = self.nullable()?.ok_or("a header key is null")?;
         Ok(HeaderView {
             key,
             value: self.nullable()?,
@@ -243,42 +246,58 @@ impl<'a> Cursor<'a> {
     }
 
     /// Bytes after their length, where -1 stands for null.
-    fn nullable(&mut self) -> Result<Option<&'a [u8]>, BatchError> {
+    #[inline]
+    fn nullable(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
         match self.varint()? {
             -1 => Ok(None),
-            ..-1 => Err(BatchError::Record("a length is negative")),
+            ..-1 => Err("a length is negative"),
             len @ 0.. => self.take(len as usize).map(Some),
         }
     }
 
-    fn take(&mut self, len: usize) -> Result<&'a [u8], BatchError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or(BatchError::Record("it is cut short"))?;
+    #[inline]
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or("it is cut short")?;
         self.rest = rest;
         Ok(taken)
     }
 
-    fn varint(&mut self) -> Result<i32, BatchError> {
+    #[inline]
+    fn varint(&mut self) -> Result<i32, Malformed> {
         let raw = self.unsigned(VARINT_BYTES_MAX)?;
-        let raw = u32::try_from(raw).map_err(|_| BatchError::Record("a varint is too long"))?;
+        let raw = u32::try_from(raw).map_err(|_| "a varint is too long")?;
         Ok((raw >> 1) as i32 ^ -((raw & 1) as i32))
     }
 
-    fn varlong(&mut self) -> Result<i64, BatchError> {
+    #[inline]
+    fn varlong(&mut self) -> Result<i64, Malformed> {
         let raw = self.unsigned(VARLONG_BYTES_MAX)?;
         Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
     }
 
+    /// Most varints of a record are one byte, nearly all others two.
     #[inline]
-    fn unsigned(&mut self, bytes_max: usize) -> Result<u64, BatchError> {
+    fn unsigned(&mut self, bytes_max: usize) -> Result<u64, Malformed> {
+        match *self.rest {
+            [low @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(low))
+            }
+            [low, high @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+            }
+            _ => self.unsigned_long(bytes_max),
+        }
+    }
+
+    fn unsigned_long(&mut self, bytes_max: usize) -> Result<u64, Malformed> {
         let mut value = 0u64;
         for (at, &byte) in self.rest.iter().take(bytes_max).enumerate() {
             let bits = u64::from(byte & 0x7f);
             // The tenth byte has room for the 64th bit only.
             if at == VARLONG_BYTES_MAX - 1 && bits > 1 {
-                return Err(BatchError::Record("a varint is too long"));
+                return Err("a varint is too long");
             }
             value |= bits << (7 * at);
             if byte & 0x80 == 0 {
@@ -286,10 +305,10 @@ impl<'a> Cursor<'a> {
                 return Ok(value);
             }
         }
-        Err(BatchError::Record(if self.rest.len() < bytes_max {
+        Err(if self.rest.len() < bytes_max {
             "it is cut short"
         } else {
             "a varint is too long"
-        }))
+        })
     }
 }

@@ -127,14 +127,12 @@ fn put_message(set: &mut Vec<u8>, format: OldFormat, header: &BatchHeader, recor
     match format {
         OldFormat::V0 => set.extend_from_slice(&[0, 0]),
         OldFormat::V1 => {
-            set.extend_from_slice(&[
-                1,
-                if header.is_log_append_time() {
-                    LOG_APPEND_TIME_FLAG
-                } else {
-                    0
-                },
-            ]);
+            let attributes = if header.is_log_append_time() {
+                LOG_APPEND_TIME_FLAG
+            } else {
+                0
+            };
+            set.extend_from_slice(&[1, attributes]);
             set.extend_from_slice(&record.timestamp.to_be_bytes());
         }
     }
