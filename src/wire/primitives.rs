@@ -282,19 +282,20 @@ impl Writer {
     }
 
     pub(super) fn string(&mut self, text: &[u8]) {
-        let text = if self.flexible { text } else { fit_in_i16(text) };
         if self.flexible {
-            self.varint(text.len() as u32 + 1);
+            self.len(Some(text.len()));
+            self.head.put_slice(text);
         } else {
+            let text = fit_in_i16(text);
             self.head.put_i16(text.len() as i16);
+            self.head.put_slice(text);
         }
-        self.head.put_slice(text);
     }
 
     pub(super) fn nullable_string(&mut self, text: Option<&[u8]>) {
         match text {
             Some(text) => self.string(text),
-            None if self.flexible => self.varint(0),
+            None if self.flexible => self.len(None),
             None => self.head.put_i16(-1),
         }
     }
@@ -343,12 +344,13 @@ impl Writer {
         }
     }
 
-    /// The length of an array or a byte field, or null.
+    /// The length of an array or a byte field (a compact string's is the same), or null.
     fn len(&mut self, len: Option<usize>) {
-        if self.flexible {
-            self.varint(len.map_or(0, |len| len as u32 + 1));
-        } else {
-            self.head.put_i32(len.map_or(-1, |len| len as i32));
+        let len = len.map(|len| i32::try_from(len).expect("what goes into one message is bounded far below 2 GiB"));
+        match len {
+            Some(len) if self.flexible => self.varint(len as u32 + 1),
+            None if self.flexible => self.varint(0),
+            len => self.head.put_i32(len.unwrap_or(-1)),
         }
     }
 
