@@ -1,17 +1,190 @@
 //! A shard's bounded cache of recent batches, all partitions together, favouring tails; and catch-up readers' read-ahead.
+//!
+//! Written batches stay until newer ones need their room, oldest first; the newest run of each log is spared once, so
+//! that a busy partition does not push out what the consumers of a quiet one are about to read. What catch-up readers
+//! read ahead has a small part of its own and can push out nothing else.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::run::Run;
+
+/// The part of the cache that read-ahead may fill.
+const AHEAD_SHARE: usize = 8;
+/// What an entry costs besides its bytes: a node of the map, a place in the queue.
+const ENTRY_BYTES: usize = 128;
+
 /// A chunk read ahead from the disk.
-pub struct ReadAhead {}
-pub struct Cache {}
+pub struct ReadAhead {
+    pub(super) log: u64,
+    pub(super) run: Run,
+}
+
+pub struct Cache {
+    written: Part,
+    ahead: Part,
+}
+
 impl Cache {
     pub fn new(limit_bytes: usize) -> Cache {
-        let _ = limit_bytes;
-        todo!()
+        let ahead = limit_bytes / AHEAD_SHARE;
+        Cache {
+            written: Part::new(limit_bytes - ahead),
+            ahead: Part::new(ahead),
+        }
     }
+
+    /// Bytes held, overhead included.
     pub fn bytes(&self) -> usize {
-        todo!()
+        self.written.bytes + self.ahead.bytes
     }
+
+    /// Keeps what a read took from the disk beyond what it was asked for.
     pub fn admit_read(&mut self, chunk: ReadAhead) {
-        let _ = chunk;
-        todo!()
+        let held = chunk.run.bytes().len();
+        self.ahead
+            .insert((chunk.log, chunk.run.first_offset()), chunk.run, held);
+    }
+
+    /// Keeps what was just written; `held` is the memory that the run's bytes keep alive.
+    pub(super) fn admit_written(&mut self, log: u64, run: Run, held: usize) {
+        self.written.insert((log, run.first_offset()), run, held);
+    }
+
+    /// The run that holds `offset`.
+    pub(super) fn find(&self, log: u64, offset: i64) -> Option<&Run> {
+        self.written.find(log, offset).or_else(|| self.ahead.find(log, offset))
+    }
+}
+
+/// A log's number and the first offset of a run.
+type Key = (u64, i64);
+
+struct Part {
+    limit: usize,
+    bytes: usize,
+    runs: BTreeMap<Key, Entry>,
+    /// In order of age; each key of `runs` once.
+    order: VecDeque<Key>,
+}
+
+struct Entry {
+    run: Run,
+    cost: usize,
+    spared: bool,
+}
+
+impl Part {
+    fn new(limit: usize) -> Part {
+        Part {
+            limit,
+            bytes: 0,
+            runs: BTreeMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    fn find(&self, log: u64, offset: i64) -> Option<&Run> {
+        let (_, entry) = self.runs.range((log, i64::MIN)..=(log, offset)).next_back()?;
+        (offset < entry.run.next_offset()).then_some(&entry.run)
+    }
+
+    fn insert(&mut self, key: Key, run: Run, held: usize) {
+        let cost = held + run.overhead_bytes() + ENTRY_BYTES;
+        if cost > self.limit {
+            return;
+        }
+        self.bytes += cost;
+        match self.runs.insert(
+            key,
+            Entry {
+                run,
+                cost,
+                spared: false,
+            },
+        ) {
+            Some(replaced) => self.bytes -= replaced.cost,
+            None => self.order.push_back(key),
+        }
+        while self.bytes > self.limit {
+            self.evict_oldest(key);
+        }
+    }
+
+    /// Ends: each entry is spared once, and `inserted` (which fits alone) is the last to be looked at a second time.
+    fn evict_oldest(&mut self, inserted: Key) {
+        let Some(key) = self.order.pop_front() else { return };
+        let is_newest = !self.runs.range((key.0, key.1 + 1)..=(key.0, i64::MAX)).any(|_| true);
+        if let Some(entry) = self.runs.get_mut(&key)
+            && (key == inserted || (is_newest && !entry.spared))
+        {
+            entry.spared = true;
+            self.order.push_back(key);
+            return;
+        }
+        if let Some(evicted) = self.runs.remove(&key) {
+            self.bytes -= evicted.cost;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::run::BatchEnd;
+    use bytes::Bytes;
+
+    fn run(first_offset: i64, len: usize) -> Run {
+        let end = BatchEnd {
+            next_offset: first_offset + 1,
+            end: len,
+        };
+        Run::new(Bytes::from(vec![0; len]), first_offset, vec![end])
+    }
+
+    #[test] // Goal: whatever is admitted, the cache holds no more than its limit, and the newest entry.
+    fn cache_is_bounded() {
+        let mut cache = Cache::new(80_000);
+        for at in 0..1000 {
+            cache.admit_written(at % 7, run(at as i64, 1000), 4096);
+            cache.admit_read(ReadAhead {
+                log: 9,
+                run: run(at as i64, 1000),
+            });
+            assert!(cache.bytes() <= 80_000);
+            assert!(cache.find(at % 7, at as i64).is_some());
+        }
+        cache.admit_written(1, run(5000, 100_000), 100_000);
+        assert!(cache.find(1, 5000).is_none());
+    }
+
+    #[test] // Goal: the tail of a quiet log outlives the older data of a busy one; read-ahead pushes out no tail.
+    fn tails_are_favoured() {
+        let mut cache = Cache::new(80_000);
+        cache.admit_written(1, run(0, 1000), 1000);
+        for at in 0..70 {
+            cache.admit_written(2, run(at, 1000), 1000);
+            cache.admit_read(ReadAhead {
+                log: 3,
+                run: run(at, 1000),
+            });
+        }
+        assert!(cache.find(1, 0).is_some());
+        assert!(cache.find(2, 0).is_none());
+        assert!(cache.find(2, 69).is_some());
+    }
+
+    #[test] // Goal: an offset is found in the run that holds it, of its own log only.
+    fn runs_are_found_by_any_offset_in_them() {
+        let mut cache = Cache::new(80_000);
+        let ends = vec![BatchEnd {
+            next_offset: 20,
+            end: 10,
+        }];
+        cache.admit_written(1, Run::new(Bytes::from(vec![0; 10]), 10, ends), 10);
+        assert!(cache.find(1, 9).is_none());
+        assert!(cache.find(1, 10).is_some());
+        assert!(cache.find(1, 19).is_some());
+        assert!(cache.find(1, 20).is_none());
+        assert!(cache.find(2, 15).is_none());
     }
 }

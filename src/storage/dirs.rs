@@ -1,58 +1,361 @@
 //! The log directories: lock, meta.properties, free space, offline state. Used by the control thread and at start.
-use super::Checkpoint;
-use crate::model::DirId;
+
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::Checkpoint;
+use super::layout::{CLEAN_SHUTDOWN, DELETE_DIR, LOCK, LOG_STARTS, META_PROPERTIES, RECOVERY_POINTS};
+use crate::model::DirId;
+use crate::rt::blocking::{self, LockFile};
+use crate::rt::{PROBE_FILE, random_u64};
+
+/// The probe file must not be empty (its first read tells what the device can do).
+const PROBE_FILE_BYTES: usize = 4096;
+/// A directory that was full takes batches again when this many sixteenths of the reserve are free: a little more than
+/// where it became full, so that it does not go to and fro.
+const FREE_AGAIN_SIXTEENTHS: u64 = 18;
 
 /// One log directory, shared by all shards: its identity and two flags.
 #[derive(Debug)]
 pub struct LogDir {
     pub path: PathBuf,
-    pub id: DirId, /* + atomics: full, offline */
+    pub id: DirId,
+    is_full: AtomicBool,
+    is_offline: AtomicBool,
 }
+
 impl LogDir {
+    pub fn new(path: PathBuf, id: DirId) -> LogDir {
+        LogDir {
+            path,
+            id,
+            is_full: AtomicBool::new(false),
+            is_offline: AtomicBool::new(false),
+        }
+    }
+
     pub fn is_offline(&self) -> bool {
-        todo!()
+        self.is_offline.load(Ordering::Relaxed)
     }
+
     pub fn is_full(&self) -> bool {
-        todo!()
+        self.is_full.load(Ordering::Relaxed)
     }
+
+    /// For good: what the disk holds after a failed write is not known before it is read again, at a restart.
     pub fn set_offline(&self, why: &str) {
-        let _ = why;
-        todo!()
+        if !self.is_offline.swap(true, Ordering::Relaxed) {
+            tracing::error!(dir = %self.path.display(), why, "log directory is offline");
+        }
     }
+
     pub fn set_full(&self, full: bool) {
-        let _ = full;
-        todo!()
+        if self.is_full.swap(full, Ordering::Relaxed) != full {
+            if full {
+                tracing::warn!(dir = %self.path.display(), "log directory is full: batches are refused until there is space");
+            } else {
+                tracing::info!(dir = %self.path.display(), "log directory has space again");
+            }
+        }
     }
 }
+
 #[derive(Debug, thiserror::Error)]
 pub enum LogDirError {
     #[error("{0}")]
     Refused(String),
 }
+
 /// All of them, opened and locked at start. Refuses with cause and cure: locked by another process (with its pid), of another broker or cluster, not writable.
+#[derive(Debug)]
 pub struct LogDirs {
     pub dirs: Vec<Arc<LogDir>>,
+    _locks: Vec<LockFile>,
 }
+
 impl LogDirs {
     /// `cluster_id`: what meta.properties of the first directory says, or new. Creates what is missing. Makes the 4 KiB probe file.
     pub fn open(paths: &[PathBuf], broker_id: i32) -> Result<(LogDirs, String /* cluster id */), LogDirError> {
-        let _ = (paths, broker_id);
-        todo!()
+        let mut locks = Vec::new();
+        let mut metas = Vec::new();
+        for path in paths {
+            blocking::create_dir_all(path).map_err(|error| unusable(path, "cannot be created", &error))?;
+            locks.push(lock(path)?);
+            metas.push(Meta::load(path)?);
+        }
+        let known = metas.iter().flatten().find_map(|meta| meta.cluster_id.clone());
+        let cluster_id = known.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(random_id()));
+        let mut dirs: Vec<Arc<LogDir>> = Vec::new();
+        for (path, meta) in paths.iter().zip(metas) {
+            let id = settle_meta(path, meta, broker_id, &cluster_id)?;
+            if let Some(twin) = dirs.iter().find(|dir| dir.id == id) {
+                return Err(LogDirError::Refused(format!(
+                    "log.dirs: {} and {} have the same directory.id {id}: one is a copy of the other; remove the copy from log.dirs",
+                    twin.path.display(),
+                    path.display()
+                )));
+            }
+            make_ready(path).map_err(|error| unusable(path, "is not writable", &error))?;
+            dirs.push(Arc::new(LogDir::new(path.clone(), id)));
+        }
+        Ok((LogDirs { dirs, _locks: locks }, cluster_id))
     }
+
     /// Reads the checkpoints and takes the clean-shutdown marker away (from here on the directory is "in use").
     pub fn take_checkpoint(&self, dir: &LogDir) -> Checkpoint {
-        let _ = dir;
-        todo!()
+        let text = |name| match blocking::read_file(&dir.path.join(name)) {
+            Ok(content) => String::from_utf8_lossy(&content).into_owned(),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                tracing::warn!(dir = %dir.path.display(), file = name, %error, "checkpoint cannot be read: logs are checked whole");
+                String::new()
+            }
+        };
+        let (mut checkpoint, broken) = Checkpoint::from_texts(&text(RECOVERY_POINTS), &text(LOG_STARTS));
+        if let Some(file) = broken {
+            tracing::warn!(dir = %dir.path.display(), file, "checkpoint is broken and counts as empty");
+        }
+        match blocking::remove_file(&dir.path.join(CLEAN_SHUTDOWN)) {
+            Ok(()) => checkpoint.clean = true,
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => dir.set_offline(&format!("remove {CLEAN_SHUTDOWN}: {error}")),
+        }
+        checkpoint
     }
-    pub fn write_checkpoint(&self, dir: &Path, checkpoint: &Checkpoint) -> std::io::Result<()> {
-        let _ = (dir, checkpoint);
-        todo!()
+
+    pub fn write_checkpoint(&self, dir: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
+        blocking::write_file_atomic(&dir.join(RECOVERY_POINTS), checkpoint.recovery_points_text().as_bytes())?;
+        blocking::write_file_atomic(&dir.join(LOG_STARTS), checkpoint.log_starts_text().as_bytes())?;
+        if checkpoint.clean {
+            blocking::write_file_atomic(&dir.join(CLEAN_SHUTDOWN), b"")?;
+        }
+        Ok(())
     }
+
     /// Updates every directory's `full` flag against the reserve (log.dir.min.free.bytes), with hysteresis.
     pub fn check_space(&self, min_free: u64) {
-        let _ = min_free;
-        todo!()
+        for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
+            match blocking::space(&dir.path) {
+                Ok((free, _)) => dir.set_full(is_full_at(free, min_free, dir.is_full())),
+                Err(error) => dir.set_offline(&format!("free space: {error}")),
+            }
+        }
+    }
+}
+
+fn is_full_at(free: u64, min_free: u64, was_full: bool) -> bool {
+    let bound = if was_full {
+        min_free / 16 * FREE_AGAIN_SIXTEENTHS
+    } else {
+        min_free
+    };
+    free < bound
+}
+
+fn unusable(path: &Path, problem: &str, error: &io::Error) -> LogDirError {
+    LogDirError::Refused(format!(
+        "log directory {} {problem}: {error}; make it writable for this user, or take it out of log.dirs",
+        path.display()
+    ))
+}
+
+fn lock(path: &Path) -> Result<LockFile, LogDirError> {
+    let file = path.join(LOCK);
+    match LockFile::acquire(file.clone()) {
+        Ok(lock) => Ok(lock),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let owner = LockFile::owner(&file).map_or("another process".to_owned(), |pid| format!("process {pid}"));
+            Err(LogDirError::Refused(format!(
+                "log directory {} is in use by {owner}; stop it, or give this broker a log.dirs of its own",
+                path.display()
+            )))
+        }
+        Err(error) => Err(unusable(path, "cannot be locked", &error)),
+    }
+}
+
+/// The identity to write, and the directory's id; refuses a directory of another broker or cluster.
+fn settle_meta(path: &Path, meta: Option<Meta>, broker_id: i32, cluster_id: &str) -> Result<DirId, LogDirError> {
+    let mut meta = meta.unwrap_or_default();
+    if let Some(other) = meta.broker_id.filter(|id| *id != broker_id) {
+        return Err(LogDirError::Refused(format!(
+            "log directory {} belongs to broker {other}, and this is broker {broker_id}; correct broker.id, or give this broker a log.dirs of its own",
+            path.display()
+        )));
+    }
+    if let Some(other) = meta.cluster_id.as_deref().filter(|id| *id != cluster_id) {
+        return Err(LogDirError::Refused(format!(
+            "log directory {} belongs to cluster {other}, and the first log directory to cluster {cluster_id}; take one of them out of log.dirs",
+            path.display()
+        )));
+    }
+    let is_complete = meta.broker_id.is_some() && meta.cluster_id.is_some() && meta.directory_id.is_some();
+    let id = *meta.directory_id.get_or_insert_with(|| DirId(random_id()));
+    if !is_complete {
+        meta.broker_id = Some(broker_id);
+        meta.cluster_id = Some(cluster_id.to_owned());
+        let written = blocking::write_file_atomic(&path.join(META_PROPERTIES), meta.to_text().as_bytes());
+        written.map_err(|error| unusable(path, "is not writable", &error))?;
+    }
+    Ok(id)
+}
+
+/// The probe file, and the rest of deletions that a stop interrupted.
+fn make_ready(path: &Path) -> io::Result<()> {
+    let probe = path.join(PROBE_FILE);
+    if !blocking::read_file(&probe).is_ok_and(|content| content.len() >= PROBE_FILE_BYTES) {
+        blocking::write_file_atomic(&probe, &[0; PROBE_FILE_BYTES])?;
+    }
+    for (name, is_dir) in blocking::list_dir(path)? {
+        if is_dir && name.ends_with(DELETE_DIR) {
+            blocking::remove_dir_all(&path.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn random_id() -> [u8; 16] {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&random_u64().to_be_bytes());
+    id[8..].copy_from_slice(&random_u64().to_be_bytes());
+    id
+}
+
+/// What `meta.properties` says; lines that are not ours are kept.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Meta {
+    broker_id: Option<i32>,
+    cluster_id: Option<String>,
+    directory_id: Option<DirId>,
+    others: BTreeMap<String, String>,
+}
+
+impl Meta {
+    /// `None` where there is no file yet.
+    fn load(path: &Path) -> Result<Option<Meta>, LogDirError> {
+        let file = path.join(META_PROPERTIES);
+        match blocking::read_file(&file) {
+            Ok(content) => match Meta::parse(&String::from_utf8_lossy(&content)) {
+                Some(meta) => Ok(Some(meta)),
+                None => Err(LogDirError::Refused(format!(
+                    "{} cannot be understood; restore it from a backup, or, if the directory is empty, remove it",
+                    file.display()
+                ))),
+            },
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unusable(path, "cannot be read", &error)),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Meta> {
+        let mut meta = Meta::default();
+        for line in text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
+            let (key, value) = line.split_once('=')?;
+            match (key.trim(), value.trim()) {
+                ("version", "0" | "1") => {}
+                ("version", _) => return None,
+                ("node.id" | "broker.id", id) => meta.broker_id = Some(id.parse().ok()?),
+                ("cluster.id", id) => meta.cluster_id = Some(id.to_owned()),
+                ("directory.id", id) => meta.directory_id = Some(id.parse().ok()?),
+                (key, value) => {
+                    meta.others.insert(key.to_owned(), value.to_owned());
+                }
+            }
+        }
+        Some(meta)
+    }
+
+    fn to_text(&self) -> String {
+        let mut lines = vec!["version=1".to_owned()];
+        lines.extend(self.cluster_id.iter().map(|id| format!("cluster.id={id}")));
+        lines.extend(self.broker_id.iter().map(|id| format!("node.id={id}")));
+        lines.extend(self.directory_id.iter().map(|id| format!("directory.id={id}")));
+        lines.extend(self.others.iter().map(|(key, value)| format!("{key}={value}")));
+        lines.join("\n") + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{PartitionCheckpoint, testing::scratch};
+
+    #[test] // Goal: a new directory gets an identity, and keeps it.
+    fn identities_are_made_once() {
+        let scratch = scratch();
+        let paths = [scratch.path().join("a"), scratch.path().join("b")];
+        let (dirs, cluster) = LogDirs::open(&paths, 7).expect("opens");
+        let ids: Vec<DirId> = dirs.dirs.iter().map(|dir| dir.id).collect();
+        assert_ne!(ids[0], ids[1]);
+        assert_eq!(cluster.len(), 22);
+        let text =
+            String::from_utf8(blocking::read_file(&paths[0].join(META_PROPERTIES)).expect("there")).expect("text");
+        assert_eq!(
+            text,
+            format!("version=1\ncluster.id={cluster}\nnode.id=7\ndirectory.id={}\n", ids[0])
+        );
+        drop(dirs);
+        let (dirs, again) = LogDirs::open(&paths, 7).expect("opens again");
+        assert_eq!(again, cluster);
+        assert_eq!(dirs.dirs.iter().map(|dir| dir.id).collect::<Vec<_>>(), ids);
+    }
+
+    #[test] // Goal: a directory in use, of another broker or of another cluster is refused with the cause.
+    fn foreign_directories_are_refused() {
+        let scratch = scratch();
+        let path = |name: &str| scratch.path().join(name);
+        let refusal = |paths: &[PathBuf], id| LogDirs::open(paths, id).expect_err("refused").to_string();
+        let (open, _) = LogDirs::open(&[path("a")], 7).expect("opens");
+        let in_use = refusal(&[path("a")], 7);
+        assert!(
+            in_use.contains(&format!("in use by process {}", std::process::id())),
+            "{in_use}"
+        );
+        drop(open);
+        assert!(refusal(&[path("a")], 8).contains("belongs to broker 7"));
+        LogDirs::open(&[path("b")], 7).expect("opens");
+        assert!(refusal(&[path("a"), path("b")], 7).contains("belongs to cluster"));
+        blocking::write_file_atomic(&path("b").join(META_PROPERTIES), b"garbage").expect("written");
+        assert!(refusal(&[path("b")], 7).contains("cannot be understood"));
+        blocking::write_file_atomic(&path("file"), b"").expect("written");
+        assert!(refusal(&[path("file").join("c")], 7).contains("cannot be created"));
+    }
+
+    #[test] // Goal: checkpoints come back, and "clean" is said once.
+    fn checkpoints_are_read_back() {
+        let scratch = scratch();
+        let (dirs, _) = LogDirs::open(&[scratch.path().to_owned()], 1).expect("opens");
+        let dir = dirs.dirs[0].clone();
+        assert_eq!(dirs.take_checkpoint(&dir), Checkpoint::default());
+        let at = PartitionCheckpoint {
+            recovery_point: 10,
+            log_start: 3,
+        };
+        let checkpoint = Checkpoint {
+            partitions: [(("t".to_owned(), 0), at)].into(),
+            clean: true,
+        };
+        dirs.write_checkpoint(&dir.path, &checkpoint).expect("written");
+        assert_eq!(dirs.take_checkpoint(&dir), checkpoint);
+        assert!(!dirs.take_checkpoint(&dir).clean);
+    }
+
+    #[test] // Goal: a directory is full below the reserve, and free again a little above it.
+    fn full_has_hysteresis() {
+        assert!(is_full_at(1599, 1600, false));
+        assert!(!is_full_at(1600, 1600, false));
+        assert!(is_full_at(1700, 1600, true));
+        assert!(!is_full_at(1800, 1600, true));
+        assert!(!is_full_at(0, 0, true));
     }
 }

@@ -1,17 +1,40 @@
 //! One log on one disk: segments in Kafka's format, direct writes, index, cache, recovery, retention.
+//!
+//! `FORMAT.md` draws the files. [`Log`] is what others use: a synchronous state machine that a shard owns, and whose
+//! disk work goes out as jobs that own what they need ([`WriteJob`], [`PrepareJob`], [`ReadPlan`], ...).
+//!
+//! ```text
+//!   stage ──▶ chunks ──▶ WriteJob ──▶ on_written ──▶ cache, cursors      log.rs   the façade: cursors, roll, jobs
+//!   (copy, patch)        (one write)                                     stage.rs chunks: aligned, patched, frozen
+//!              PrepareJob: open, preallocate | seal, sync, snapshot      prepare.rs, segment.rs, index.rs, epochs.rs
+//!   plan_read ─▶ cached slices, or DiskRead ──▶ ReadResult               cache.rs, run.rs, read.rs, time.rs
+//!   take_retention ─▶ DeleteJob                                          retention.rs
+//!   open: survey, trust or check, cut, set aside                         recovery.rs, scan.rs, checkpoint.rs, dirs.rs
+//! ```
 
 mod cache;
 mod checkpoint;
 mod dirs;
+mod epochs;
 mod index;
 mod layout;
 mod log;
 mod plan;
+mod prepare;
+mod read;
 mod recovery;
 mod retention;
+mod run;
+mod scan;
 mod segment;
+mod stage;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod time;
 
-pub use cache::Cache;
+pub use cache::{Cache, ReadAhead};
 pub use checkpoint::{Checkpoint, PartitionCheckpoint};
 pub use dirs::{LogDir, LogDirError, LogDirs};
 pub use log::{Log, LogOptions, Opened, StageError, StorageError};

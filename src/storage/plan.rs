@@ -1,31 +1,84 @@
 //! Owned I/O jobs: made by the log, run as a task, and handed back to it as a value.
-use super::StorageError;
+
 use bytes::Bytes;
 
+use super::cache::ReadAhead;
+use super::prepare::{Prepared, Work};
+use super::read::DiskRead;
+use super::retention::Removal;
+use super::stage::FrozenChunk;
+use super::time::TimeSearch;
+use super::{StorageError, segment::Handle};
+use crate::rt::{File, Sync};
+use std::rc::Rc;
+
 /// One aligned write of everything staged.
-pub struct WriteJob {}
-pub struct WriteDone {}
+pub struct WriteJob {
+    pub(super) handle: Rc<Handle>,
+    pub(super) file: File,
+    pub(super) chunk: FrozenChunk,
+    pub(super) sync: Sync,
+}
+
+pub struct WriteDone {
+    pub(super) chunk: FrozenChunk,
+    pub(super) sync: Sync,
+    pub(super) result: Result<(), StorageError>,
+}
+
 impl WriteJob {
     pub async fn run(self) -> WriteDone {
-        todo!()
+        let WriteJob {
+            handle,
+            file,
+            chunk,
+            sync,
+        } = self;
+        let written = file
+            .write_at(chunk.buf.clone(), 0..self::len(&chunk), chunk.position, sync)
+            .await;
+        let result = written.map_err(|source| StorageError::io("write", &handle.path(), source));
+        WriteDone { chunk, sync, result }
     }
+
+    /// Bytes that go to the disk, padding and repeated bytes included.
     pub fn bytes(&self) -> usize {
-        todo!()
+        len(&self.chunk)
     }
 }
-pub struct PrepareJob {}
-pub struct PrepareDone {}
+
+fn len(chunk: &FrozenChunk) -> usize {
+    chunk.buf.as_slice().len()
+}
+
+/// File work ahead of, or behind, the writes.
+pub struct PrepareJob {
+    pub(super) work: Work,
+}
+
+pub struct PrepareDone {
+    pub(super) prepared: Prepared,
+}
+
 impl PrepareJob {
     pub async fn run(self) -> PrepareDone {
-        todo!()
+        PrepareDone {
+            prepared: self.work.run().await,
+        }
     }
 }
-pub struct DeleteJob {}
+
+/// Segments that retention took out of the log.
+pub struct DeleteJob {
+    pub(super) removal: Removal,
+}
+
 impl DeleteJob {
     pub async fn run(self) -> Result<(), StorageError> {
-        todo!()
+        self.removal.run().await
     }
 }
+
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("offset out of range")]
@@ -33,27 +86,55 @@ pub enum ReadError {
     #[error("log is offline")]
     Offline,
 }
+
 /// What to read: cached slices (ready at once) and file ranges.
-pub struct ReadPlan {}
+pub struct ReadPlan {
+    pub(super) source: Source,
+}
+
+pub(super) enum Source {
+    Memory(Vec<Bytes>),
+    Disk(DiskRead),
+}
+
+#[derive(Default)]
 pub struct ReadResult {
     /// Whole batches in offset order, starting with the one that holds the asked offset.
     pub batches: Vec<Bytes>,
     /// What was read from the disk, for the read-ahead cache: hand to Cache::admit_read.
-    pub read_ahead: Option<super::cache::ReadAhead>,
+    pub read_ahead: Option<ReadAhead>,
 }
+
 impl ReadPlan {
     /// The result at once if no disk is needed; the plan back otherwise.
     pub fn ready(self) -> Result<ReadResult, ReadPlan> {
-        todo!()
+        match self.source {
+            Source::Memory(batches) => Ok(ReadResult {
+                batches,
+                read_ahead: None,
+            }),
+            source => Err(ReadPlan { source }),
+        }
     }
+
     pub async fn run(self) -> Result<ReadResult, StorageError> {
-        todo!()
+        match self.source {
+            Source::Memory(batches) => Ok(ReadResult {
+                batches,
+                read_ahead: None,
+            }),
+            Source::Disk(read) => read.run().await,
+        }
     }
 }
-pub struct TimePlan {}
+
+pub struct TimePlan {
+    pub(super) search: TimeSearch,
+}
+
 impl TimePlan {
     /// (offset, timestamp)
     pub async fn run(self) -> Result<Option<(i64, i64)>, StorageError> {
-        todo!()
+        self.search.run().await
     }
 }

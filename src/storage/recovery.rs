@@ -1,1 +1,496 @@
-//! recovery: to be written.
+//! Opening a log: what is on the disk, what of it can be trusted, and where it ends.
+//!
+//! Segments below the recovery point are trusted with their index files. From there on every batch is checked, and the
+//! log is cut at the first byte that is not a good batch. What lies behind a cut is set aside under another name, never
+//! deleted. When this is done, everything on the disk is as a clean stop would have left it: segments of exact size,
+//! index files, all synced.
+
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::epochs::LeaderEpochs;
+use super::index::{BatchPlace, Indexes};
+use super::layout::*;
+use super::prepare::{remove_if_there, write_file, write_indexes};
+use super::retention::Removal;
+use super::scan::{Scan, ScanFrom, Scanned, Stop};
+use super::segment::{Handle, Head, Sealed, load_indexes};
+use super::{LogOptions, StorageError};
+use crate::record::{BatchHeader, HEADER_LEN};
+use crate::rt::{ALIGN, Dir, File, Open};
+
+pub(super) type Observe<'a> = &'a mut dyn FnMut(&BatchHeader);
+
+/// A log as it lies on the disk now.
+pub(super) struct Recovered {
+    pub sealed: Vec<Sealed>,
+    pub head: Head,
+    /// The bytes of the head behind its last block boundary.
+    pub tail: Vec<u8>,
+    pub end: i64,
+    pub log_start: i64,
+    pub epochs: LeaderEpochs,
+    pub snapshots: Vec<i64>,
+    pub producer_snapshot: Option<(i64, Vec<u8>)>,
+    pub cut_bytes: u64,
+}
+
+pub(super) async fn recover(options: &LogOptions, observe: Observe<'_>) -> Result<Recovered, StorageError> {
+    let survey = survey(options).await?;
+    let mut recovery = Recovery {
+        options,
+        bases: survey.bases,
+        segments: Vec::new(),
+        end: 0,
+        epochs: load_epochs(&options.dir).await?,
+        cut_bytes: 0,
+    };
+    let first_unchecked = recovery.trust().await?;
+    let checked_from = recovery.bases.get(first_unchecked).copied();
+    let producer_snapshot = load_snapshot(&options.dir, &survey.snapshots, checked_from.unwrap_or(recovery.end)).await;
+    let observe_from = producer_snapshot.as_ref().map_or(0, |(offset, _)| *offset);
+    let mut observe = |header: &BatchHeader| {
+        if header.base_offset >= observe_from {
+            observe(header);
+        }
+    };
+    recovery.observe_trusted(observe_from, &mut observe).await?;
+    recovery.check(first_unchecked, &mut observe).await?;
+    recovery.finish(survey.snapshots, producer_snapshot).await
+}
+
+/// What a log's directory holds, in order.
+#[derive(Default)]
+struct Survey {
+    bases: Vec<i64>,
+    snapshots: Vec<i64>,
+}
+
+/// Lists the directory, or makes it; finishes deletions that a crash interrupted.
+async fn survey(options: &LogOptions) -> Result<Survey, StorageError> {
+    let dir = &options.dir;
+    let names = match Dir::list(dir).await {
+        Ok(names) => names,
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => return Err(StorageError::io("list", dir, source)),
+    };
+    check_topic_id(options, names.iter().any(|(name, _)| name == PARTITION_METADATA)).await?;
+    let mut survey = Survey::default();
+    for (name, _) in names.iter().filter(|(_, is_dir)| !is_dir) {
+        if name.ends_with(DELETED) {
+            remove_if_there(&dir.join(name)).await?;
+        }
+        match parse_segment_name(name) {
+            Some((base_offset, LOG)) => survey.bases.push(base_offset),
+            Some((offset, SNAPSHOT)) => survey.snapshots.push(offset),
+            _ => {}
+        }
+    }
+    survey.bases.sort_unstable();
+    survey.snapshots.sort_unstable();
+    Ok(survey)
+}
+
+/// A directory that belongs to another topic of the same name must not be taken for this one's (KIP-516).
+async fn check_topic_id(options: &LogOptions, is_there: bool) -> Result<(), StorageError> {
+    let path = options.dir.join(PARTITION_METADATA);
+    if is_there {
+        let content = Dir::read_file(&path)
+            .await
+            .map_err(|source| StorageError::io("read", &path, source))?;
+        match parse_partition_metadata(&String::from_utf8_lossy(&content)) {
+            Some(id) if id == options.topic_id => return Ok(()),
+            Some(id) => {
+                let problem = format!("the directory belongs to topic id {id}, not to {}", options.topic_id);
+                return Err(StorageError::Corrupt { path, problem });
+            }
+            None => set_aside(&path, "not a partition.metadata").await?,
+        }
+    }
+    let made = Dir::create_all(&options.dir).await;
+    made.map_err(|source| StorageError::io("create", &options.dir, source))?;
+    write_file(&path, partition_metadata(options.topic_id).into_bytes()).await
+}
+
+async fn load_epochs(dir: &Path) -> Result<LeaderEpochs, StorageError> {
+    let path = dir.join(LEADER_EPOCHS);
+    match Dir::read_file(&path).await {
+        Ok(content) => match LeaderEpochs::parse(&String::from_utf8_lossy(&content)) {
+            Some(epochs) => Ok(epochs),
+            None => {
+                set_aside(&path, "not a leader epoch checkpoint").await?;
+                Ok(LeaderEpochs::default())
+            }
+        },
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(LeaderEpochs::default()),
+        Err(source) => Err(StorageError::io("read", &path, source)),
+    }
+}
+
+/// The newest readable producer snapshot at or below `offset`.
+async fn load_snapshot(dir: &Path, snapshots: &[i64], offset: i64) -> Option<(i64, Vec<u8>)> {
+    for at in snapshots.iter().rev().filter(|at| **at <= offset) {
+        let path = segment_path(dir, *at, SNAPSHOT);
+        match Dir::read_file(&path).await {
+            Ok(content) => return Some((*at, content)),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "producer snapshot is skipped"),
+        }
+    }
+    None
+}
+
+async fn set_aside(path: &Path, reason: &str) -> Result<(), StorageError> {
+    let aside = with_suffix(path, CORRUPT);
+    tracing::warn!(path = %path.display(), aside = %aside.display(), reason, "file is set aside");
+    let renamed = Dir::rename(path, &aside).await;
+    renamed.map_err(|source| StorageError::io("rename", path, source))
+}
+
+/// A segment that is as a clean stop leaves it.
+struct Good {
+    base_offset: i64,
+    size: u64,
+    indexes: Indexes,
+}
+
+struct Recovery<'a> {
+    options: &'a LogOptions,
+    bases: Vec<i64>,
+    segments: Vec<Good>,
+    /// Of the segments so far.
+    end: i64,
+    epochs: LeaderEpochs,
+    cut_bytes: u64,
+}
+
+impl Recovery<'_> {
+    /// Takes the segments that need no check; gives the position in `bases` of the first that does.
+    async fn trust(&mut self) -> Result<usize, StorageError> {
+        let recovery_point = self.options.checkpoint.map_or(0, |at| at.recovery_point);
+        for at in 0..self.bases.len() {
+            let (base_offset, next_base) = (self.bases[at], self.bases.get(at + 1).copied());
+            match next_base {
+                Some(next_base) if next_base <= recovery_point => {
+                    let segment = self.trust_sealed(base_offset).await?;
+                    self.segments.push(segment);
+                    self.end = next_base;
+                }
+                None => match self.trust_last(base_offset, recovery_point).await? {
+                    Some(segment) => {
+                        self.end = if segment.size == 0 { base_offset } else { recovery_point };
+                        self.segments.push(segment);
+                    }
+                    None => return Ok(at),
+                },
+                Some(_) => return Ok(at),
+            }
+        }
+        Ok(self.bases.len())
+    }
+
+    /// A segment below the recovery point, whose index files are made again if need be. It is never cut: what is broken
+    /// in it is found by whoever reads it.
+    async fn trust_sealed(&self, base_offset: i64) -> Result<Good, StorageError> {
+        let segment = OpenSegment::open(&self.options.dir, base_offset).await?;
+        if let Some(indexes) = load_indexes(&self.options.dir, base_offset, segment.len).await {
+            return Ok(Good {
+                base_offset,
+                size: segment.len,
+                indexes,
+            });
+        }
+        let mut indexes = Indexes::new(base_offset);
+        let interval = self.index_interval();
+        let from = ScanFrom {
+            position: 0,
+            next_offset: base_offset,
+            epoch: -1,
+            check_crc: false,
+        };
+        let mut index = |header: &BatchHeader, position| indexes.note(place(header, position), interval);
+        let scanned = segment.scan().run(from, &mut index).await?;
+        if let Stop::Bad(reason) = &scanned.stop {
+            let position = scanned.position;
+            tracing::error!(path = %segment.handle.path().display(), position, reason, "broken batch in a sealed segment");
+            return Ok(Good {
+                base_offset,
+                size: segment.len,
+                indexes,
+            });
+        }
+        segment.finish(scanned.position, &indexes).await?;
+        tracing::info!(path = %segment.handle.path().display(), "index files are made again");
+        Ok(Good {
+            base_offset,
+            size: scanned.position,
+            indexes,
+        })
+    }
+
+    /// The newest segment, if a clean stop left it: good batches from its last index entry exactly to the end of the
+    /// file, and the offset behind them is the recovery point.
+    async fn trust_last(&self, base_offset: i64, recovery_point: i64) -> Result<Option<Good>, StorageError> {
+        let segment = OpenSegment::open(&self.options.dir, base_offset).await?;
+        let Some(mut indexes) = load_indexes(&self.options.dir, base_offset, segment.len).await else {
+            return Ok(None);
+        };
+        let position = indexes.position(i64::MAX);
+        let from = ScanFrom {
+            position,
+            next_offset: base_offset,
+            epoch: -1,
+            check_crc: true,
+        };
+        let scanned = segment.scan().run(from, &mut |_, _| {}).await?;
+        let is_whole = scanned.stop == Stop::EndOfFile && scanned.next_offset == recovery_point;
+        indexes.resume(segment.len);
+        Ok((is_whole || segment.len == 0).then_some(Good {
+            base_offset,
+            size: segment.len,
+            indexes,
+        }))
+    }
+
+    /// Shows the headers of trusted segments that the producer snapshot does not cover.
+    async fn observe_trusted(&self, from: i64, observe: Observe<'_>) -> Result<(), StorageError> {
+        let first = self
+            .segments
+            .partition_point(|segment| segment.base_offset <= from)
+            .saturating_sub(1);
+        for good in self.segments.iter().skip(first).filter(|_| from < self.end) {
+            let mut segment = OpenSegment::open(&self.options.dir, good.base_offset).await?;
+            segment.len = good.size;
+            let position = good.indexes.position(from);
+            let start = ScanFrom {
+                position,
+                next_offset: good.base_offset,
+                epoch: -1,
+                check_crc: false,
+            };
+            segment.scan().run(start, &mut |header, _| observe(header)).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks every batch of the segments from `first` on, up to the first that is not good.
+    async fn check(&mut self, first: usize, observe: Observe<'_>) -> Result<(), StorageError> {
+        let unchecked = self.bases.split_off(first);
+        if let Some(base_offset) = unchecked.first() {
+            self.epochs.truncate(*base_offset);
+        }
+        let mut is_cut = false;
+        for (at, base_offset) in unchecked.iter().copied().enumerate() {
+            if is_cut {
+                self.set_segment_aside(base_offset).await?;
+                continue;
+            }
+            let scanned = self.check_segment(base_offset, observe).await?;
+            let next_base = unchecked.get(at + 1).copied();
+            let has_hole = scanned.stop == Stop::Zeros && next_base.is_some_and(|next| scanned.next_offset < next);
+            is_cut = has_hole || matches!(scanned.stop, Stop::Bad(_));
+        }
+        Ok(())
+    }
+
+    async fn check_segment(&mut self, base_offset: i64, observe: Observe<'_>) -> Result<Scanned, StorageError> {
+        let segment = OpenSegment::open(&self.options.dir, base_offset).await?;
+        let mut indexes = Indexes::new(base_offset);
+        let interval = self.index_interval();
+        let from = ScanFrom {
+            position: 0,
+            next_offset: self.end.max(base_offset),
+            epoch: self.epochs.latest().unwrap_or(-1),
+            check_crc: true,
+        };
+        let epochs = &mut self.epochs;
+        let mut visit = |header: &BatchHeader, position| {
+            indexes.note(place(header, position), interval);
+            epochs.note(header.leader_epoch, header.base_offset);
+            observe(header);
+        };
+        let scanned = segment.scan().run(from, &mut visit).await?;
+        if let Stop::Bad(reason) = &scanned.stop {
+            self.report_cut(&segment, scanned.position, reason).await?;
+            if scanned.position == 0 {
+                set_aside(&segment.handle.path(), "no good batch at its front").await?;
+                return Ok(scanned);
+            }
+        }
+        segment.finish(scanned.position, &indexes).await?;
+        self.end = scanned.next_offset;
+        self.segments.push(Good {
+            base_offset,
+            size: scanned.position,
+            indexes,
+        });
+        Ok(scanned)
+    }
+
+    async fn report_cut(&mut self, segment: &OpenSegment, position: u64, reason: &str) -> Result<(), StorageError> {
+        let bytes = segment.scan().data_bytes(position).await?;
+        self.cut_bytes += bytes;
+        let path = segment.handle.path();
+        tracing::warn!(path = %path.display(), position, reason, bytes, "log is cut at a broken batch");
+        Ok(())
+    }
+
+    /// A segment behind a cut. One that never got a batch was made ahead of need and just goes.
+    async fn set_segment_aside(&mut self, base_offset: i64) -> Result<(), StorageError> {
+        let segment = OpenSegment::open(&self.options.dir, base_offset).await?;
+        let bytes = segment.scan().data_bytes(0).await?;
+        if bytes == 0 {
+            return Removal {
+                handles: vec![segment.handle],
+            }
+            .run()
+            .await;
+        }
+        self.cut_bytes += bytes;
+        set_aside(&segment.handle.path(), "the log is cut before it").await?;
+        for suffix in [INDEX, TIME_INDEX] {
+            remove_if_there(&segment_path(&self.options.dir, base_offset, suffix)).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(
+        mut self,
+        mut snapshots: Vec<i64>,
+        producer_snapshot: Option<(i64, Vec<u8>)>,
+    ) -> Result<Recovered, StorageError> {
+        let dir = &self.options.dir;
+        let mut log_start = self.options.checkpoint.map_or(0, |at| at.log_start);
+        if let Some(first) = self.segments.first() {
+            log_start = log_start.max(first.base_offset);
+        }
+        if log_start > self.end {
+            // Everything left was deleted by its users; the log goes on where it started.
+            let handles = self
+                .segments
+                .drain(..)
+                .map(|good| Handle::new(dir, good.base_offset))
+                .collect();
+            Removal { handles }.run().await?;
+            self.end = log_start;
+        }
+        for offset in snapshots.extract_if(.., |offset| *offset > self.end) {
+            remove_if_there(&segment_path(dir, offset, SNAPSHOT)).await?;
+        }
+        self.epochs.truncate(self.end);
+        let (head, tail) = match self.segments.pop() {
+            Some(last) => self.resume_head(last).await?,
+            None => (Head::new(Handle::new(dir, self.end), 0), Vec::new()),
+        };
+        Ok(Recovered {
+            sealed: self.segments.into_iter().map(|good| good.into_sealed(dir)).collect(),
+            head,
+            tail,
+            end: self.end,
+            log_start,
+            epochs: self.epochs,
+            snapshots,
+            producer_snapshot,
+            cut_bytes: self.cut_bytes,
+        })
+    }
+
+    /// The newest segment goes on being filled.
+    async fn resume_head(&self, last: Good) -> Result<(Head, Vec<u8>), StorageError> {
+        let mut head = Head::new(Handle::new(&self.options.dir, last.base_offset), 0);
+        head.exists = true;
+        head.dirs_synced = true;
+        head.written = last.size;
+        head.staged = last.size;
+        head.preallocated = last.size;
+        head.indexes = last.indexes;
+        if last.size == 0 {
+            return Ok((head, Vec::new()));
+        }
+        let segment = OpenSegment::open(&self.options.dir, last.base_offset).await?;
+        let front = segment.read(0, HEADER_LEN as u64).await?;
+        let first = BatchHeader::parse(&front).ok().map(|header| header.max_timestamp);
+        head.first_timestamp = first.filter(|at| *at >= 0);
+        let tail = segment
+            .read(last.size - last.size % ALIGN as u64, last.size % ALIGN as u64)
+            .await?;
+        Ok((head, tail))
+    }
+
+    fn index_interval(&self) -> u64 {
+        u64::try_from(self.options.config.index_interval_bytes).unwrap_or(0)
+    }
+}
+
+impl Good {
+    fn into_sealed(self, dir: &Path) -> Sealed {
+        Sealed {
+            handle: Handle::new(dir, self.base_offset),
+            size: self.size,
+            max_timestamp: self.indexes.max_timestamp(),
+            unsealed: None,
+        }
+    }
+}
+
+fn place(header: &BatchHeader, position: u64) -> BatchPlace {
+    BatchPlace {
+        position,
+        len: header.total_len(),
+        last_offset: header.last_offset(),
+        max_timestamp: header.max_timestamp,
+    }
+}
+
+/// A segment's file while recovery looks at it.
+struct OpenSegment {
+    handle: Rc<Handle>,
+    file: File,
+    path: std::path::PathBuf,
+    len: u64,
+}
+
+impl OpenSegment {
+    async fn open(dir: &Path, base_offset: i64) -> Result<OpenSegment, StorageError> {
+        let handle = Handle::new(dir, base_offset);
+        let path = handle.path();
+        let opened = File::open(&path, Open::ReadWrite).await;
+        let file = opened.map_err(|source| StorageError::io("open", &path, source))?;
+        let len = file
+            .len()
+            .await
+            .map_err(|source| StorageError::io("stat", &path, source))?;
+        Ok(OpenSegment {
+            handle,
+            file,
+            path,
+            len,
+        })
+    }
+
+    fn scan(&self) -> Scan<'_> {
+        Scan {
+            file: &self.file,
+            path: &self.path,
+            len: self.len,
+        }
+    }
+
+    async fn read(&self, position: u64, len: u64) -> Result<Vec<u8>, StorageError> {
+        let read = self.file.read_at(position, len as usize).await;
+        Ok(read
+            .map_err(|source| StorageError::io("read", &self.path, source))?
+            .to_vec())
+    }
+
+    /// Cuts the file to `size`, syncs it and writes its index files.
+    async fn finish(&self, size: u64, indexes: &Indexes) -> Result<(), StorageError> {
+        if size != self.len {
+            let cut = self.file.truncate(size).await;
+            cut.map_err(|source| StorageError::io("truncate", &self.path, source))?;
+        }
+        let synced = self.file.sync().await;
+        synced.map_err(|source| StorageError::io("sync", &self.path, source))?;
+        write_indexes(&self.handle.dir, self.handle.base_offset, indexes).await
+    }
+}

@@ -1,1 +1,207 @@
-//! segment: to be written.
+//! The segments of a log in memory: the heads that are being filled, and the sealed ones behind them.
+
+use std::cell::{Cell, OnceCell};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::StorageError;
+use super::index::{BatchPlace, Indexes};
+use super::layout::{INDEX, LOG, TIME_INDEX, segment_path};
+use crate::config::TopicConfig;
+use crate::record::{BatchHeader, HEADER_LEN};
+use crate::rt::{ALIGN, Dir, File, Open};
+
+/// What reads of one segment share: its name, and its file and indexes once a read has loaded them. The log drops what
+/// has not been read for a while, so that old data costs neither memory nor file descriptors.
+pub(super) struct Handle {
+    pub dir: PathBuf,
+    pub base_offset: i64,
+    pub file: OnceCell<File>,
+    pub indexes: OnceCell<Rc<Indexes>>,
+    /// Retention took the segment: a read that finds no file is late, not broken.
+    pub retired: Cell<bool>,
+    /// A broken batch was reported: once is enough.
+    pub reported: Cell<bool>,
+    /// Read since the last look.
+    pub used: Cell<bool>,
+}
+
+impl Handle {
+    pub fn new(dir: &Path, base_offset: i64) -> Rc<Handle> {
+        Rc::new(Handle {
+            dir: dir.to_owned(),
+            base_offset,
+            file: OnceCell::new(),
+            indexes: OnceCell::new(),
+            retired: Cell::new(false),
+            reported: Cell::new(false),
+            used: Cell::new(false),
+        })
+    }
+
+    pub fn path(&self) -> PathBuf {
+        segment_path(&self.dir, self.base_offset, LOG)
+    }
+
+    /// The segment's file, opened by the first read.
+    pub async fn file(&self) -> Result<File, StorageError> {
+        self.used.set(true);
+        if let Some(file) = self.file.get() {
+            return Ok(file.clone());
+        }
+        let path = self.path();
+        let opened = File::open(&path, Open::Read).await;
+        let file = opened.map_err(|source| StorageError::io("open", &path, source))?;
+        Ok(self.file.get_or_init(|| file).clone())
+    }
+
+    /// The segment's indexes, loaded by the first lookup. Without usable files a lookup starts at the segment's front.
+    pub async fn indexes(&self, segment_bytes: u64) -> Rc<Indexes> {
+        if let Some(indexes) = self.indexes.get() {
+            return indexes.clone();
+        }
+        let loaded = load_indexes(&self.dir, self.base_offset, segment_bytes).await;
+        let indexes = Rc::new(loaded.unwrap_or_else(|| Indexes::new(self.base_offset)));
+        self.indexes.get_or_init(|| indexes).clone()
+    }
+}
+
+/// The index files of a segment; `None` when one is missing or cannot be the segment's.
+pub(super) async fn load_indexes(dir: &Path, base_offset: i64, segment_bytes: u64) -> Option<Indexes> {
+    let offsets = Dir::read_file(&segment_path(dir, base_offset, INDEX)).await.ok()?;
+    let times = Dir::read_file(&segment_path(dir, base_offset, TIME_INDEX)).await.ok()?;
+    Indexes::from_files(base_offset, &offsets, &times, segment_bytes)
+}
+
+/// A segment that no batch is added to any more.
+pub(super) struct Sealed {
+    pub handle: Rc<Handle>,
+    pub size: u64,
+    pub max_timestamp: Option<i64>,
+    /// The file still has its preallocated length and no index files: a seal job is due or under way.
+    pub unsealed: Option<Unsealed>,
+}
+
+pub(super) struct Unsealed {
+    pub file: File,
+    pub indexes: Rc<Indexes>,
+}
+
+impl Sealed {
+    pub fn base_offset(&self) -> i64 {
+        self.handle.base_offset
+    }
+
+    /// Lets go of the file and the indexes if nothing has read them since the last call.
+    pub fn rest(&mut self) {
+        if self.unsealed.is_some() || self.handle.used.replace(false) || self.handle.file.get().is_none() {
+            return;
+        }
+        self.handle = Handle::new(&self.handle.dir, self.handle.base_offset);
+    }
+}
+
+/// A segment that is being filled: batches are staged to the newest head and written to the oldest.
+pub(super) struct Head {
+    pub handle: Rc<Handle>,
+    /// The name exists on disk. Lost after a crash it would take the log's end with it.
+    pub exists: bool,
+    /// Open for writing; nothing is opened before it is needed.
+    pub file: Option<File>,
+    /// The length of the file: writes never go past it.
+    pub preallocated: u64,
+    /// Its name and the directory's survive a power cut.
+    pub dirs_synced: bool,
+    /// Bytes of batches on disk.
+    pub written: u64,
+    /// Bytes of batches, staged ones included.
+    pub staged: u64,
+    /// Of the batches staged: what is looked up is written, so entries beyond that are not met.
+    pub indexes: Indexes,
+    /// When the segment got its first batch: by the batch's timestamp, or by our clock where it has none.
+    pub first_timestamp: Option<i64>,
+    /// Part of segment.jitter.ms, so that partitions do not all roll at the same moment.
+    pub jitter_ms: i64,
+}
+
+impl Head {
+    pub fn new(handle: Rc<Handle>, jitter_ms: i64) -> Head {
+        Head {
+            indexes: Indexes::new(handle.base_offset),
+            handle,
+            exists: false,
+            file: None,
+            preallocated: 0,
+            dirs_synced: false,
+            written: 0,
+            staged: 0,
+            first_timestamp: None,
+            jitter_ms,
+        }
+    }
+
+    pub fn base_offset(&self) -> i64 {
+        self.handle.base_offset
+    }
+
+    /// Where the segment's file must reach so that everything staged can be written.
+    pub fn bytes_needed(&self) -> u64 {
+        write_end(self.staged)
+    }
+
+    /// Kafka's rules: the batch does not fit, the segment is old enough, an index is full, the offset is too far away.
+    pub fn must_roll(&self, batch: &BatchHeader, last_offset: i64, config: &TopicConfig, now_wall_ms: i64) -> bool {
+        if self.staged == 0 {
+            return false;
+        }
+        let at = if batch.max_timestamp >= 0 {
+            batch.max_timestamp
+        } else {
+            now_wall_ms
+        };
+        let age_ms = at.saturating_sub(self.first_timestamp.unwrap_or(at));
+        self.staged + batch.total_len() as u64 > u64::try_from(config.segment_bytes).unwrap_or(0)
+            || age_ms > config.segment_ms.saturating_sub(self.jitter_ms)
+            || self
+                .indexes
+                .is_full(usize::try_from(config.segment_index_bytes).unwrap_or(0))
+            || last_offset - self.base_offset() > i64::from(i32::MAX)
+    }
+
+    /// Counts a staged batch.
+    pub fn note(&mut self, batch: &BatchHeader, last_offset: i64, config: &TopicConfig, now_wall_ms: i64) {
+        let place = BatchPlace {
+            position: self.staged,
+            len: batch.total_len(),
+            last_offset,
+            max_timestamp: batch.max_timestamp,
+        };
+        let at = if batch.max_timestamp >= 0 {
+            batch.max_timestamp
+        } else {
+            now_wall_ms
+        };
+        self.first_timestamp.get_or_insert(at);
+        self.indexes
+            .note(place, u64::try_from(config.index_interval_bytes).unwrap_or(0));
+        self.staged += batch.total_len() as u64;
+    }
+
+    /// No batch will be added: the segment is read like the sealed ones from here on.
+    pub fn into_sealed(self) -> Sealed {
+        let indexes = Rc::new(self.indexes);
+        let _ = self.handle.indexes.set(indexes.clone());
+        Sealed {
+            max_timestamp: indexes.max_timestamp(),
+            size: self.written,
+            unsealed: self.file.map(|file| Unsealed { file, indexes }),
+            handle: self.handle,
+        }
+    }
+}
+
+/// Where a write ends whose batches end at `position`: whole blocks, with room for one header of zeros behind the last
+/// batch. Recovery stops at such a header, so it never meets what an earlier life of the blocks left behind.
+pub(super) fn write_end(position: u64) -> u64 {
+    (position + HEADER_LEN as u64).next_multiple_of(ALIGN as u64)
+}

@@ -1,0 +1,188 @@
+//! File work around the writes: opening and preallocating segments ahead of them, sealing, syncing and producer
+//! snapshots behind them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::StorageError;
+use super::index::Indexes;
+use super::layout::{INDEX, LEADER_EPOCHS, SNAPSHOT, TIME_INDEX, segment_path};
+use super::segment::Handle;
+use crate::rt::{Dir, File, Open};
+
+pub(super) enum Work {
+    /// Opens a head for writing, makes it if need be, and gives it space.
+    Open {
+        handle: Rc<Handle>,
+        len: u64,
+        sync_dirs: bool,
+    },
+    Extend {
+        handle: Rc<Handle>,
+        file: File,
+        len: u64,
+    },
+    Seal(Seal),
+    Sync {
+        handle: Rc<Handle>,
+        file: File,
+        upto: i64,
+    },
+    Snapshot {
+        dir: PathBuf,
+        offset: i64,
+        content: Vec<u8>,
+        outdated: Vec<i64>,
+    },
+}
+
+/// What makes a segment complete: exact size, index files, everything synced.
+pub(super) struct Seal {
+    pub handle: Rc<Handle>,
+    pub file: File,
+    pub size: u64,
+    pub indexes: Rc<Indexes>,
+    pub epochs: String,
+    /// Everything below is synced once the segment is.
+    pub upto: i64,
+}
+
+pub(super) enum Prepared {
+    Opened {
+        base_offset: i64,
+        dirs_synced: bool,
+        result: Result<(File, u64), StorageError>,
+    },
+    Extended {
+        base_offset: i64,
+        result: Result<u64, StorageError>,
+    },
+    Sealed {
+        base_offset: i64,
+        upto: i64,
+        result: Result<(), StorageError>,
+    },
+    Synced {
+        base_offset: i64,
+        upto: i64,
+        result: Result<(), StorageError>,
+    },
+    Snapshot {
+        offset: i64,
+        result: Result<(), StorageError>,
+    },
+}
+
+impl Work {
+    pub async fn run(self) -> Prepared {
+        match self {
+            Work::Open { handle, len, sync_dirs } => Prepared::Opened {
+                base_offset: handle.base_offset,
+                dirs_synced: sync_dirs,
+                result: open(&handle, len, sync_dirs).await,
+            },
+            Work::Extend { handle, file, len } => Prepared::Extended {
+                base_offset: handle.base_offset,
+                result: preallocate(&handle, &file, len).await,
+            },
+            Work::Seal(seal) => Prepared::Sealed {
+                base_offset: seal.handle.base_offset,
+                upto: seal.upto,
+                result: seal.run().await,
+            },
+            Work::Sync { handle, file, upto } => Prepared::Synced {
+                base_offset: handle.base_offset,
+                upto,
+                result: sync(&handle, &file).await,
+            },
+            Work::Snapshot {
+                dir,
+                offset,
+                content,
+                outdated,
+            } => Prepared::Snapshot {
+                offset,
+                result: write_snapshot(&dir, offset, content, outdated).await,
+            },
+        }
+    }
+}
+
+impl Seal {
+    pub async fn run(self) -> Result<(), StorageError> {
+        let path = self.handle.path();
+        let cut = self.file.truncate(self.size).await;
+        cut.map_err(|source| StorageError::io("truncate", &path, source))?;
+        write_indexes(&self.handle.dir, self.handle.base_offset, &self.indexes).await?;
+        write_file(&self.handle.dir.join(LEADER_EPOCHS), self.epochs.into_bytes()).await?;
+        sync(&self.handle, &self.file).await
+    }
+}
+
+/// Writes both index files of a segment that is complete.
+pub(super) async fn write_indexes(dir: &Path, base_offset: i64, indexes: &Indexes) -> Result<(), StorageError> {
+    write_file(&segment_path(dir, base_offset, INDEX), indexes.offset_file()).await?;
+    write_file(&segment_path(dir, base_offset, TIME_INDEX), indexes.time_file()).await
+}
+
+pub(super) async fn write_file(path: &Path, content: Vec<u8>) -> Result<(), StorageError> {
+    let written = Dir::write_file(path, content).await;
+    written.map_err(|source| StorageError::io("write", path, source))
+}
+
+pub(super) async fn write_snapshot(
+    dir: &Path,
+    offset: i64,
+    content: Vec<u8>,
+    outdated: Vec<i64>,
+) -> Result<(), StorageError> {
+    write_file(&segment_path(dir, offset, SNAPSHOT), content).await?;
+    for offset in outdated {
+        remove_if_there(&segment_path(dir, offset, SNAPSHOT)).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn remove_if_there(path: &Path) -> Result<(), StorageError> {
+    match Dir::remove_file(path).await {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StorageError::io("remove", path, source)),
+        _ => Ok(()),
+    }
+}
+
+/// The head's file and its length; an attempt that failed half-way left a file that is taken up again.
+async fn open(handle: &Handle, len: u64, sync_dirs: bool) -> Result<(File, u64), StorageError> {
+    let path = handle.path();
+    let opened = match File::open(&path, Open::ReadWrite).await {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => File::open(&path, Open::CreateNew).await,
+        opened => opened,
+    };
+    let file = opened.map_err(|source| StorageError::io("open", &path, source))?;
+    let len = preallocate(handle, &file, len).await?;
+    if sync_dirs {
+        sync_dirs_of(&handle.dir).await?;
+    }
+    Ok((file, len))
+}
+
+async fn preallocate(handle: &Handle, file: &File, len: u64) -> Result<u64, StorageError> {
+    let given = file.preallocate(len).await;
+    given.map_err(|source| StorageError::io("preallocate", &handle.path(), source))?;
+    Ok(len)
+}
+
+async fn sync(handle: &Handle, file: &File) -> Result<(), StorageError> {
+    let synced = file.sync().await;
+    synced.map_err(|source| StorageError::io("sync", &handle.path(), source))?;
+    sync_dirs_of(&handle.dir).await
+}
+
+/// The segment's name in the log's directory, and that directory's in the log directory.
+async fn sync_dirs_of(dir: &Path) -> Result<(), StorageError> {
+    for dir in [Some(dir), dir.parent()].into_iter().flatten() {
+        let synced = Dir::sync(dir).await;
+        synced.map_err(|source| StorageError::io("sync directory", dir, source))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! Batches on their way to the disk, in aligned buffers that become the writes: the one copy that a batch gets.
+//!
+//! A chunk covers whole blocks of its segment. Its front repeats the bytes of its first block that are already written
+//! (or that the chunk before it will write), its end is zeros. Chunks are written one after the other, never two at
+//! once, because neighbours share a block.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::run::{BatchEnd, Run};
+use super::segment::write_end;
+use crate::record::{HEADER_LEN, patch};
+use crate::rt::{ALIGN, Buf, Frozen};
+
+/// The most bytes of batches that may wait in one log for the disk.
+pub(super) const STAGED_BYTES_MAX: usize = 64 << 20;
+/// A chunk takes no more batches beyond this; one that is larger gets a chunk of its own. Larger writes gain nothing.
+pub(super) const CHUNK_BYTES_MAX: usize = 1 << 20;
+
+pub(super) struct Staging {
+    chunks: VecDeque<Chunk>,
+    bytes: usize,
+    /// The written bytes of the last block, where it is not full: the front of the next chunk.
+    tail: Vec<u8>,
+    /// What the last write took: the first size of the next buffer, so that a busy log does not grow it step by step.
+    last_chunk_bytes: usize,
+}
+
+/// Whole blocks of one segment with the batches that are new in them.
+pub(super) struct Chunk {
+    /// The base offset of the segment.
+    pub segment: i64,
+    /// Where the buffer belongs in the segment.
+    position: u64,
+    buf: Buf,
+    /// Bytes at the front that are repeated.
+    repeated: usize,
+    /// Bytes of batches, the repeated ones included.
+    used: usize,
+    first_offset: i64,
+    ends: Vec<BatchEnd>,
+}
+
+/// A chunk that is being written or is written.
+pub(super) struct FrozenChunk {
+    pub position: u64,
+    pub buf: Frozen,
+    /// Bytes of batches that are new.
+    pub len: usize,
+    repeated: usize,
+    first_offset: i64,
+    ends: Vec<BatchEnd>,
+}
+
+/// Where a batch goes.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub segment: i64,
+    pub position: u64,
+    pub offset: i64,
+    pub next_offset: i64,
+    pub epoch: i32,
+}
+
+impl Staging {
+    /// `tail`: the bytes behind the last block boundary of the segment that the log goes on with.
+    pub fn new(tail: Vec<u8>) -> Staging {
+        Staging {
+            chunks: VecDeque::new(),
+            bytes: 0,
+            tail,
+            last_chunk_bytes: 0,
+        }
+    }
+
+    /// Bytes of batches that are not written yet, those of a write in flight included.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn front(&self) -> Option<&Chunk> {
+        self.chunks.front()
+    }
+
+    /// Copies a batch behind what is staged and patches it.
+    pub fn push(&mut self, batch: &[u8], place: Place) {
+        let joins = |chunk: &&mut Chunk| chunk.segment == place.segment && chunk.has_room(batch.len());
+        if self.chunks.back_mut().filter(joins).is_none() {
+            let chunk = self.begin_chunk(place, batch.len());
+            self.chunks.push_back(chunk);
+        }
+        let chunk = self.chunks.back_mut().expect("pushed where there was none");
+        assert_eq!(
+            chunk.position + chunk.used as u64,
+            place.position,
+            "a hole between batches"
+        );
+        chunk.push(batch, place);
+        self.bytes += batch.len();
+    }
+
+    /// The next chunk, ready to be written.
+    pub fn freeze_front(&mut self) -> Option<FrozenChunk> {
+        let mut chunk = self.chunks.pop_front()?;
+        self.last_chunk_bytes = chunk.used.min(CHUNK_BYTES_MAX);
+        if self.chunks.is_empty() {
+            chunk.tail().clone_into(&mut self.tail);
+        }
+        let write_len = (chunk.write_end() - chunk.position) as usize;
+        let behind = chunk.buf.as_slice().get(chunk.used..write_len).unwrap_or_default();
+        assert!(
+            behind.len() >= HEADER_LEN,
+            "no room for a zero header behind the last batch"
+        );
+        assert!(behind.iter().all(|byte| *byte == 0), "bytes behind the last batch");
+        chunk.buf.truncate(write_len);
+        Some(FrozenChunk {
+            position: chunk.position,
+            buf: chunk.buf.freeze(),
+            len: chunk.used - chunk.repeated,
+            repeated: chunk.repeated,
+            first_offset: chunk.first_offset,
+            ends: chunk.ends,
+        })
+    }
+
+    /// A chunk's write has completed.
+    pub fn written(&mut self, chunk: &FrozenChunk) {
+        self.bytes -= chunk.len;
+    }
+
+    fn begin_chunk(&self, place: Place, batch_len: usize) -> Chunk {
+        let repeated = (place.position % ALIGN as u64) as usize;
+        let before = self.chunks.back();
+        let front = match before {
+            _ if repeated == 0 => &[],
+            Some(before) => before.tail(),
+            None => self.tail.as_slice(),
+        };
+        assert_eq!(front.len(), repeated, "the tail block is not the segment's");
+        let mut buf = Buf::zeroed((repeated + batch_len + HEADER_LEN).max(self.last_chunk_bytes));
+        buf.as_mut_slice()[..repeated].copy_from_slice(front);
+        Chunk {
+            segment: place.segment,
+            position: place.position - repeated as u64,
+            buf,
+            repeated,
+            used: repeated,
+            first_offset: place.offset,
+            ends: Vec::new(),
+        }
+    }
+}
+
+impl Chunk {
+    /// Where the chunk's write ends in the segment.
+    pub fn write_end(&self) -> u64 {
+        write_end(self.position + self.used as u64)
+    }
+
+    fn has_room(&self, batch_len: usize) -> bool {
+        self.used + batch_len + HEADER_LEN <= CHUNK_BYTES_MAX
+    }
+
+    fn push(&mut self, batch: &[u8], place: Place) {
+        let end = self.used + batch.len();
+        self.reserve(end + HEADER_LEN);
+        let copy = &mut self.buf.as_mut_slice()[self.used..end];
+        copy.copy_from_slice(batch);
+        patch(copy, place.offset, place.epoch);
+        self.used = end;
+        self.ends.push(BatchEnd {
+            next_offset: place.next_offset,
+            end: end - self.repeated,
+        });
+    }
+
+    fn reserve(&mut self, len: usize) {
+        let now = self.buf.as_slice().len();
+        if len > now {
+            let mut larger = Buf::zeroed(len.max((2 * now).min(CHUNK_BYTES_MAX)));
+            larger.as_mut_slice()[..self.used].copy_from_slice(&self.buf.as_slice()[..self.used]);
+            self.buf = larger;
+        }
+    }
+
+    /// The bytes behind the last block boundary.
+    fn tail(&self) -> &[u8] {
+        &self.buf.as_slice()[self.used - self.used % ALIGN..self.used]
+    }
+}
+
+impl FrozenChunk {
+    /// The offset behind the chunk's last batch.
+    pub fn next_offset(&self) -> i64 {
+        self.ends.last().map_or(self.first_offset, |last| last.next_offset)
+    }
+
+    /// The new batches as readers see them: a view of the buffer, or a copy where the view would hold on to much more
+    /// memory than it shows.
+    pub fn into_run(self) -> (Run, usize) {
+        let range = self.repeated..self.repeated + self.len;
+        let buffer_len = self.buf.as_slice().len();
+        let (bytes, held) = if 2 * self.len < buffer_len {
+            (Bytes::copy_from_slice(&self.buf.as_slice()[range]), self.len)
+        } else {
+            (self.buf.bytes(range), buffer_len)
+        };
+        (Run::new(bytes, self.first_offset, self.ends), held)
+    }
+}

@@ -1,0 +1,675 @@
+//! The log against a real disk: what is written comes back, whatever happens in between.
+
+use std::path::Path;
+
+use super::layout::{CORRUPT, INDEX, LEADER_EPOCHS, LOG, PARTITION_METADATA, SNAPSHOT, TIME_INDEX, segment_path};
+use super::testing::{Rig, batch, batch_of_len, config, log_path, scratch};
+use super::{Log, PartitionCheckpoint, ReadError, StageError};
+use crate::config::TopicConfig;
+use crate::model::{LeaderEpoch, TopicId};
+use crate::record::BatchHeader;
+use crate::rt::blocking;
+use crate::rt::testing::on_shard;
+
+/// What a disk holds in a file.
+fn content(root: &Path, base_offset: i64, suffix: &str) -> Vec<u8> {
+    blocking::read_file(&segment_path(&log_path(root), base_offset, suffix)).expect("file")
+}
+
+fn names(root: &Path) -> Vec<String> {
+    let mut names: Vec<String> = blocking::list_dir(&log_path(root))
+        .expect("directory")
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    names.sort();
+    names
+}
+
+/// Replaces a file's content by what `change` makes of it.
+fn damage(root: &Path, base_offset: i64, suffix: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let path = segment_path(&log_path(root), base_offset, suffix);
+    let mut bytes = blocking::read_file(&path).expect("file");
+    change(&mut bytes);
+    blocking::write_file_atomic(&path, &bytes).expect("written");
+}
+
+fn small_segments() -> TopicConfig {
+    TopicConfig {
+        segment_bytes: 64 << 10,
+        ..config()
+    }
+}
+
+#[test] // Goal: an open log takes batches, gives them back from memory and from the disk, and again after a clean stop.
+fn batches_come_back_after_a_clean_stop() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        let mut rig = Rig::open(root, config(), None).await;
+        assert_eq!(names(root), [PARTITION_METADATA]);
+        for at in 0..50 {
+            assert_eq!(rig.append(&batch(3, 900, at)).await, 3 * at);
+        }
+        let all = rig.read_all(0).await;
+        assert_eq!(all.len(), 50);
+        rig.drop_cache();
+        assert_eq!(rig.read_all(0).await, all);
+        let checkpoint = rig.log.close(b"producers".to_vec()).await.expect("closed");
+        assert_eq!(
+            checkpoint,
+            PartitionCheckpoint {
+                recovery_point: 150,
+                log_start: 0
+            }
+        );
+        let file_bytes: Vec<u8> = all.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+        assert_eq!(content(root, 0, LOG), file_bytes);
+
+        let mut rig = Rig::open(root, config(), Some(checkpoint)).await;
+        assert_eq!((rig.log.staged(), rig.log.written(), rig.log.synced()), (150, 150, 150));
+        assert_eq!(rig.producer_snapshot, Some((150, b"producers".to_vec())));
+        assert!(rig.observed.is_empty());
+        assert_eq!(rig.read_all(0).await, all);
+        assert_eq!(rig.append(&batch(1, 10, 99)).await, 150);
+        assert_eq!(rig.read_all(0).await[50].0, 150);
+        assert_eq!(rig.log.end_offset_for_epoch(3), Some((3, 151)));
+    });
+}
+
+#[test] // Goal: a log that is dropped without a close (a killed process) has every written batch, and nothing staged.
+fn killed_log_ends_at_the_written_cursor() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), small_segments(), None).await;
+        for at in 0..40 {
+            rig.append(&batch(2, 5000, at)).await;
+        }
+        let all = rig.read_all(0).await;
+        rig.stage(&batch(2, 5000, 41));
+        let checkpoint = rig.log.checkpoint();
+        drop(rig);
+        let mut rig = Rig::open(scratch.path(), small_segments(), Some(checkpoint)).await;
+        assert_eq!(rig.log.written(), 80);
+        assert_eq!(rig.cut_bytes, 0);
+        assert_eq!(rig.observed.len(), 40);
+        assert_eq!(rig.read_all(0).await, all);
+        assert_eq!(rig.log.latest_epoch(), Some(3));
+        assert_eq!(rig.append(&batch(1, 10, 0)).await, 80);
+        drop(rig);
+        let rig = Rig::open(scratch.path(), small_segments(), None).await;
+        assert_eq!(rig.log.written(), 81);
+    });
+}
+
+#[test] // Goal: batches that end just before, at and behind a block's edge are all written and read back.
+fn block_edges_hold() {
+    on_shard(|| async {
+        for len in [
+            4095,
+            4096,
+            4097,
+            4096 - 61,
+            4096 - 60,
+            8192,
+            262_144,
+            1 << 20,
+            (1 << 20) + 1,
+        ] {
+            let scratch = scratch();
+            let config = TopicConfig {
+                segment_bytes: 16 << 20,
+                ..config()
+            };
+            let mut rig = Rig::open(scratch.path(), config.clone(), None).await;
+            rig.append(&batch_of_len(len)).await;
+            rig.append(&batch_of_len(200)).await;
+            rig.stage(&batch_of_len(len));
+            rig.append(&batch_of_len(len)).await;
+            let all = rig.read_all(0).await;
+            assert_eq!(
+                all.iter().map(|(_, bytes)| bytes.len()).collect::<Vec<_>>(),
+                [len, 200, len, len]
+            );
+            rig.drop_cache();
+            assert_eq!(rig.read_all(0).await, all);
+            drop(rig);
+            let mut rig = Rig::open(scratch.path(), config, None).await;
+            assert_eq!(rig.read_all(0).await, all, "length {len}");
+        }
+    });
+}
+
+#[test] // Goal: batches staged together go out as one write; a second write waits for the first.
+fn one_write_is_in_flight() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), config(), None).await;
+        for at in 0..10 {
+            rig.stage(&batch(1, 1000, at));
+        }
+        assert!(rig.log.take_write().is_none(), "no file yet");
+        let opened = rig.log.take_prepare(0).expect("to be opened").run().await;
+        rig.log.on_prepared(opened).expect("opened");
+        let job = rig.log.take_write().expect("a write");
+        assert_eq!(job.bytes() % 4096, 0);
+        rig.stage(&batch(1, 1000, 10));
+        assert!(rig.log.take_write().is_none(), "one is in flight");
+        assert_eq!((rig.log.staged(), rig.log.written()), (11, 0));
+        let done = job.run().await;
+        rig.log.on_written(done, &mut rig.cache).expect("written");
+        assert_eq!(rig.log.written(), 10);
+        rig.settle().await;
+        assert_eq!(rig.read_all(0).await.len(), 11);
+    });
+}
+
+#[test] // Goal: a segment that is full is sealed: exact size, index files; the next begins at its end.
+fn full_segments_are_sealed() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        let mut rig = Rig::open(root, small_segments(), None).await;
+        let mut due = Vec::new();
+        for at in 0..40 {
+            rig.stage(&batch(1, 5000, at));
+            if let Some(offset) = rig.log.take_snapshot_due() {
+                rig.log.put_producer_snapshot(offset, offset.to_string().into_bytes());
+                due.push(offset);
+            }
+            rig.settle().await;
+        }
+        assert_eq!(due, [12, 24, 36]);
+        assert_eq!(rig.log.synced(), 36);
+        let one_len = batch(1, 5000, 0).len();
+        for base_offset in [0, 12, 24] {
+            assert_eq!(content(root, base_offset, LOG).len(), 12 * one_len);
+            assert!(content(root, base_offset, INDEX).len() >= 8 * 8);
+            assert_eq!(content(root, base_offset, TIME_INDEX).len() % 12, 0);
+        }
+        assert_eq!(content(root, 36, SNAPSHOT), b"36");
+        assert_eq!(content(root, 24, SNAPSHOT), b"24");
+        assert!(!names(root).contains(&"00000000000000000012.snapshot".to_owned()));
+        rig.drop_cache();
+        assert_eq!(rig.read_all(0).await.len(), 40);
+        assert_eq!(rig.read(13, 1).await[0].0, 13);
+    });
+}
+
+#[test] // Goal: reads keep to their bounds: whole batches, max_bytes, the limit, the first batch however large.
+fn reads_keep_to_their_bounds() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), small_segments(), None).await;
+        for at in 0..30 {
+            rig.append(&batch(2, 3000, at)).await;
+        }
+        let len = batch(2, 3000, 0).len();
+        for on_disk in [false, true] {
+            let mut check = async |offset, max_bytes, limit, expected: &[i64]| {
+                if on_disk {
+                    rig.drop_cache();
+                }
+                let bytes = rig.try_read(offset, max_bytes, limit).await.expect("read");
+                let bases: Vec<i64> = super::testing::split(&bytes).iter().map(|(base, _)| *base).collect();
+                assert_eq!(bases, expected, "{offset} {max_bytes} {limit} {on_disk}");
+            };
+            check(5, 3 * len, 60, &[4, 6, 8]).await;
+            check(5, 3 * len + 100, 60, &[4, 6, 8]).await;
+            check(5, 1, 60, &[4]).await;
+            check(5, 1 << 20, 8, &[4, 6]).await;
+            check(5, 1 << 20, 9, &[4, 6]).await;
+            check(5, 1 << 20, 5, &[]).await;
+            check(60, 1 << 20, 60, &[]).await;
+        }
+        let mut plan = |offset| rig.log.plan_read(offset, 1, 60, true, &mut rig.cache).err();
+        assert!(matches!(plan(61), Some(ReadError::OutOfRange)));
+        assert!(matches!(plan(-1), Some(ReadError::OutOfRange)));
+    });
+}
+
+#[test] // Goal: what a disk read took beyond the request answers the next one without the disk.
+fn read_ahead_answers_the_next_read() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), config(), None).await;
+        for at in 0..30 {
+            rig.append(&batch(1, 2000, at)).await;
+        }
+        rig.drop_cache();
+        assert_eq!(rig.read(0, 2100).await.len(), 1);
+        let limit = rig.log.written();
+        let plan = rig
+            .log
+            .plan_read(1, 5000, limit, true, &mut rig.cache)
+            .expect("in range");
+        assert!(plan.ready().is_ok());
+    });
+}
+
+#[test] // Goal: a write that the disk took half of is cut at the last good batch, and what it left is never met again.
+fn torn_tail_is_cut_at_the_last_good_batch() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        let mut rig = Rig::open(root, config(), None).await;
+        for at in 0..5 {
+            rig.append(&batch(1, 3000, at)).await;
+        }
+        let checkpoint = rig.log.checkpoint();
+        drop(rig);
+        let len = batch(1, 3000, 0).len();
+        damage(root, 0, LOG, |bytes| bytes[4 * len + 500..5 * len].fill(0xee));
+        let mut rig = Rig::open(root, config(), Some(checkpoint)).await;
+        assert_eq!(rig.log.written(), 4);
+        assert_eq!(rig.cut_bytes, len as u64);
+        assert_eq!(content(root, 0, LOG).len(), 4 * len);
+        assert_eq!(rig.append(&batch(1, 10, 9)).await, 4);
+        drop(rig);
+        let mut rig = Rig::open(root, config(), None).await;
+        assert_eq!((rig.log.written(), rig.cut_bytes), (5, 0));
+        assert_eq!(rig.read_all(0).await.len(), 5);
+    });
+}
+
+#[test] // Goal: garbage in the preallocated space behind the end is cut; a zero header is a normal end.
+fn garbage_tail_is_cut() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        let mut rig = Rig::open(root, config(), None).await;
+        rig.append(&batch(1, 3000, 0)).await;
+        let len = batch(1, 3000, 0).len();
+        drop(rig);
+        damage(root, 0, LOG, |bytes| bytes[len..len + 10].fill(0x55));
+        let rig = Rig::open(root, config(), None).await;
+        assert_eq!((rig.log.written(), rig.cut_bytes), (1, 10));
+        drop(rig);
+        damage(root, 0, LOG, |bytes| bytes.extend([0; 70]));
+        damage(root, 0, LOG, |bytes| bytes.extend([0x55; 70]));
+        let rig = Rig::open(root, config(), None).await;
+        assert_eq!((rig.log.written(), rig.cut_bytes), (1, 0));
+        assert_eq!(content(root, 0, LOG).len(), len);
+    });
+}
+
+#[test] // Goal: a batch with a leader epoch or an offset that goes back is none of this log's.
+fn batches_out_of_order_end_the_log() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        let mut rig = Rig::open(root, config(), None).await;
+        rig.append(&batch(1, 100, 0)).await;
+        rig.append(&batch(1, 100, 0)).await;
+        let len = batch(1, 100, 0).len();
+        drop(rig);
+        let whole = content(root, 0, LOG);
+        damage(root, 0, LOG, |bytes| crate::record::patch(&mut bytes[len..], 1, 2));
+        let rig = Rig::open(root, config(), None).await;
+        // A batch without record headers ends in a zero, which cannot be told from the space behind it.
+        assert_eq!((rig.log.written(), rig.cut_bytes), (1, len as u64 - 1));
+        drop(rig);
+        damage(root, 0, LOG, |bytes| *bytes = whole);
+        damage(root, 0, LOG, |bytes| crate::record::patch(&mut bytes[len..], 0, 3));
+        let rig = Rig::open(root, config(), None).await;
+        assert_eq!(rig.log.written(), 1);
+    });
+}
+
+#[test] // Goal: index files that are missing or broken are made again, and lookups work.
+fn lost_indexes_are_made_again() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        let mut rig = Rig::open(root, small_segments(), None).await;
+        for at in 0..40 {
+            rig.append(&batch(1, 5000, at)).await;
+        }
+        let all = rig.read_all(0).await;
+        let checkpoint = rig.log.close(Vec::new()).await.expect("closed");
+        let good = (
+            content(root, 0, INDEX),
+            content(root, 12, TIME_INDEX),
+            content(root, 36, INDEX),
+        );
+        blocking::remove_file(&segment_path(&log_path(root), 0, INDEX)).expect("removed");
+        damage(root, 12, TIME_INDEX, |bytes| bytes.truncate(7));
+        damage(root, 36, INDEX, |bytes| bytes.fill(0xff));
+        let mut rig = Rig::open(root, small_segments(), Some(checkpoint)).await;
+        assert_eq!(rig.log.written(), 40);
+        assert_eq!(
+            good,
+            (
+                content(root, 0, INDEX),
+                content(root, 12, TIME_INDEX),
+                content(root, 36, INDEX)
+            )
+        );
+        assert_eq!(rig.read_all(0).await, all);
+    });
+}
+
+#[test] // Goal: a flipped bit in a sealed segment fails the reads of that batch's place and nothing else.
+fn broken_batch_in_a_sealed_segment_fails_its_reads_only() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        let mut rig = Rig::open(root, small_segments(), None).await;
+        for at in 0..40 {
+            rig.append(&batch(1, 5000, at)).await;
+        }
+        let checkpoint = rig.log.close(Vec::new()).await.expect("closed");
+        let len = batch(1, 5000, 0).len();
+        damage(root, 12, LOG, |bytes| bytes[3 * len + 16] = 9);
+        let mut rig = Rig::open(root, small_segments(), Some(checkpoint)).await;
+        assert_eq!(rig.log.written(), 40);
+        assert_eq!(rig.read(12, 1 << 20).await.len(), 3);
+        let error = rig.try_read(15, 1 << 20, 40).await.expect_err("broken").to_string();
+        assert!(
+            error.contains("00000000000000000012.log") && error.contains(&format!("position {}", 3 * len)),
+            "{error}"
+        );
+        assert_eq!(rig.read(24, 1).await[0].0, 24);
+    });
+}
+
+#[test] // Goal: behind a cut nothing is deleted: later segments stay under another name.
+fn segments_behind_a_cut_are_set_aside() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        let mut rig = Rig::open(root, small_segments(), None).await;
+        for at in 0..40 {
+            rig.append(&batch(1, 5000, at)).await;
+        }
+        drop(rig);
+        let later = content(root, 24, LOG);
+        let len = batch(1, 5000, 0).len();
+        damage(root, 12, LOG, |bytes| bytes[2 * len + 100] ^= 1);
+        let mut rig = Rig::open(root, small_segments(), None).await;
+        assert_eq!(rig.log.written(), 14);
+        assert!(rig.cut_bytes as usize > 25 * len);
+        assert_eq!(content(root, 24, &format!("{LOG}{CORRUPT}")), later);
+        assert_eq!(rig.append(&batch(1, 10, 0)).await, 14);
+        assert_eq!(rig.read_all(0).await.len(), 15);
+    });
+}
+
+#[test] // Goal: a file that holds no batch at all is kept under another name.
+fn files_that_cannot_be_understood_are_set_aside() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        drop(Rig::open(root, config(), None).await);
+        let garbage = vec![0x77; 5000];
+        blocking::write_file_atomic(&segment_path(&log_path(root), 0, LOG), &garbage).expect("written");
+        blocking::write_file_atomic(&log_path(root).join(LEADER_EPOCHS), b"garbage").expect("written");
+        let mut rig = Rig::open(root, config(), None).await;
+        assert_eq!(rig.log.written(), 0);
+        assert_eq!(content(root, 0, &format!("{LOG}{CORRUPT}")), garbage);
+        assert!(names(root).contains(&format!("{LEADER_EPOCHS}{CORRUPT}")));
+        assert_eq!(rig.append(&batch(1, 10, 0)).await, 0);
+    });
+}
+
+#[test] // Goal: only headers behind the producer snapshot are shown, wherever they lie.
+fn headers_behind_the_snapshot_are_observed() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        let mut rig = Rig::open(root, small_segments(), None).await;
+        for at in 0..20 {
+            rig.append(&batch(1, 5000, at)).await;
+        }
+        rig.log.put_producer_snapshot(5, b"five".to_vec());
+        rig.settle().await;
+        let checkpoint = rig.log.checkpoint();
+        drop(rig);
+        let rig = Rig::open(root, small_segments(), Some(checkpoint)).await;
+        assert_eq!(rig.producer_snapshot, Some((5, b"five".to_vec())));
+        let seen: Vec<i64> = rig.observed.iter().map(|header| header.base_offset).collect();
+        assert_eq!(seen, (5..20).collect::<Vec<i64>>());
+        // A snapshot above the end belongs to batches that were lost.
+        drop(rig);
+        blocking::write_file_atomic(&segment_path(&log_path(root), 99, SNAPSHOT), b"late").expect("written");
+        let rig = Rig::open(root, small_segments(), None).await;
+        assert_eq!(rig.log.written(), 20);
+        assert!(!names(root).contains(&"00000000000000000099.snapshot".to_owned()));
+    });
+}
+
+#[test] // Goal: flush.messages=1 syncs each write; the cursors never disagree.
+fn synced_writes_move_the_synced_cursor() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let synced = TopicConfig {
+            flush_messages: 1,
+            ..config()
+        };
+        let mut rig = Rig::open(scratch.path(), config(), None).await;
+        rig.append(&batch(1, 100, 0)).await;
+        assert_eq!((rig.log.written(), rig.log.synced()), (1, 0));
+        rig.log.set_config(synced.clone().into());
+        rig.append(&batch(1, 100, 0)).await;
+        assert_eq!((rig.log.written(), rig.log.synced()), (2, 2));
+        drop(rig);
+        let scratch = self::scratch();
+        let mut rig = Rig::open(scratch.path(), synced, None).await;
+        rig.stage(&batch(1, 100, 0));
+        let opened = rig.log.take_prepare(0).expect("to be opened").run().await;
+        rig.log.on_prepared(opened).expect("opened");
+        let done = rig.log.take_write().expect("a write").run().await;
+        rig.log.on_written(done, &mut rig.cache).expect("written");
+        assert_eq!((rig.log.written(), rig.log.synced()), (1, 1));
+    });
+}
+
+#[test] // Goal: retention takes whole segments by size, by time and by log start, and moves the log start.
+fn retention_takes_whole_segments() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        let mut rig = Rig::open(root, small_segments(), None).await;
+        for at in 0..60 {
+            rig.append(&batch(1, 5000, at)).await;
+        }
+        let len = batch(1, 5000, 0).len() as i64;
+        assert!(rig.log.take_retention(100, 60).is_none());
+        rig.log.set_config(
+            TopicConfig {
+                retention_bytes: 36 * len,
+                ..small_segments()
+            }
+            .into(),
+        );
+        assert!(rig.log.take_retention(100, 11).is_none(), "above the high watermark");
+        rig.log
+            .take_retention(100, 60)
+            .expect("the oldest two")
+            .run()
+            .await
+            .expect("deleted");
+        assert_eq!(rig.log.log_start(), 24);
+        assert!(
+            names(root)
+                .iter()
+                .all(|name| !name.starts_with("00000000000000000000.log"))
+        );
+        rig.log.set_log_start(40);
+        rig.log
+            .take_retention(100, 60)
+            .expect("one below the log start")
+            .run()
+            .await
+            .expect("deleted");
+        assert_eq!(rig.log.log_start(), 40);
+        assert_eq!(rig.read_all(40).await.len(), 20);
+        rig.log.set_config(
+            TopicConfig {
+                retention_ms: 50,
+                ..small_segments()
+            }
+            .into(),
+        );
+        rig.log
+            .take_retention(105, 60)
+            .expect("36 to 48")
+            .run()
+            .await
+            .expect("deleted");
+        assert_eq!(rig.log.log_start(), 48);
+        // The newest segment goes too once all of it has expired; the log goes on at its end, also after a restart.
+        rig.log.take_retention(1000, 60);
+        rig.settle().await;
+        rig.log
+            .take_retention(1000, 60)
+            .expect("the newest")
+            .run()
+            .await
+            .expect("deleted");
+        assert_eq!((rig.log.log_start(), rig.log.size_bytes()), (60, 0));
+        let checkpoint = rig.log.checkpoint();
+        drop(rig);
+        let mut rig = Rig::open(root, small_segments(), Some(checkpoint)).await;
+        assert_eq!((rig.log.log_start(), rig.log.written()), (60, 60));
+        assert_eq!(rig.append(&batch(1, 10, 0)).await, 60);
+    });
+}
+
+#[test] // Goal: a log start above everything that is left (lost in a power cut) is where the log goes on.
+fn log_goes_on_at_a_log_start_above_its_end() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), config(), None).await;
+        rig.append(&batch(1, 100, 0)).await;
+        drop(rig);
+        let checkpoint = PartitionCheckpoint {
+            recovery_point: 50,
+            log_start: 50,
+        };
+        let mut rig = Rig::open(scratch.path(), config(), Some(checkpoint)).await;
+        assert_eq!((rig.log.log_start(), rig.log.written()), (50, 50));
+        assert_eq!(rig.append(&batch(1, 10, 0)).await, 50);
+    });
+}
+
+#[test] // Goal: offsets by time are exact to the record, in memory-indexed and sealed segments alike.
+fn offsets_are_found_by_time() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), small_segments(), None).await;
+        for at in 0..40 {
+            rig.append(&batch(4, 5000, 1000 + 10 * at)).await;
+        }
+        let limit = rig.log.written();
+        for at in 0..40 {
+            for delta in 0..4 {
+                let expected = Some((4 * at + delta, 1000 + 10 * at + delta));
+                assert_eq!(
+                    rig.log
+                        .plan_offset_for_time(1000 + 10 * at + delta, limit)
+                        .run()
+                        .await
+                        .expect("found"),
+                    expected
+                );
+            }
+            let between = rig
+                .log
+                .plan_offset_for_time(1000 + 10 * at + 4, limit)
+                .run()
+                .await
+                .expect("found");
+            assert_eq!(between, (at < 39).then_some((4 * at + 4, 1010 + 10 * at)));
+        }
+        assert_eq!(rig.log.plan_offset_for_time(1393, 150).run().await.expect("read"), None);
+        assert_eq!(
+            rig.log.plan_max_timestamp(limit).run().await.expect("read"),
+            Some((159, 1393))
+        );
+        assert_eq!(
+            rig.log.plan_max_timestamp(150).run().await.expect("read"),
+            Some((149, 1371))
+        );
+        assert_eq!(rig.log.plan_max_timestamp(0).run().await.expect("read"), None);
+        rig.log.set_log_start(10);
+        assert_eq!(
+            rig.log.plan_offset_for_time(0, limit).run().await.expect("read"),
+            Some((10, 1022))
+        );
+    });
+}
+
+#[test] // Goal: segments roll by age too, measured from their first batch.
+fn old_segments_roll() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(
+            scratch.path(),
+            TopicConfig {
+                segment_ms: 100,
+                ..config()
+            },
+            None,
+        )
+        .await;
+        for timestamp in [1000, 1050, 1100, 1101, 1200, 1300] {
+            rig.append(&batch(1, 10, timestamp)).await;
+        }
+        let segments: Vec<String> = names(scratch.path())
+            .into_iter()
+            .filter(|name| name.ends_with(".log"))
+            .collect();
+        assert_eq!(segments.len(), 3, "{segments:?}");
+    });
+}
+
+#[test] // Goal: what is refused changes nothing, and says why.
+fn refused_batches_change_nothing() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), config(), None).await;
+        let large = batch(1, 8 << 20, 0);
+        let header = BatchHeader::parse(&large).expect("a batch");
+        let stage = |rig: &mut Rig| rig.log.stage(&large, &header, LeaderEpoch(3), 0);
+        for _ in 0..7 {
+            stage(&mut rig).expect("staged");
+        }
+        assert!(matches!(stage(&mut rig), Err(StageError::Backlog(_))));
+        assert_eq!(rig.log.staged(), 7);
+        rig.settle().await;
+        assert_eq!(stage(&mut rig).expect("staged"), 7);
+    });
+}
+
+#[test] // Goal: a deleted log leaves nothing behind.
+fn deleted_logs_are_gone() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), config(), None).await;
+        rig.append(&batch(1, 100, 0)).await;
+        rig.log.delete().await.expect("deleted");
+        assert_eq!(blocking::list_dir(scratch.path()).expect("directory"), []);
+    });
+}
+
+#[test] // Goal: the directory of another topic of the same name is not taken.
+fn foreign_topic_ids_are_refused() {
+    on_shard(|| async {
+        let scratch = scratch();
+        drop(Rig::open(scratch.path(), config(), None).await);
+        let path = log_path(scratch.path()).join(PARTITION_METADATA);
+        assert_eq!(
+            blocking::read_file(&path).expect("file"),
+            b"version: 0\ntopic_id: BwcHBwcHBwcHBwcHBwcHBw"
+        );
+        let mut options = super::testing::options(scratch.path(), config(), None);
+        options.topic_id = TopicId([8; 16]);
+        let error = Log::open(options, &mut |_| {})
+            .await
+            .err()
+            .expect("refused")
+            .to_string();
+        assert!(error.contains("belongs to topic id BwcHBwcHBwcHBwcHBwcHBw"), "{error}");
+    });
+}
