@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::config::{CleanupPolicy, TopicConfig};
+use crate::config::TopicConfig;
 use crate::model::{DirId, LeaderEpoch, TopicId};
-use crate::record::{BatchBuilder, BatchHeader, Compression, TimestampType};
+use crate::record::{BatchBuilder, BatchHeader, Compression};
 
 /// A directory on the checkout's file system, which takes direct I/O.
 pub(super) fn scratch() -> tempfile::TempDir {
@@ -34,30 +34,13 @@ pub(super) fn batch_of_len(len: usize) -> Bytes {
         .expect("some value gives the length")
 }
 
+/// Kafka's defaults, but for segments of 1 MiB that no time ends.
 pub(super) fn config() -> TopicConfig {
     TopicConfig {
-        cleanup_policy: CleanupPolicy {
-            delete: true,
-            compact: false,
-        },
-        compression: None,
-        delete_retention_ms: 86_400_000,
-        file_delete_delay_ms: 60_000,
-        flush_messages: i64::MAX,
-        flush_ms: i64::MAX,
-        index_interval_bytes: 4096,
-        max_message_bytes: 1_048_588,
-        timestamp_type: TimestampType::CreateTime,
-        timestamp_before_max_ms: i64::MAX,
-        timestamp_after_max_ms: 3_600_000,
-        min_insync_replicas: 1,
         retention_ms: -1,
-        retention_bytes: -1,
         segment_bytes: 1 << 20,
-        segment_index_bytes: 10 << 20,
         segment_ms: i64::MAX,
-        segment_jitter_ms: 0,
-        unclean_leader_election: false,
+        ..TopicConfig::default()
     }
 }
 
