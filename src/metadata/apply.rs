@@ -1,1 +1,188 @@
-//! apply: to be written.
+//! `Image::apply`: what each record does to an image. Pure and total: a record that finds nothing to change changes
+//! nothing, and a log that is applied twice from the start leads to the same image as once. It never refuses: what may
+//! be written is `decide`'s matter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::image::{Image, Topic, metric_name};
+use super::record::{self, Record, Resource};
+use crate::config::TopicConfig;
+use crate::model::{BrokerId, DirId, TopicId};
+
+impl Image {
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::ClusterId(record) => self.cluster_id = record.id.as_str().into(),
+            Record::RegisterBroker(record) => self.apply_broker(record),
+            Record::Topic(record) => self.apply_topic(record),
+            Record::Partition(record) => self.apply_partition(record),
+            Record::RemoveTopic(record) => self.remove_topic(&TopicId(record.id)),
+            Record::Config(record) => match &record.resource {
+                Resource::Topic(id) => self.apply_topic_config(&TopicId(*id), record),
+                Resource::Broker(id) => self.apply_broker_config(Some(BrokerId(*id)), record),
+                Resource::AllBrokers => self.apply_broker_config(None, record),
+            },
+            Record::ProducerIds(record) => self.next_producer_id = self.next_producer_id.max(record.next),
+        }
+    }
+
+    pub fn apply_all<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) {
+        for record in records {
+            self.apply(record);
+        }
+    }
+
+    fn apply_broker(&mut self, record: &record::RegisterBroker) {
+        let id = BrokerId(record.id);
+        if self.brokers.get(&id).is_some_and(|known| known.epoch > record.epoch) {
+            return;
+        }
+        self.brokers.insert(id, Arc::new(record.state()));
+        // Without a quorum the one broker is the controller.
+        self.controller = Some(id);
+    }
+
+    fn apply_topic(&mut self, record: &record::Topic) {
+        let id = TopicId(record.id);
+        if self.topics_by_id.contains_key(&id) {
+            return;
+        }
+        if let Some(earlier) = self.topics.get(record.name.as_str()) {
+            let earlier = earlier.id;
+            self.remove_topic(&earlier);
+        }
+        let name: Arc<str> = record.name.as_str().into();
+        if let Some(metric) = metric_name(&name) {
+            self.derived.collisions.insert(metric, name.clone());
+        }
+        let topic = Arc::new(Topic {
+            name: name.clone(),
+            id,
+            partitions: Vec::new(),
+            overrides: Arc::default(),
+            config: self.topic_defaults().clone(),
+        });
+        self.topics.insert(name, topic.clone());
+        self.topics_by_id.insert(id, topic);
+    }
+
+    fn remove_topic(&mut self, id: &TopicId) {
+        let Some(topic) = self.topics_by_id.remove(id) else {
+            return;
+        };
+        self.topics.remove(&topic.name);
+        if let Some(metric) = metric_name(&topic.name) {
+            self.derived.collisions.remove(&metric);
+        }
+        for partition in &topic.partitions {
+            self.uncount(&partition.replicas, &partition.directories);
+        }
+    }
+
+    fn apply_partition(&mut self, record: &record::Partition) {
+        let state = record.state();
+        let (replicas, directories) = (state.replicas.clone(), state.directories.clone());
+        let replaced = self.change_topic(&TopicId(record.topic), |topic| {
+            match topic.partitions.binary_search_by_key(&state.index, |known| known.index) {
+                Ok(at) => Some(std::mem::replace(&mut topic.partitions[at], state)),
+                Err(at) => {
+                    topic.partitions.insert(at, state);
+                    None
+                }
+            }
+        });
+        let Some(replaced) = replaced else { return };
+        if let Some(replaced) = replaced {
+            self.uncount(&replaced.replicas, &replaced.directories);
+        }
+        for broker in replicas {
+            *self.derived.partitions_per_broker.entry(broker).or_default() += 1;
+        }
+        for directory in directories {
+            *self.derived.partitions_per_directory.entry(directory).or_default() += 1;
+        }
+    }
+
+    fn apply_topic_config(&mut self, id: &TopicId, record: &record::Config) {
+        let defaults = self.topic_defaults().clone();
+        self.change_topic(id, |topic| {
+            change_key(Arc::make_mut(&mut topic.overrides), record);
+            topic.config = resolved(&defaults, &topic.overrides);
+        });
+    }
+
+    fn apply_broker_config(&mut self, broker: Option<BrokerId>, record: &record::Config) {
+        let configs = self.broker_configs.entry(broker).or_default();
+        change_key(Arc::make_mut(configs), record);
+        if configs.is_empty() {
+            self.broker_configs.remove(&broker);
+        }
+        self.derive_topic_configs();
+    }
+
+    /// A default changed: the one change that looks at every topic.
+    fn derive_topic_configs(&mut self) {
+        let defaults = self.broker.with_dynamic(self.dynamic_configs()).topic_defaults;
+        if defaults == *self.topic_defaults() {
+            return;
+        }
+        self.derived.topic_defaults = Some(defaults.clone());
+        let ids: Vec<TopicId> = self.topics_by_id.keys().copied().collect();
+        for id in ids {
+            self.change_topic(&id, |topic| topic.config = resolved(&defaults, &topic.overrides));
+        }
+    }
+
+    /// Changes a topic in both maps. In place where no other image holds it, so that a topic of ten thousand partitions
+    /// is built in linear time: for that the second map lets go of it meanwhile.
+    fn change_topic<T>(&mut self, id: &TopicId, change: impl FnOnce(&mut Topic) -> T) -> Option<T> {
+        let name = self.topics_by_id.remove(id)?.name.clone();
+        let topic = self.topics.get_mut(&name)?;
+        let outcome = change(Arc::make_mut(topic));
+        self.topics_by_id.insert(*id, topic.clone());
+        Some(outcome)
+    }
+
+    fn uncount(&mut self, replicas: &[BrokerId], directories: &[DirId]) {
+        for broker in replicas {
+            release(&mut self.derived.partitions_per_broker, broker);
+        }
+        for directory in directories {
+            release(&mut self.derived.partitions_per_directory, directory);
+        }
+    }
+}
+
+fn release<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+fn change_key(configs: &mut BTreeMap<String, String>, record: &record::Config) {
+    match &record.value {
+        Some(value) => configs.insert(record.key.clone(), value.clone()),
+        None => configs.remove(&record.key),
+    };
+}
+
+/// Overrides over defaults. An override that this release finds invalid (an earlier one wrote it) has no effect; the
+/// others keep theirs.
+fn resolved(defaults: &Arc<TopicConfig>, overrides: &BTreeMap<String, String>) -> Arc<TopicConfig> {
+    if overrides.is_empty() {
+        return defaults.clone();
+    }
+    if let Ok(config) = TopicConfig::resolve(defaults, overrides) {
+        return Arc::new(config);
+    }
+    let mut config = defaults.as_ref().clone();
+    for (key, value) in overrides {
+        let single = BTreeMap::from([(key.clone(), value.clone())]);
+        config = TopicConfig::resolve(&config, &single).unwrap_or(config);
+    }
+    Arc::new(config)
+}

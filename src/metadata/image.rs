@@ -1,25 +1,35 @@
-//! An immutable snapshot of the cluster's metadata.
-use crate::config::{BrokerConfig, TopicConfig};
-use crate::model::{BrokerId, DirId, LeaderEpoch, TopicId};
+//! An immutable snapshot of the cluster's metadata. Clones share their structure: a change copies the path to what
+//! changed, whatever the number of topics. Only `apply` changes an image, and only before it is published.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::record::{self, Record, Resource};
+use crate::config::{BrokerConfig, DynamicConfigs, TopicConfig};
+use crate::model::{BrokerId, DirId, LeaderEpoch, TopicId};
+
+/// The number of the commit that an image shows; it grows by one with each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct ImageEpoch(pub u64);
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
     pub listener: String,
     pub host: String,
     pub port: u16,
 }
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerState {
     pub id: BrokerId,
     pub epoch: i64,
+    /// Random per process.
+    pub incarnation: [u8; 16],
     pub rack: Option<String>,
     pub endpoints: Vec<Endpoint>,
     pub fenced: bool,
 }
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartitionState {
     pub index: i32,
@@ -31,16 +41,19 @@ pub struct PartitionState {
     /// one per replica
     pub directories: Vec<DirId>,
 }
+
 #[derive(Clone, Debug)]
 pub struct Topic {
     pub name: Arc<str>,
     pub id: TopicId,
+    /// Ascending by index, without holes.
     pub partitions: Vec<PartitionState>,
     /// Overrides as set.
     pub overrides: Arc<BTreeMap<String, String>>,
     /// Overrides over this broker's defaults (its file and the dynamic broker configs).
     pub config: Arc<TopicConfig>,
 }
+
 /// Share it by Arc; clones share structure (persistent maps).
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -55,12 +68,120 @@ pub struct Image {
     pub next_producer_id: i64,
     /// This broker's static configuration, for resolving topic configs.
     pub broker: Arc<BrokerConfig>,
+    pub(crate) derived: Derived,
 }
+
+/// What follows from the rest of the image and is kept so that no decision needs to look at every topic.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Derived {
+    /// `None`: the file's values, no dynamic broker config changes them.
+    pub topic_defaults: Option<Arc<TopicConfig>>,
+    /// Names with '.' or '_', by the name of the metric that Kafka would make of them.
+    pub collisions: imbl::OrdMap<String, Arc<str>>,
+    pub partitions_per_directory: BTreeMap<DirId, usize>,
+    pub partitions_per_broker: BTreeMap<BrokerId, usize>,
+}
+
 impl Image {
+    /// A cluster that nothing has happened in.
+    pub fn empty(cluster_id: &str, broker: Arc<BrokerConfig>) -> Image {
+        Image {
+            epoch: ImageEpoch::default(),
+            cluster_id: cluster_id.into(),
+            controller: None,
+            brokers: BTreeMap::new(),
+            topics: imbl::OrdMap::new(),
+            topics_by_id: imbl::OrdMap::new(),
+            broker_configs: BTreeMap::new(),
+            next_producer_id: 0,
+            broker,
+            derived: Derived::default(),
+        }
+    }
+
     pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.get(name)
     }
+
     pub fn topic_by_id(&self, id: &TopicId) -> Option<&Arc<Topic>> {
         self.topics_by_id.get(id)
     }
+
+    /// What a topic without overrides has: this broker's file, and over it the dynamic broker configs.
+    pub fn topic_defaults(&self) -> &Arc<TopicConfig> {
+        self.derived
+            .topic_defaults
+            .as_ref()
+            .unwrap_or(&self.broker.topic_defaults)
+    }
+
+    /// The broker configs that were set at run time, as they concern this broker.
+    pub fn dynamic_configs(&self) -> DynamicConfigs<'_> {
+        let of = |resource| self.broker_configs.get(&resource).map(Arc::as_ref);
+        DynamicConfigs {
+            broker: of(Some(BrokerId(self.broker.broker_id))).unwrap_or(DynamicConfigs::NONE.broker),
+            cluster: of(None).unwrap_or(DynamicConfigs::NONE.cluster),
+        }
+    }
+
+    /// An existing topic whose metrics would have the name of this one's (`a.b` and `a_b`).
+    pub fn colliding_topic(&self, name: &str) -> Option<&Arc<str>> {
+        self.derived.collisions.get(&metric_name(name)?)
+    }
+
+    /// Partitions (of any topic) with a replica in this log directory.
+    pub fn partitions_in(&self, directory: &DirId) -> usize {
+        self.derived
+            .partitions_per_directory
+            .get(directory)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// Partitions (of any topic) with a replica on this broker.
+    pub fn partitions_on(&self, broker: BrokerId) -> usize {
+        self.derived.partitions_per_broker.get(&broker).copied().unwrap_or(0)
+    }
+
+    /// The records that make this image out of an empty one: what a snapshot holds.
+    pub fn to_records(&self) -> Vec<Record> {
+        let mut records = vec![Record::ClusterId(record::ClusterId {
+            id: self.cluster_id.to_string(),
+        })];
+        for broker in self.brokers.values() {
+            records.push(Record::RegisterBroker(record::RegisterBroker::from(broker.as_ref())));
+        }
+        for (broker, configs) in &self.broker_configs {
+            let resource = broker.map_or(Resource::AllBrokers, |id| Resource::Broker(id.0));
+            records.extend(config_records(&resource, configs));
+        }
+        for topic in self.topics.values() {
+            records.push(Record::Topic(record::Topic {
+                id: topic.id.0,
+                name: topic.name.to_string(),
+            }));
+            records.extend(config_records(&Resource::Topic(topic.id.0), &topic.overrides));
+            let partition = |state| Record::Partition(record::Partition::new(topic.id, state));
+            records.extend(topic.partitions.iter().map(partition));
+        }
+        records.push(Record::ProducerIds(record::ProducerIds {
+            next: self.next_producer_id,
+        }));
+        records
+    }
+}
+
+/// The name with its '.' made '_', as metric names have it; `None` when it holds neither, so that nothing can collide.
+pub(super) fn metric_name(topic: &str) -> Option<String> {
+    topic.contains(['.', '_']).then(|| topic.replace('.', "_"))
+}
+
+fn config_records(resource: &Resource, configs: &BTreeMap<String, String>) -> impl Iterator<Item = Record> {
+    configs.iter().map(|(key, value)| {
+        Record::Config(record::Config {
+            resource: resource.clone(),
+            key: key.clone(),
+            value: Some(value.clone()),
+        })
+    })
 }

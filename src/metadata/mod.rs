@@ -1,4 +1,10 @@
 //! The cluster's metadata: records, image, pure decide and apply, and the engine that makes decisions durable.
+//!
+//!     shards ── Command ──► lane ──► control thread: decide → records → engine.commit → Image::apply
+//!     shards ◄── Published (Arc<Image>) ─────────────┘ then the answer
+//!
+//! `decide` and `apply` are pure; the control thread brings randomness, and the engine the disk. What is acknowledged is
+//! on disk, and what anyone sees is acknowledged or about to be.
 
 mod apply;
 mod command;
@@ -8,12 +14,15 @@ mod handle;
 mod image;
 mod record;
 mod thread;
+mod watchdog;
 
 pub use command::{
     Command, CommandError, ConfigChange, ConfigOp, ConfigResource, CreateTopic, CreatedTopic, DeleteTopic,
     NewPartitions, Reply,
 };
+pub use decide::{PARTITIONS_PER_BROKER_MAX, PARTITIONS_PER_REQUEST_MAX, PRODUCER_IDS_PER_BLOCK};
 pub use handle::{Handle, Published, Updates};
 pub use image::{BrokerState, Endpoint, Image, ImageEpoch, PartitionState, Topic};
 pub use record::Record;
-pub use thread::{ControlOptions, start};
+pub use thread::{ControlOptions, Duty, start};
+pub use watchdog::{BEAT_ENDED, BEAT_NOT_BEGUN};

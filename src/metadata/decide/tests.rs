@@ -1,0 +1,1 @@
+//! Each rule of `decide`, with the exact code and sentence.
