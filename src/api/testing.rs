@@ -14,17 +14,10 @@ pub fn image(topics: &[(&str, i32)]) -> Image {
         broker_id: 1,
         ..BrokerConfig::embedded(Path::new("/nowhere"))
     });
-    let mut image = Image {
-        epoch: ImageEpoch(1),
-        cluster_id: "a-cluster".into(),
-        controller: Some(BrokerId(1)),
-        brokers: BTreeMap::from([(BrokerId(1), Arc::new(broker_state()))]),
-        topics: imbl::OrdMap::new(),
-        topics_by_id: imbl::OrdMap::new(),
-        broker_configs: BTreeMap::new(),
-        next_producer_id: 0,
-        broker,
-    };
+    let mut image = Image::empty("a-cluster", broker);
+    image.epoch = ImageEpoch(1);
+    image.controller = Some(BrokerId(1));
+    image.brokers.insert(BrokerId(1), Arc::new(broker_state()));
     for (at, (name, partitions)) in topics.iter().enumerate() {
         insert(
             &mut image,
@@ -79,6 +72,7 @@ fn broker_state() -> BrokerState {
     BrokerState {
         id: BrokerId(1),
         epoch: 0,
+        incarnation: [0; 16],
         rack: None,
         endpoints: vec![endpoint],
         fenced: false,
