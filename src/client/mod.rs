@@ -1,1 +1,19 @@
-//! client
+//! A small blocking Kafka client: for the command line, and for tests that want to say exactly what goes over the wire.
+//!
+//! One thread, no background work: a [`Connection`] sends one request and waits, or sends several and collects the answers
+//! in order; a [`Cluster`] finds brokers and leaders;
+//! a [`Producer`] writes a stream of records, a [`Consumer`] reads one. Not for shards: they never block.
+
+mod cluster;
+mod connection;
+mod consumer;
+mod error;
+mod producer;
+mod requests;
+
+pub use cluster::{Address, Cluster, Leaders, TopicLeaders};
+pub use connection::Connection;
+pub use consumer::{ConsumedRecord, Consumer, ConsumerSettings, Position};
+pub use error::ClientError;
+pub use producer::{Failure, Producer, ProducerSettings};
+pub use requests::Request;

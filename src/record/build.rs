@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{BatchHeader, Compression, HEADER_LEN, Header};
+use super::{BatchError, BatchHeader, Compression, HEADER_LEN, Header};
 
 /// Collects records; the header is filled in last. The batch has base offset 0, as a producer sends it.
 #[derive(Clone, Debug)]
@@ -105,6 +105,19 @@ impl BatchBuilder {
         self.header.seal(&mut batch);
         batch.into()
     }
+}
+
+/// The same batch from another producer: id, epoch and base sequence changed, checksum renewed. The batch is a whole one.
+pub fn restamp(batch: &Bytes, producer_id: i64, producer_epoch: i16, base_sequence: i32) -> Result<Bytes, BatchError> {
+    let header = BatchHeader {
+        producer_id,
+        producer_epoch,
+        base_sequence,
+        ..BatchHeader::parse(batch)?
+    };
+    let mut stamped = batch.to_vec();
+    header.seal(&mut stamped);
+    Ok(stamped.into())
 }
 
 /// Room for a header, then `records`: what `BatchHeader::seal` makes a batch of.

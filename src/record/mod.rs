@@ -12,7 +12,7 @@ mod validate;
 mod tests;
 
 pub use batch::{BatchError, BatchHeader, HEADER_LEN, patch};
-pub use build::BatchBuilder;
+pub use build::{BatchBuilder, restamp};
 pub use codec::{CodecError, Compression};
 pub use iterate::{Header, HeaderView, HeaderViews, Record, RecordView, RecordViews, Records};
 pub use old::{OldFormat, convert_down};

@@ -18,6 +18,7 @@ mod task;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+pub mod tool;
 mod world;
 
 pub use buf::{ALIGN, Buf, Frozen};

@@ -1,0 +1,87 @@
+//! Which requests this client sends, in which versions, and what answers them: one row each.
+
+use bytes::Bytes;
+
+use crate::wire::ApiKey;
+use crate::wire::fetch::{FetchRequest, FetchResponse};
+use crate::wire::messages::*;
+use crate::wire::produce::{ProduceRequest, ProduceResponse};
+
+use super::ClientError;
+
+/// A request with its API key, the versions that this client speaks, and the type of its answer.
+pub trait Request {
+    const KEY: ApiKey;
+    const OLDEST: i16;
+    const NEWEST: i16;
+    type Response;
+
+    fn encode_body(&self, version: i16) -> Result<Vec<Bytes>, ClientError>;
+    fn decode_answer(body: Bytes, version: i16) -> Result<Self::Response, ClientError>;
+}
+
+/// Answers come from a broker that the user chose: bounded, but generously.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+macro_rules! requests {
+    ($($request:ident => $response:ident, $key:ident $oldest:literal to $newest:literal;)*) => {$(
+        impl Request for $request {
+            const KEY: ApiKey = ApiKey::$key;
+            const OLDEST: i16 = $oldest;
+            const NEWEST: i16 = $newest;
+            type Response = $response;
+
+            fn encode_body(&self, version: i16) -> Result<Vec<Bytes>, ClientError> {
+                Ok(vec![self.encode(version)?])
+            }
+
+            fn decode_answer(body: Bytes, version: i16) -> Result<$response, ClientError> {
+                Ok($response::decode(body, version, ANSWER_BYTES_MAX)?)
+            }
+        }
+    )*};
+}
+
+requests! {
+    ApiVersionsRequestData => ApiVersionsResponseData, API_VERSIONS 0 to 3;
+    MetadataRequestData => MetadataResponseData, METADATA 1 to 12;
+    CreateTopicsRequestData => CreateTopicsResponseData, CREATE_TOPICS 2 to 7;
+    DeleteTopicsRequestData => DeleteTopicsResponseData, DELETE_TOPICS 1 to 5;
+    CreatePartitionsRequestData => CreatePartitionsResponseData, CREATE_PARTITIONS 0 to 3;
+    DescribeConfigsRequestData => DescribeConfigsResponseData, DESCRIBE_CONFIGS 1 to 4;
+    IncrementalAlterConfigsRequestData => IncrementalAlterConfigsResponseData, INCREMENTAL_ALTER_CONFIGS 0 to 1;
+    ListOffsetsRequestData => ListOffsetsResponseData, LIST_OFFSETS 1 to 7;
+    InitProducerIdRequestData => InitProducerIdResponseData, INIT_PRODUCER_ID 0 to 4;
+    DescribeTopicPartitionsRequestData => DescribeTopicPartitionsResponseData, DESCRIBE_TOPIC_PARTITIONS 0 to 0;
+}
+
+impl Request for ProduceRequest {
+    const KEY: ApiKey = ApiKey::PRODUCE;
+    const OLDEST: i16 = 3;
+    const NEWEST: i16 = 12;
+    type Response = ProduceResponse;
+
+    fn encode_body(&self, version: i16) -> Result<Vec<Bytes>, ClientError> {
+        Ok(self.encode(version))
+    }
+
+    fn decode_answer(body: Bytes, version: i16) -> Result<ProduceResponse, ClientError> {
+        Ok(ProduceResponse::decode(body, version)?)
+    }
+}
+
+/// Up to version 12, the last that names topics by their names.
+impl Request for FetchRequest {
+    const KEY: ApiKey = ApiKey::FETCH;
+    const OLDEST: i16 = 4;
+    const NEWEST: i16 = 12;
+    type Response = FetchResponse;
+
+    fn encode_body(&self, version: i16) -> Result<Vec<Bytes>, ClientError> {
+        Ok(self.encode(version))
+    }
+
+    fn decode_answer(body: Bytes, version: i16) -> Result<FetchResponse, ClientError> {
+        Ok(FetchResponse::decode(body, version)?)
+    }
+}
