@@ -1,4 +1,71 @@
-//! Corelane: a broker for Linux servers that speaks the Apache Kafka protocol, one shard per core.
+//! Corelane is a broker for Linux servers that speaks the Apache Kafka protocol. Every CPU core is a lane: it owns a shard
+//! of the partitions, with its own io_uring, its own direct-I/O segment writer and its own network listener.
+//!
+//! This page is the map. Each module's own page says what it is for, what it is not, and which invariants it keeps.
+//!
+//! # The process
+//!
+//! ```text
+//!   corelane start server.properties
+//!   ├── shard 0 … shard N-1   one pinned thread each: connections, partitions, one pump; never waits for the control thread
+//!   └── control thread        cluster metadata, log directory upkeep, watchdog; never touches a partition's data
+//! ```
+//!
+//! # The way of a request
+//!
+//! ```text
+//!   produce   conn (frame, limits) → wire (decode) → api::produce (split by partition, check the batch)
+//!             → shard::Router → lane → pump: Partition::append (dedupe, assign the offset) → Log::stage
+//!             → one aligned write per partition and turn → Written → high watermark → acknowledgement → conn
+//!   fetch     … → pump: Log::plan_read (cached slices and file ranges, owned) → a task reads what is not cached
+//!             → response: header bytes, batch slices, header bytes … in one vectored write
+//! ```
+//!
+//! # The rooms
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`model`] | nouns without behaviour: ids, epochs, error codes |
+//! | [`rt`] | the seam to the outside world: files, sockets, tasks, time, lanes, threads, randomness |
+//! | [`record`] | record batches as bytes: header view, CRC32C, validation, iteration, compression |
+//! | [`wire`] | the Kafka protocol, without I/O |
+//! | [`config`] | THE table of keys; the properties file; resolved broker and topic configs |
+//! | [`metrics`] | THE table of metrics; cells per shard |
+//! | [`storage`] | one log on one disk |
+//! | [`client`] | a small blocking client for the command line and for tests |
+//! | [`partition`] | one replica's state in memory |
+//! | [`metadata`] | records, image, apply, decide, engine; the control thread |
+//! | [`shard`] | the pump, its messages, the router |
+//! | [`api`] | one file per Kafka API, and THE list of them |
+//! | [`conn`] | one client connection: framing, order, limits, idle close; knows no request's meaning |
+//! | [`cli`] | one file per subcommand, flags as in Kafka's scripts |
+//! | [`preflight`] | what the machine must offer, with cause and cure |
+//! | [`broker`] | the composition root: builds everything once, owns the order of shutdown |
+//!
+//! Imports point down only (`tests/house` holds the code to it):
+//!
+//! ```text
+//!   main, broker, cli, preflight
+//!   conn
+//!   api
+//!   shard
+//!   partition, metadata            (these do not import each other; shard connects them)
+//!   storage, client
+//!   config, metrics, wire, record
+//!   rt
+//!   model
+//! ```
+//!
+//! # Where to put things
+//!
+//! | to add | write | what follows by itself |
+//! |---|---|---|
+//! | a Kafka API | a file in `src/api/` and its row in the list there; the row in the README | ApiVersions, dispatch |
+//! | a config key | a row in the table of `src/config/keys/`, a field in the resolved config | parsing, bounds, DescribeConfigs, `config/server.properties` |
+//! | a metric | a row in `src/metrics/table.rs`, `metrics.add(Metric::X, 1)` at the site | Prometheus text |
+//! | a storage fault test | a function in `tests/faults/`: a fault plan, a short load, a reopening, an assertion | seeds, replay by `SEED` |
+//! | a client test | a script in `tests/clients/` and its line in `tests/compat/` | it runs in `make test` |
+//! | a background job | a message to the pump; the pure decision in the module that owns the data | visible to the simulation |
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod api;

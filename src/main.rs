@@ -1,4 +1,7 @@
 //! The `corelane` binary: arguments → subcommand → exit code.
-fn main() {
-    println!("{}", glommio::executor as usize);
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    corelane::cli::main(std::env::args().collect())
 }

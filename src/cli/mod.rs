@@ -1,1 +1,81 @@
-//! cli
+//! The command line: one file per subcommand, with the flags of Kafka's scripts; and the scripts' own names as links.
+
+mod configs;
+mod connect;
+mod console_consumer;
+mod console_producer;
+mod exit;
+mod format;
+mod logging;
+mod script_names;
+mod server_stop;
+mod start;
+mod topics;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use script_names::SCRIPT_NAMES;
+
+/// A broker for Linux servers that speaks the Apache Kafka protocol: one shard per core, io_uring, direct I/O.
+#[derive(Parser)]
+#[command(name = "corelane", version, max_term_width = 100)]
+struct Corelane {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a broker (kafka-server-start.sh)
+    Start(start::Args),
+    /// Stop the brokers of this machine, cleanly (kafka-server-stop.sh)
+    Stop(server_stop::Args),
+    /// Look at configuration files
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Create, list, describe, alter and delete topics (kafka-topics.sh)
+    Topics(topics::Args),
+    /// Describe and alter the configuration of topics and brokers (kafka-configs.sh)
+    Configs(configs::Args),
+    /// Send lines of the standard input as records (kafka-console-producer.sh)
+    ConsoleProducer(console_producer::Args),
+    /// Print the records of a topic (kafka-console-consumer.sh)
+    ConsoleConsumer(console_consumer::Args),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Check a server.properties without starting anything
+    Check(start::CheckArgs),
+}
+
+/// Runs what the arguments ask for. `arguments[0]` may be one of [`SCRIPT_NAMES`].
+pub fn main(arguments: Vec<String>) -> ExitCode {
+    let parsed = match Corelane::try_parse_from(script_names::translate(arguments)) {
+        Ok(parsed) => parsed,
+        Err(problem) => {
+            // clap prints help and versions to stdout, problems to stderr; a failed print has nowhere to go.
+            let _ = problem.print();
+            return if problem.use_stderr() {
+                exit::usage()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    exit::report(run(parsed.command))
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Start(args) => start::run(args),
+        Command::Stop(args) => server_stop::run(args),
+        Command::Config(ConfigCommand::Check(args)) => start::check(args),
+        Command::Topics(args) => topics::run(args),
+        Command::Configs(args) => configs::run(args),
+        Command::ConsoleProducer(args) => console_producer::run(args),
+        Command::ConsoleConsumer(args) => console_consumer::run(args),
+    }
+}
