@@ -1,0 +1,43 @@
+# The front door. `make help` lists the targets. Plain sh; one cargo profile (release), so that everything shares its artefacts.
+
+CARGO  ?= cargo
+PREFIX ?= /usr/local
+ROUNDS ?= 50
+NAMES  := kafka-server-start.sh kafka-server-stop.sh kafka-topics.sh kafka-configs.sh \
+          kafka-console-producer.sh kafka-console-consumer.sh
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+build: ## build the broker: target/release/corelane
+	$(CARGO) build --release
+
+run: build ## build and start a single node on 127.0.0.1:9092, data under ./data
+	exec target/release/corelane start
+
+test: lint clients ## install what the tests need, then run them all
+	$(CARGO) test --release --no-fail-fast -- --test-threads=2
+
+lint: ## formatting and lints
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --all-targets -- --deny warnings
+
+clients: ## install the real clients that the tests use, under target/clients
+	sh tests/clients/install.sh
+
+crash: ## kill -9 under load, ROUNDS times (50): every acknowledged record must be there
+	ROUNDS=$(ROUNDS) $(CARGO) test --release --test e2e crash:: -- --nocapture
+
+doc: ## the code's guide: target/doc/corelane/index.html
+	$(CARGO) doc --no-deps --document-private-items
+
+install: build ## the binary and links with Kafka's script names, under PREFIX (/usr/local)
+	install -D target/release/corelane $(DESTDIR)$(PREFIX)/bin/corelane
+	for name in $(NAMES); do ln -sf corelane $(DESTDIR)$(PREFIX)/bin/$$name; done
+
+clean: ## remove what was built (not ./data)
+	$(CARGO) clean
+
+.PHONY: help build run test lint clients crash doc install clean

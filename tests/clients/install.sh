@@ -1,0 +1,54 @@
+#!/bin/sh
+# Installs the real clients that the tests drive, each once, under target/clients. Without root, kcat is used if the
+# system has it; its tests are skipped, and say so, where it does not.
+set -eu
+cd "$(dirname "$0")/../.."
+dir=target/clients
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
+
+step() { # NAME COMMAND…: runs it once; a stamp remembers
+    if [ ! -e "$dir/$1.done" ]; then
+        name=$1
+        shift
+        echo "installing $name"
+        "$@" >"$dir/$name.log" 2>&1 || { cat "$dir/$name.log" >&2; exit 1; }
+        touch "$dir/$name.done"
+    fi
+}
+
+venv() { # NAME PACKAGE…
+    python3 -m venv "$dir/$1"
+    venv_python=$dir/$1/bin/python
+    shift
+    "$venv_python" -m pip install --quiet --disable-pip-version-check "$@"
+}
+
+kit() { # Kafka's own clients and tools from Maven
+    mkdir -p "$dir/kafka"
+    cp tests/clients/kafka-pom.xml "$dir/kafka/pom.xml"
+    (cd "$dir/kafka" && mvn -q -B dependency:copy-dependencies -DoutputDirectory=libs -DincludeScope=runtime)
+}
+
+node_packages() {
+    mkdir -p "$dir/node"
+    npm install --silent --no-audit --no-fund --prefix "$dir/node" kafkajs@2.2.4
+}
+
+debian_kcat() {
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends kcat
+}
+
+step confluent venv confluent confluent-kafka==2.16.1
+step kafka-python-2 venv kafka-python-2 kafka-python==2.0.2 six lz4 python-snappy zstandard
+step kafka-python-3 venv kafka-python-3 kafka-python==3.0.12 lz4 python-snappy zstandard
+step kafkajs node_packages
+step kafka kit
+if ! command -v kcat >/dev/null; then
+    if [ "$(id -u)" = 0 ]; then
+        step kcat debian_kcat
+    else
+        echo "kcat is not installed and this is not root: its tests will be skipped"
+    fi
+fi

@@ -1,0 +1,79 @@
+//! Real clients against the real binary: each script produces, consumes, administers and fails as its users would.
+
+mod segments;
+
+use std::process::{Command, Stdio};
+
+use crate::support::{Broker, root, target_dir};
+
+#[test]
+fn confluent_kafka() {
+    run_script(
+        "confluent",
+        target_dir().join("clients/confluent/bin/python").to_str().unwrap(),
+        "confluent.py",
+    );
+}
+
+#[test]
+fn kafka_python_2() {
+    run_script(
+        "kafka-python 2",
+        target_dir().join("clients/kafka-python-2/bin/python").to_str().unwrap(),
+        "kafka_python.py",
+    );
+}
+
+#[test]
+fn kafka_python_3() {
+    run_script(
+        "kafka-python 3",
+        target_dir().join("clients/kafka-python-3/bin/python").to_str().unwrap(),
+        "kafka_python.py",
+    );
+}
+
+#[test]
+fn kafkajs() {
+    run_script("kafkajs", "node", "kafkajs.js");
+}
+
+#[test]
+fn kafkas_own_tools() {
+    run_script("Kafka's tools", "sh", "java.sh");
+}
+
+#[test]
+fn kcat_on_an_old_librdkafka() {
+    if Command::new("kcat")
+        .arg("-V")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_err()
+    {
+        eprintln!("skipped: kcat is not installed, and installing it needs root");
+        return;
+    }
+    run_script("kcat", "sh", "kcat.sh");
+}
+
+/// Runs tests/clients/`script` with `interpreter` against a broker of its own and shows its output when it fails.
+fn run_script(client: &str, interpreter: &str, script: &str) {
+    let broker = Broker::start(&[("shard.count", "2")]);
+    let output = Command::new(interpreter)
+        .arg(root().join("tests/clients").join(script))
+        .env("BOOTSTRAP", broker.bootstrap())
+        .env("WORK", &broker.dir)
+        .env("NODE_PATH", target_dir().join("clients/node/node_modules"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|problem| panic!("{interpreter}: {problem}; `make clients` installs what the tests need"));
+    assert!(
+        output.status.success(),
+        "{client} ended with {}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
