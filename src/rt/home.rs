@@ -1,15 +1,19 @@
-//! Memory that must go back to the shard that it came from.
+//! What must go back to the shard that it came from: memory and wakers.
 //!
-//! glommio's buffers count their users without atomics, so only the thread that made one may clone or drop it. A
-//! [`HomeBound`] holds such a buffer, can be read and dropped anywhere, and on a foreign thread goes into its home's
-//! return queue, which the home empties at each tick and before each new buffer.
+//! glommio counts the users of its buffers without atomics, so only the thread that made one may clone or drop it. Its
+//! task wakers may be used on foreign threads, but not safely: one that is dropped there may find the task freed under
+//! it, when the task ends in the same moment. So both travel home untouched: a [`HomeBound`] buffer can be read, and a
+//! [`Waiter`] be woken, on any thread; what is left of them goes into the home's queue. The home looks there when its
+//! doorbell rings (for wakers), at each tick and before each new buffer.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Poll, Waker};
 
 use glommio::io::{DmaBuffer, ReadResult};
 
@@ -21,25 +25,33 @@ pub(super) enum Parcel {
     Read(ReadResult),
 }
 
-/// One shard's return queue.
+/// One shard's queue of what comes back.
 pub(super) struct Home {
-    strays: Mutex<Strays>,
-    /// Set when `strays` may hold something, so that looking costs no lock.
+    returned: Mutex<Returned>,
+    /// Set when `returned` may hold something to drop, so that looking costs no lock.
     pending: AtomicBool,
+    /// Wakes the shard's [`answer_doorbell`] task, which lives as long as the shard. Kept for ever, so that however many
+    /// threads ring, none ever drops the task's last waker.
+    doorbell: OnceLock<ManuallyDrop<Waker>>,
 }
 
-struct Strays {
+#[derive(Default)]
+struct Returned {
     parcels: Vec<Parcel>,
+    /// Wakers of tasks here that were replaced by newer ones.
+    unused: Vec<Waker>,
+    /// Wakers of tasks here, to be woken.
+    rung: Vec<Waker>,
     /// The executor is gone: whoever brings a parcel drops it, under the lock.
     closed: bool,
 }
 
-// SAFETY: a parcel reaches a foreign thread only inside a HomeBound, which there is moved whole into `strays` and never
-// cloned or otherwise touched. Parcels leave `strays` in two ways: on the home thread (`reclaim`), where all clones of
-// the counted pointers inside live; or after `closed` was set, which the home thread does once its executor is gone and
-// it will touch no parcel again: from then on every drop happens under the mutex, one thread at a time. Users that the
+// SAFETY: a parcel reaches a foreign thread only inside a HomeBound, which there is moved whole into `returned` and never
+// cloned or otherwise touched. Parcels leave it in two ways: on the home thread (`reclaim`), where all clones of the
+// counted pointers inside live; or after `closed` was set, which the home thread does once its executor is gone and it
+// will touch no parcel again: from then on every drop happens under the mutex, one thread at a time. Users that the
 // executor leaked keep their counts for ever and touch them no more.
-unsafe impl Send for Strays {}
+unsafe impl Send for Returned {}
 
 thread_local! {
     static HERE: RefCell<Option<Arc<Home>>> = const { RefCell::new(None) };
@@ -51,11 +63,9 @@ pub(super) struct HomeGuard(Arc<Home>);
 impl HomeGuard {
     pub(super) fn new() -> HomeGuard {
         let home = Arc::new(Home {
-            strays: Mutex::new(Strays {
-                parcels: Vec::new(),
-                closed: false,
-            }),
+            returned: Mutex::new(Returned::default()),
             pending: AtomicBool::new(false),
+            doorbell: OnceLock::new(),
         });
         HERE.with(|here| here.replace(Some(home.clone())));
         HomeGuard(home)
@@ -65,10 +75,17 @@ impl HomeGuard {
 impl Drop for HomeGuard {
     fn drop(&mut self) {
         HERE.with(|here| here.replace(None));
-        let mut strays = self.0.lock();
-        strays.closed = true;
-        strays.parcels.clear();
+        let mut returned = self.0.lock();
+        returned.closed = true;
+        returned.parcels.clear();
+        leak(std::mem::take(&mut returned.unused));
+        leak(std::mem::take(&mut returned.rung));
     }
+}
+
+/// The executor is gone and its tasks with it: their wakers are left alone.
+fn leak(wakers: Vec<Waker>) {
+    wakers.into_iter().for_each(std::mem::forget);
 }
 
 impl Home {
@@ -83,27 +100,111 @@ impl Home {
             .unwrap_or(false)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Strays> {
-        self.strays.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Returned> {
+        self.returned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_back(&self, parcel: Parcel) {
-        let mut strays = self.lock();
-        if strays.closed {
-            drop(parcel); // still under the lock: see the SAFETY note of Strays
+        let mut returned = self.lock();
+        if returned.closed {
+            drop(parcel); // still under the lock: see the SAFETY note of Returned
         } else {
-            strays.parcels.push(parcel);
+            returned.parcels.push(parcel);
             self.pending.store(true, Ordering::Release);
+        }
+    }
+
+    fn take_back_waker(&self, waker: Waker) {
+        let mut returned = self.lock();
+        if returned.closed {
+            return leak(vec![waker]);
+        }
+        returned.unused.push(waker);
+        self.pending.store(true, Ordering::Release);
+    }
+
+    /// Has the home wake a task of its own. Only the first waker in the queue rings: the home takes all at once.
+    fn ring(&self, waker: Waker) {
+        let mut returned = self.lock();
+        if returned.closed {
+            return leak(vec![waker]);
+        }
+        let is_first = returned.rung.is_empty();
+        returned.rung.push(waker);
+        drop(returned);
+        // Not set yet: the shard is starting, and looks into the queue right after it has set it.
+        if is_first && let Some(doorbell) = self.doorbell.get() {
+            doorbell.wake_by_ref();
+        }
+    }
+
+    fn wake_rung(&self) {
+        let rung = std::mem::take(&mut self.lock().rung);
+        rung.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A shard's task that wakes the tasks that other threads want woken. It never ends.
+pub(super) async fn answer_doorbell() {
+    let Some(home) = Home::here() else { return };
+    poll_fn(|cx| {
+        home.doorbell.get_or_init(|| ManuallyDrop::new(cx.waker().clone()));
+        home.wake_rung();
+        Poll::<()>::Pending
+    })
+    .await;
+}
+
+/// Drops what other threads gave back to this shard.
+pub(super) fn reclaim() {
+    let Some(home) = Home::here() else { return };
+    if home.pending.swap(false, Ordering::Acquire) {
+        let mut returned = home.lock();
+        let parcels = std::mem::take(&mut returned.parcels);
+        let unused = std::mem::take(&mut returned.unused);
+        drop(returned);
+        drop((parcels, unused));
+    }
+}
+
+/// A task's waker that any thread may use or drop, once.
+pub(super) struct Waiter {
+    /// `None` only within `drop`.
+    waker: Option<Waker>,
+    /// `None` for tasks off the shards, whose wakers need no such care.
+    home: Option<Arc<Home>>,
+}
+
+impl Waiter {
+    /// For a task of this thread.
+    pub(super) fn new(waker: &Waker) -> Waiter {
+        Waiter {
+            waker: Some(waker.clone()),
+            home: Home::here(),
+        }
+    }
+
+    /// Whether waking this is as good as waking `waker`.
+    pub(super) fn will_wake(&self, waker: &Waker) -> bool {
+        self.waker.as_ref().is_some_and(|own| own.will_wake(waker))
+    }
+
+    pub(super) fn wake(mut self) {
+        let Some(waker) = self.waker.take() else { return };
+        match &self.home {
+            Some(home) if !home.is_here() => home.ring(waker),
+            _ => waker.wake(),
         }
     }
 }
 
-/// Frees what other threads gave back to this shard.
-pub(super) fn reclaim() {
-    let Some(home) = Home::here() else { return };
-    if home.pending.swap(false, Ordering::Acquire) {
-        let parcels = std::mem::take(&mut home.lock().parcels);
-        drop(parcels);
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let Some(waker) = self.waker.take() else { return };
+        match &self.home {
+            Some(home) if !home.is_here() => home.take_back_waker(waker),
+            _ => drop(waker),
+        }
     }
 }
 
@@ -142,9 +243,12 @@ impl HomeBound {
 
     /// The buffer itself, to be written without a copy; `None` on a foreign thread or for what was read.
     pub(super) fn buffer_at_home(&self) -> Option<Rc<DmaBuffer>> {
+        if !self.home.is_here() {
+            return None;
+        }
         match &*self.parcel {
-            Parcel::Buffer(buffer) if self.home.is_here() => Some(buffer.clone()),
-            _ => None,
+            Parcel::Buffer(buffer) => Some(buffer.clone()),
+            Parcel::Read(_) => None,
         }
     }
 }

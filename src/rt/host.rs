@@ -2,11 +2,9 @@
 //!
 //! Each answer is a value; `preflight` decides what is refused, and prints the cause and the cure.
 
-use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -188,18 +186,21 @@ impl DirectIo {
     }
 }
 
-/// Tries direct I/O in a directory, with a file that has no name (or loses it at once) and asks for its alignment.
-/// `Err(InvalidInput)` where the file system cannot do it.
+/// Tries direct I/O in a directory, with a file that has no name (or loses it at once), and asks for its alignment.
+/// `Err(InvalidInput)` or `Err(Unsupported)` where the file system cannot do it.
 pub fn direct_io(dir: &Path) -> io::Result<DirectIo> {
     let file = open_unnamed(dir)?;
     let block = Buf::zeroed(ALIGN);
     file.write_all_at(block.as_slice(), 0)?;
-    let told = statx_alignment(&file);
-    // Kernels before 6.1 and some file systems do not tell; one block has just been written, so blocks of ours will do.
-    Ok(told.unwrap_or(DirectIo {
-        memory_align: ALIGN,
-        offset_align: ALIGN,
-    }))
+    match statx_alignment(&file) {
+        Some(DirectIo { offset_align: 0, .. }) => Err(io::ErrorKind::Unsupported.into()),
+        Some(told) => Ok(told),
+        // Kernels before 6.1 and some file systems do not tell; one block was just written, so our blocks will do.
+        None => Ok(DirectIo {
+            memory_align: ALIGN,
+            offset_align: ALIGN,
+        }),
+    }
 }
 
 fn open_unnamed(dir: &Path) -> io::Result<File> {
@@ -217,7 +218,7 @@ fn open_unnamed(dir: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// `None` where the kernel or the file system does not tell, or says that it knows no direct I/O.
+/// `None` where the kernel or the file system does not tell; zeros where it has no direct I/O.
 fn statx_alignment(file: &File) -> Option<DirectIo> {
     // SAFETY: the struct is made of integers only, for which zeros are valid.
     let mut stat: libc::statx = unsafe { std::mem::zeroed() };
@@ -231,18 +232,11 @@ fn statx_alignment(file: &File) -> Option<DirectIo> {
             &mut stat,
         )
     };
-    let is_told = result == 0 && stat.stx_mask & libc::STATX_DIOALIGN != 0 && stat.stx_dio_offset_align != 0;
+    let is_told = result == 0 && stat.stx_mask & libc::STATX_DIOALIGN != 0;
     is_told.then_some(DirectIo {
         memory_align: stat.stx_dio_mem_align as usize,
         offset_align: stat.stx_dio_offset_align as usize,
     })
-}
-
-/// Whether this process may create files in the directory.
-pub fn is_writable(dir: &Path) -> io::Result<bool> {
-    let path = CString::new(dir.as_os_str().as_bytes())?;
-    // SAFETY: `path` is a terminated string.
-    Ok(unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) } == 0)
 }
 
 #[cfg(test)]
@@ -253,7 +247,6 @@ mod tests {
     fn this_machine_can_do_what_we_need() {
         assert_eq!(io_uring(), Ok(()));
         assert!(direct_io(&std::env::temp_dir()).unwrap().fits());
-        assert!(is_writable(&std::env::temp_dir()).unwrap());
         assert!(open_fds().unwrap() >= 3);
         assert!(memlock_limit().unwrap().is_none_or(|bytes| bytes > 0));
     }

@@ -5,14 +5,22 @@
 //! waker under it. Any executor will do on either side.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::home::Waiter;
+
 /// The lane holds its limit of messages, or its receiver is gone; the message comes back.
-#[derive(Debug)]
 pub struct LaneFull<T>(pub T);
+
+impl<T> fmt::Debug for LaneFull<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LaneFull")
+    }
+}
 
 /// The sending end; clone it for each sender.
 pub struct Tx<T>(Arc<Lane<T>>);
@@ -27,7 +35,7 @@ struct Lane<T> {
 struct State<T> {
     queue: VecDeque<T>,
     /// The receiver waits; whoever makes it ready takes this and wakes it.
-    waiting: Option<Waker>,
+    waiting: Option<Waiter>,
     senders: usize,
     receiver_gone: bool,
 }
@@ -85,8 +93,8 @@ impl<T: Send> Tx<T> {
 fn wake<T>(mut state: MutexGuard<'_, State<T>>) {
     let waiting = state.waiting.take();
     drop(state);
-    if let Some(waker) = waiting {
-        waker.wake();
+    if let Some(waiter) = waiting {
+        waiter.wake();
     }
 }
 
@@ -138,11 +146,11 @@ impl<T: Send> Rx<T> {
     }
 }
 
-/// Remembers `waker`; the one that it replaces is the caller's to drop once it holds no lock.
-fn register(waiting: &mut Option<Waker>, waker: &Waker) -> Option<Waker> {
+/// Remembers whom to wake; the one that it replaces is the caller's to drop once it holds no lock.
+fn register(waiting: &mut Option<Waiter>, waker: &Waker) -> Option<Waiter> {
     match waiting {
         Some(known) if known.will_wake(waker) => None,
-        _ => waiting.replace(waker.clone()),
+        _ => waiting.replace(Waiter::new(waker)),
     }
 }
 
@@ -174,7 +182,7 @@ pub struct OneshotRx<T>(Arc<Slot<T>>);
 struct Slot<T>(Mutex<Reply<T>>);
 
 enum Reply<T> {
-    Awaited(Option<Waker>),
+    Awaited(Option<Waiter>),
     Given(T),
     /// Taken, or never to come.
     Gone,
@@ -187,8 +195,8 @@ impl<T> Slot<T> {
 
     fn settle(&self, reply: Reply<T>) {
         let before = std::mem::replace(&mut *self.lock(), reply);
-        if let Reply::Awaited(Some(waker)) = before {
-            waker.wake();
+        if let Reply::Awaited(Some(waiter)) = before {
+            waiter.wake();
         }
     }
 }

@@ -3,15 +3,16 @@
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use glommio::io::OpenOptions;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 
-use super::home::{HomeGuard, reclaim};
+use super::heartbeat::{Heartbeat, look_after, tick};
+use super::home::{HomeGuard, answer_doorbell};
 use super::world::{World, current, enter};
 use super::{blocking, cgroup, host};
 use crate::model::ShardId;
@@ -19,16 +20,9 @@ use crate::model::ShardId;
 /// How long a queue of tasks may run before the executor looks at I/O, timers and other threads' messages again.
 /// Below 10 ms the executor can fall asleep with work to do; above 100 ms messages wait too long.
 const PREEMPT_TIMER: Duration = Duration::from_millis(20);
+const _: () = assert!(PREEMPT_TIMER.as_millis() >= 10 && PREEMPT_TIMER.as_millis() <= 100);
 /// Entries of each ring's submission queue.
 const RING_DEPTH: usize = 1024;
-/// An executor that fell asleep with work to do (see [`tick`]) wakes after at most this long, or…
-const TICK: Duration = Duration::from_millis(10);
-/// …this long, when it had nothing to do for a second.
-const TICK_IDLE: Duration = Duration::from_millis(100);
-const IDLE_TICKS_BEFORE_STRETCHING: u32 = 100;
-/// Task runs between two ticks that still count as idle: the tick's own, and a timer's.
-const IDLE_TASK_RUNS_MAX: u64 = 2;
-
 /// A file in each log directory that every executor reads first.
 pub const PROBE_FILE: &str = ".corelane-probe";
 const PROBE_FILE_BYTES: usize = 4096;
@@ -67,9 +61,15 @@ pub struct ShardOptions {
 /// The running shard threads.
 pub struct Shards {
     threads: Vec<JoinHandle<()>>,
+    heartbeats: Vec<Arc<Heartbeat>>,
 }
 
 impl Shards {
+    /// One per shard, in their order, for the watchdog.
+    pub fn heartbeats(&self) -> Vec<Arc<Heartbeat>> {
+        self.heartbeats.clone()
+    }
+
     /// Waits until every shard's future has returned. A panic on a shard aborts the process before this returns.
     pub fn join(self) {
         for thread in self.threads {
@@ -91,10 +91,19 @@ where
     for dir in &options.log_dirs {
         make_probe_file(dir)?;
     }
+    let heartbeats: Vec<_> = options.cores.iter().map(|_| Arc::<Heartbeat>::default()).collect();
+    let alive = look_after(heartbeats.clone())?;
     let mut starting = Vec::new();
-    for (index, &core) in options.cores.iter().enumerate() {
-        let shard = ShardId(u16::try_from(index).map_err(io::Error::other)?);
-        starting.push(start_shard(shard, core, &options, main.clone())?);
+    for (index, (&core, heartbeat)) in options.cores.iter().zip(&heartbeats).enumerate() {
+        let seat = Seat {
+            shard: ShardId(u16::try_from(index).map_err(io::Error::other)?),
+            core,
+            io_memory: options.io_memory,
+            log_dirs: options.log_dirs.clone(),
+            heartbeat: heartbeat.clone(),
+            _alive: alive.clone(),
+        };
+        starting.push(start_shard(seat, main.clone())?);
     }
     // Dropping `starting` on an error here closes the `go` channels, and the threads end without running anything.
     for shard in &starting {
@@ -105,7 +114,18 @@ where
         shard.go.send(()).map_err(io::Error::other)?;
         threads.push(shard.thread);
     }
-    Ok(Shards { threads })
+    Ok(Shards { threads, heartbeats })
+}
+
+/// What one shard's thread runs with.
+struct Seat {
+    shard: ShardId,
+    core: usize,
+    io_memory: usize,
+    log_dirs: Vec<PathBuf>,
+    heartbeat: Arc<Heartbeat>,
+    /// Dropped when the thread ends.
+    _alive: Sender<()>,
 }
 
 /// A shard whose thread builds its executor and then waits for the others'.
@@ -115,70 +135,50 @@ struct Starting {
     go: Sender<()>,
 }
 
-fn start_shard<F, Fut>(shard: ShardId, core: usize, options: &ShardOptions, main: F) -> io::Result<Starting>
+fn start_shard<F, Fut>(seat: Seat, main: F) -> io::Result<Starting>
 where
     F: FnOnce(ShardId) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
     let (ready_tx, ready) = channel();
     let (go, go_rx) = channel();
-    let name = format!("shard-{}", shard.0);
-    let io_memory = options.io_memory;
-    let log_dirs = options.log_dirs.clone();
+    let name = format!("shard-{}", seat.shard.0);
     let thread = thread::Builder::new().name(name.clone()).spawn(move || {
-        let built = build_executor(&name, core, io_memory);
-        let (built, result) = match built {
+        let (executor, result) = match build_executor(&name, &seat) {
             Ok(executor) => (Some(executor), Ok(())),
             Err(error) => (None, Err(error)),
         };
         let told = ready_tx.send(result);
-        if let (Some(executor), Ok(()), Ok(())) = (built, told, go_rx.recv()) {
-            run_executor(executor, log_dirs, || main(shard));
+        if let (Some(executor), Ok(()), Ok(())) = (executor, told, go_rx.recv()) {
+            run_executor(executor, &seat, main);
         }
     })?;
     Ok(Starting { thread, ready, go })
 }
 
-fn build_executor(name: &str, core: usize, io_memory: usize) -> io::Result<LocalExecutor> {
-    LocalExecutorBuilder::new(Placement::Fixed(core))
+fn build_executor(name: &str, seat: &Seat) -> io::Result<LocalExecutor> {
+    LocalExecutorBuilder::new(Placement::Fixed(seat.core))
         .name(name)
         .preempt_timer(PREEMPT_TIMER)
         .ring_depth(RING_DEPTH)
-        .io_memory(io_memory)
+        .io_memory(seat.io_memory)
         .make()
-        .map_err(|error| io::Error::other(format!("executor on core {core}: {error}")))
+        .map_err(|error| io::Error::other(format!("executor on core {}: {error}", seat.core)))
 }
 
-fn run_executor<Fut: Future<Output = ()>>(executor: LocalExecutor, log_dirs: Vec<PathBuf>, main: impl FnOnce() -> Fut) {
-    let _home = HomeGuard::new(); // outlives the executor, which is moved into `run` and dropped below
+fn run_executor<Fut: Future<Output = ()>>(executor: LocalExecutor, seat: &Seat, main: impl FnOnce(ShardId) -> Fut) {
+    seat.heartbeat.start();
+    let _home = HomeGuard::new();
+    let executor = executor; // after the guard, so that it goes before it, also when a panic unwinds
     enter(World::Shard);
     executor.run(async move {
-        for dir in &log_dirs {
+        for dir in &seat.log_dirs {
             read_probe_file(dir).await;
         }
-        glommio::spawn_local(tick()).detach();
-        main().await;
+        glommio::spawn_local(answer_doorbell()).detach();
+        glommio::spawn_local(tick(seat.heartbeat.clone())).detach();
+        main(seat.shard).await;
     });
-    drop(executor);
-}
-
-/// Wakes the executor every [`TICK`].
-///
-/// glommio may park although tasks are ready, when the preempt timer fires before the first queue had its turn; any
-/// event wakes it, and this is the one that is sure to come. It also frees the buffers that other shards gave back.
-async fn tick() {
-    let mut idle_ticks = 0;
-    loop {
-        let stretched = idle_ticks >= IDLE_TICKS_BEFORE_STRETCHING;
-        glommio::timer::sleep(if stretched { TICK_IDLE } else { TICK }).await;
-        reclaim();
-        let task_runs = glommio::executor().executor_stats().tasks_executed();
-        idle_ticks = if task_runs <= IDLE_TASK_RUNS_MAX {
-            idle_ticks + 1
-        } else {
-            0
-        };
-    }
 }
 
 /// glommio takes the first file that an executor opens on a device for a test of polled I/O, and an empty one passes

@@ -5,6 +5,7 @@ pub mod blocking;
 mod buf;
 mod cgroup;
 mod file;
+mod heartbeat;
 mod home;
 pub mod host;
 mod lane;
@@ -23,6 +24,7 @@ mod world;
 
 pub use buf::{ALIGN, Buf, Frozen};
 pub use file::{Dir, File, Open, Sync};
+pub use heartbeat::Heartbeat;
 pub use lane::{LaneFull, OneshotRx, OneshotTx, Rx, Tx, lane, oneshot};
 pub use launch::{Cores, PROBE_FILE, ShardOptions, Shards, run_control, run_shards};
 pub use net::{Listener, Stream};

@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::panic::resume_unwind;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
-use super::{Cores, ShardOptions, run_shards};
+use super::{Cores, ShardOptions, run_control, run_shards};
 use crate::model::ShardId;
 
 /// Small, so that several tests fit into the usual locked-memory limit at once.
@@ -27,18 +29,32 @@ where
     T: Send + 'static,
 {
     let main = Arc::new(Mutex::new(Some(main)));
-    let result = Arc::new(Mutex::new(None));
-    let slot = result.clone();
+    let (sender, result) = channel();
     on_shards(1, move |_| {
         let main = main.lock().unwrap().take().unwrap();
-        let slot = slot.clone();
-        async move {
-            let value = main().await;
-            slot.lock().unwrap().replace(value);
-        }
+        let sender = sender.clone();
+        async move { sender.send(main().await).unwrap() }
     });
-    let value = result.lock().unwrap().take();
-    value.unwrap()
+    result.recv().unwrap()
+}
+
+/// Runs `main` on a control thread and gives its result.
+pub fn on_control<F, Fut, T>(main: F) -> T
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    let (sender, result) = channel();
+    let thread = run_control("control", || async move {
+        CAUGHT.with(|caught| caught.set(true));
+        let value = main().await;
+        sender.send(value).unwrap();
+    });
+    if let Err(panic) = thread.unwrap().join() {
+        resume_unwind(panic);
+    }
+    result.recv().unwrap()
 }
 
 /// Runs `main` on `count` shards, which share the cores there are, until all have returned.

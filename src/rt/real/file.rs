@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -13,6 +14,9 @@ use glommio::io::{DmaFile, OpenOptions};
 use super::io_error;
 use crate::rt::home::{Home, HomeBound, Parcel};
 use crate::rt::{ALIGN, Buf, Frozen, Open, Sync};
+
+/// Permissions of new files, before the umask.
+const MODE: u32 = 0o644;
 
 #[derive(Clone)]
 pub(in crate::rt) struct File(Rc<Descriptors>);
@@ -24,14 +28,20 @@ struct Descriptors {
 }
 
 impl File {
+    /// Opened twice: plainly, then by its descriptor for direct I/O. glommio looks at the path again after its own open,
+    /// and panics if a rename was quicker.
     pub(in crate::rt) async fn open(path: &Path, open: Open) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(open != Open::Read)
-            .create_new(open == Open::CreateNew);
-        options.mode(0o644);
-        let plain = options.dma_open(path).await.map_err(io_error)?;
+        let path = path.to_owned();
+        let opened = glommio::executor().spawn_blocking(move || {
+            let mut options = std::fs::OpenOptions::new();
+            options
+                .read(true)
+                .write(open != Open::Read)
+                .create_new(open == Open::CreateNew);
+            options.mode(MODE).open(path)
+        });
+        let opened = opened.await?;
+        let plain = reopen(opened.as_raw_fd(), open, 0).await?;
         Ok(File(Rc::new(Descriptors {
             plain,
             dsync: RefCell::new(None),
@@ -65,15 +75,11 @@ impl File {
         }
     }
 
-    /// Through /proc, so that it is this very file, whatever its path names by now.
     async fn dsync(&self) -> io::Result<Rc<DmaFile>> {
         if let Some(file) = &*self.0.dsync.borrow() {
             return Ok(file.clone());
         }
-        let path = format!("/proc/self/fd/{}", self.fd());
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(libc::O_DSYNC);
-        let file = Rc::new(options.dma_open(path).await.map_err(io_error)?);
+        let file = Rc::new(reopen(self.fd(), Open::ReadWrite, libc::O_DSYNC).await?);
         // Two first writes at once both open it; the later one stays.
         self.0.dsync.replace(Some(file.clone()));
         Ok(file)
@@ -150,6 +156,13 @@ impl File {
     fn fd(&self) -> RawFd {
         self.0.plain.as_raw_fd()
     }
+}
+
+/// Opens the file behind a descriptor again, for direct I/O; whatever its path names by now.
+async fn reopen(fd: RawFd, open: Open, flags: i32) -> io::Result<DmaFile> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(open != Open::Read).custom_flags(flags);
+    options.dma_open(format!("/proc/self/fd/{fd}")).await.map_err(io_error)
 }
 
 fn copy(bytes: &[u8]) -> Buf {
