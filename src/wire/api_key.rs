@@ -1,4 +1,6 @@
-//! API keys by name, and from which version on each API is flexible. Which keys and versions are served is `api`'s list.
+//! API keys by name, and the version from which on each API is flexible.
+//!
+//! Which keys and versions are served is the list in `api`, not this one.
 
 /// The number that names an API on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,8 +44,8 @@ api_keys! {
     DESCRIBE_TOPIC_PARTITIONS = 75, flexible from 0;
 }
 
-/// Whether a request of this key and version has a tag section in its header (request header version 2) and its body. A key
-/// that is not known here is not flexible.
+/// Whether a request of this key and version has a tag section in its header (request header version 2) and its body. A
+/// key that is not known here is not flexible.
 pub fn is_flexible(key: ApiKey, version: i16) -> bool {
     key.flexible_from().is_some_and(|from| version >= from)
 }

@@ -1,6 +1,8 @@
-//! Fetch (key 1), versions 4 to 17, both directions: the broker reads requests and writes responses, clients and followers
-//! the other way round. A response is written as `[head bytes][record slices][head bytes]…`: record data is never copied, and
-//! because its length is known before it is written, nothing is patched afterwards.
+//! Fetch (key 1), versions 4 to 17, both directions.
+//!
+//! The broker reads requests and writes responses, clients and followers the other way round. A response is written as
+//! `[head bytes][record slices][head bytes]…`: record data is never copied, and because its length is known before it
+//! is written, nothing is patched afterwards.
 //!
 //! ```text
 //! request   replica_id i32 (..14) | max_wait_ms i32 | min_bytes i32 | max_bytes i32 | isolation_level i8

@@ -39,7 +39,7 @@ impl RequestHeader {
         Ok((key, i16::from_be_bytes([v0, v1]), i32::from_be_bytes([c0, c1, c2, c3])))
     }
 
-    /// The whole header; `flexible` (from api's list) says whether it is header v2 with a tag section. Returns the body.
+    /// The whole header, and the body behind it; `flexible` says whether it is header v2, which has a tag section.
     pub fn parse(frame: Bytes, flexible: bool) -> Result<(RequestHeader, Bytes), HeaderError> {
         let (api_key, api_version, correlation_id) = RequestHeader::peek(&frame)?;
         let after_ids = frame.slice(FIXED_BYTES..);
@@ -74,7 +74,8 @@ impl RequestHeader {
     }
 }
 
-/// A response's header: the correlation id, and the body behind it. `flexible` is [`super::is_response_header_flexible`].
+/// A response's header: the correlation id, and the body behind it. `flexible` is
+/// [`super::is_response_header_flexible`].
 pub fn parse_response(frame: Bytes, flexible: bool) -> Result<(i32, Bytes), HeaderError> {
     let correlation_id = i32::from_be_bytes(*frame.first_chunk::<4>().ok_or(HeaderError::Short)?);
     let body = skip_header_tags(frame.slice(4..), flexible)?;

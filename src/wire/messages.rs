@@ -1,8 +1,8 @@
 //! The generated messages of everything but Produce and Fetch, behind our own two traits.
 //!
-//! The crate that they come from is named here only. Its decoder is bounded but generous (a few bytes on the wire can become
-//! a hundred in memory), so every decode states a limit on the body: [`body_limit`] has one per class of API. Decoded strings
-//! share the request's buffer: [`text`] copies what is to outlive the request.
+//! The crate that they come from is named here only. Its decoder is bounded but generous (a few bytes on the wire can
+//! become a hundred in memory), so every decode states a limit on the body: [`body_limit`] has one per class of API.
+//! Decoded strings share the request's buffer: [`text`] copies what is to outlive the request.
 
 use bytes::{Bytes, BytesMut};
 pub use kacrab_protocol::generated::{
@@ -88,10 +88,10 @@ pub trait Decode: Sized {
     }
 }
 
-/// A generated message that can be written. It fails when a field is set that the version does not carry and that must not be
-/// dropped silently: `endpoint_type` and `is_fenced` of DescribeCluster, `leader_epoch` of ListOffsets, the authorized
-/// operations of Metadata, and the form of FindCoordinator that the version does not speak. Every other field of a response may
-/// be filled in for all versions alike (a test holds the list).
+/// A generated message that can be written. It fails when a field is set that the version does not carry and that must
+/// not be dropped silently: `endpoint_type` and `is_fenced` of DescribeCluster, `leader_epoch` of ListOffsets, the
+/// authorized operations of Metadata, and the form of FindCoordinator that the version does not speak. Every other
+/// field of a response may be filled in for all versions alike (a test holds the list).
 pub trait Encode {
     fn encode(&self, version: i16) -> Result<Bytes, MessageError>;
 }
@@ -163,8 +163,8 @@ messages! {
     OffsetForLeaderEpochResponseData: OFFSET_FOR_LEADER_EPOCH, OFFSET_FOR_LEADER_EPOCH_RESPONSE;
 }
 
-/// The largest request body that an API is decoded from. Produce may fill a whole frame, and Fetch may be longer than the
-/// rest: both are read by our own codec, which takes less memory for a byte.
+/// The largest request body that an API is decoded from. Produce may fill a whole frame, and Fetch may be longer than
+/// the rest: both are read by our own codec, which takes less memory for a byte.
 pub const fn body_limit(key: ApiKey) -> usize {
     match key {
         ApiKey::PRODUCE => i32::MAX as usize,

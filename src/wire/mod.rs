@@ -1,5 +1,7 @@
-//! The Kafka protocol, sans-IO: framing, headers, our own Produce and Fetch codec, and the generated messages of everything
-//! else behind our names. Knows bytes only: no sockets, no state, no meaning of a request.
+//! The Kafka protocol, sans-IO: bytes to messages and back.
+//!
+//! Framing, headers, our own Produce and Fetch codec, and the generated messages of everything else behind our names.
+//! Knows bytes only: no sockets, no state, no meaning of a request.
 
 mod api_key;
 pub mod fetch;

@@ -1,13 +1,13 @@
-//! The protocol's primitive types, read from and written to bytes for the codecs that are our own (Produce, Fetch, headers).
+//! The protocol's primitive types, for the codecs that are our own: Produce, Fetch, headers.
 //!
-//! The [`Reader`] never panics on hostile input and never reserves memory on the word of a length alone: a length is held
-//! against the bytes that are left, and the elements of one message against [`ELEMENTS_MAX`]. Strings and byte fields come out
-//! as slices that share the message's buffer; whoever keeps one longer than the request copies it.
+//! The [`Reader`] never panics on hostile input and never reserves memory on the word of a length alone: a length is
+//! held against the bytes that are left, and the elements of one message against [`ELEMENTS_MAX`]. Strings and byte
+//! fields come out as slices that share the message's buffer; whoever keeps one longer than the request copies it.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// How many array elements and tags (topics and partitions together) one message may hold. An element takes up to 24 times its wire
-/// size in memory, so without this a body of 100 MiB could ask for gigabytes.
+/// How many array elements and tags (topics and partitions together) one message may hold. An element takes up to 24
+/// times its wire size in memory, so without this a body of 100 MiB could ask for gigabytes.
 pub(super) const ELEMENTS_MAX: usize = 1 << 18;
 
 /// What stops a message from being read.
@@ -106,8 +106,8 @@ impl<'a> Reader<'a> {
         len.map(|len| self.slice(len)).transpose()
     }
 
-    /// An array whose elements take at least `element_bytes_min` bytes each. The one allocation is bounded by the bytes that
-    /// are really there.
+    /// An array whose elements take at least `element_bytes_min` bytes each. The one allocation is bounded by the bytes
+    /// that are really there.
     pub(super) fn array<T>(
         &mut self,
         element_bytes_min: usize,
@@ -142,12 +142,14 @@ impl<'a> Reader<'a> {
         Ok(Some(elements))
     }
 
-    /// The tag section of a flexible structure with no tag that we know; nothing at all in a version that is not flexible.
+    /// The tag section of a flexible structure with no tag that we know; nothing at all in a version that is not
+    /// flexible.
     pub(super) fn skip_tags(&mut self) -> Result<(), DecodeError> {
         self.tags(|_, _| Ok(()))
     }
 
-    /// The tag section: `known` gets each tag with a reader that is confined to the tag's own bytes, and may leave it unread.
+    /// The tag section: `known` gets each tag with a reader that is confined to the tag's own bytes, and may leave it
+    /// unread.
     pub(super) fn tags(
         &mut self,
         mut known: impl FnMut(u32, &mut Reader<'a>) -> Result<(), DecodeError>,
@@ -377,8 +379,8 @@ pub(super) fn tag_field(write: impl FnOnce(&mut Writer)) -> Bytes {
     writer.head.freeze()
 }
 
-/// The longest prefix that a two-byte length can announce. Names that reach an old version through a fetch session opened by a
-/// newer one may be longer; no topic has such a name, so cutting it harms nobody, and a panic would.
+/// The longest prefix that a two-byte length can announce. Names that reach an old version through a fetch session
+/// opened by a newer one may be longer; no topic has such a name, so cutting it harms nobody, and a panic would.
 fn fit_in_i16(text: &[u8]) -> &[u8] {
     if text.len() <= i16::MAX as usize {
         return text;

@@ -1,5 +1,7 @@
-//! Produce (key 0), versions 3 to 12, both directions: the broker reads requests and writes responses, the small client the
-//! other way round. Record data is never copied: a request's records are slices of its body.
+//! Produce (key 0), versions 3 to 12, both directions.
+//!
+//! The broker reads requests and writes responses, the small client the other way round. Record data is never copied: a
+//! request's records are slices of its body.
 //!
 //! Versions 0 to 2 are refused here (their record sets are of magic 0 and 1), version 13 (topic ids) is not served.
 //!
@@ -62,7 +64,8 @@ impl ProduceRequest {
         ))
     }
 
-    /// The request's body as slices, records uncopied. The version is one of those above, which the caller has negotiated.
+    /// The request's body as slices, records uncopied. The version is one of those above, which the caller has
+    /// negotiated.
     pub fn encode(&self, version: i16) -> Vec<Bytes> {
         let head_bytes = 32
             + self

@@ -1,10 +1,10 @@
-//! The shapes of the generated messages: a table of what lies where in which version, and the check of a body against it
-//! before the generated decoder runs.
+//! The shapes of the generated messages, and the check of a body against them.
 //!
-//! The check is what makes that decoder safe to feed: it refuses what Kafka refuses and the decoder lets pass (a null array
-//! where null is not allowed), and it finds out that a claimed number of elements or tags is not backed by bytes before any
-//! memory is reserved for them. The tests draw random messages from the same table, so a row that is wrong does not survive
-//! the comparison with a second implementation.
+//! A shape says what lies where in which version. A body is checked before the generated decoder runs, and the check is
+//! what makes that decoder safe to feed: it refuses what Kafka refuses and the decoder lets pass (a null array where
+//! null is not allowed), and it finds out that a claimed number of elements or tags is not backed by bytes before any
+//! memory is reserved for them. The tests draw random messages from the same table, so a row that is wrong does not
+//! survive the comparison with a second implementation.
 
 use bytes::Bytes;
 

@@ -1,5 +1,5 @@
-//! Draws random messages from a supply of random bytes. Drawing from bytes rather than from a generator lets proptest shrink a
-//! failing message by shrinking the bytes.
+//! Draws random messages from a supply of random bytes. Drawing from bytes rather than from a generator lets proptest
+//! shrink a failing message by shrinking the bytes.
 
 use bytes::{BufMut, BytesMut};
 

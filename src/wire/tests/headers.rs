@@ -9,7 +9,8 @@ use crate::wire::{
     ApiKey, HeaderError, RequestHeader, ResponseBody, is_flexible, is_response_header_flexible, parse_response,
 };
 
-/// Both header versions, with and without a client id, are read as the oracle wrote them, and written as it writes them.
+/// Both header versions, with and without a client id, are read as the oracle wrote them, and written as it writes
+/// them.
 #[test]
 fn request_headers_agree() {
     for flexible in [false, true] {

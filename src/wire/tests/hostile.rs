@@ -1,7 +1,7 @@
 //! Hostile bytes against every decoder: no panic, and no memory beyond a small multiple of the input.
 //!
-//! One table holds every decoder with the shape of its message, so a message that is served is attacked as well. Longer runs:
-//! `PROPTEST_CASES=100000 cargo test --lib wire::tests::hostile`.
+//! One table holds every decoder with the shape of its message, so a message that is served is attacked as well. Longer
+//! runs: `PROPTEST_CASES=100000 cargo test --lib wire::tests::hostile`.
 
 use std::ops::RangeInclusive;
 
@@ -195,7 +195,8 @@ fn too_many_elements_are_refused() {
     );
 }
 
-/// //= Kafka: null is refused for an array that cannot be null; Metadata 0 is such a one, from version 1 on null means "all".
+/// //= Kafka: null is refused for an array that cannot be null; Metadata 0 is such a one, from version 1 on null means
+/// "all".
 #[test]
 fn null_arrays_are_refused_where_kafka_refuses_them() {
     let null = Bytes::from_static(&[0xff; 4]);

@@ -32,8 +32,9 @@ macro_rules! agree {
 
 served!(agree);
 
-/// Fields of responses that must be at their defaults in versions that do not carry them: the encoder refuses to drop them.
-/// Every other field may be filled in for all versions alike. (FindCoordinator has two forms: one answer, or a list.)
+/// Fields of responses that must be at their defaults in versions that do not carry them: the encoder refuses to drop
+/// them. Every other field may be filled in for all versions alike. (FindCoordinator has two forms: one answer, or a
+/// list.)
 const NEVER_DROPPED: [(ApiKey, &str); 10] = [
     (ApiKey::DESCRIBE_CLUSTER, "endpoint_type"),
     (ApiKey::DESCRIBE_CLUSTER, "is_fenced"),
@@ -57,7 +58,7 @@ macro_rules! rewrite {
             /// A response filled in for one version can be written in every other, and the oracle reads it.
             #[test]
             fn responses_are_written_in_every_version(entropy in prop::collection::vec(any::<u8>(), 0..600)) {
-                $(for (filled_for, version) in $versions.flat_map(|filled_for| $versions.map(move |to| (filled_for, to))) {
+                $(for (filled_for, version) in $versions.flat_map(|from| $versions.map(move |to| (from, to))) {
                     rewrite::<$response, oracle::$oracle>(&entropy, ApiKey::$key, &shape::$shape, filled_for, version);
                 })*
             }
@@ -125,9 +126,9 @@ pub(super) fn oracle_write<M: Encodable>(message: &M, version: i16) -> Bytes {
 }
 
 /// The names and values of a message's fields, as its debug print has them, without what is only the dress of a type:
-/// `name: Some(KafkaString { inner: b"a" })` and `name: Some(TopicName("a"))` are both `name: "a"`. Null and empty count as
-/// the same, because the two implementations differ in what a field that the version does not carry reads as; where the
-/// version does carry it, the comparison of what each writes tells null from empty.
+/// `name: Some(KafkaString { inner: b"a" })` and `name: Some(TopicName("a"))` are both `name: "a"`. Null and empty
+/// count as the same, because the two implementations differ in what a field that the version does not carry reads as;
+/// where the version does carry it, the comparison of what each writes tells null from empty.
 fn fields(message: &impl Debug) -> Vec<String> {
     let print = format!("{message:?}").replace("b\"", "\"").replace("{ inner: ", "{ ");
     let print = UNSHARED.iter().fold(print, |print, field| print.replace(field, ""));

@@ -1,6 +1,6 @@
 //! Tests of the codec as a whole: against a second implementation of the protocol, and against hostile bytes.
 
-/// The generated messages that are served, in the versions that are: hands each row to the macro that it is called with.
+/// The generated messages and the versions in which they are served: hands the rows to the macro that is named.
 macro_rules! served {
     ($each:ident) => {
         $each! {
@@ -23,13 +23,16 @@ macro_rules! served {
                 DescribeClusterRequestData = DescribeClusterRequest as DESCRIBE_CLUSTER_REQUEST,
                 DescribeClusterResponseData = DescribeClusterResponse as DESCRIBE_CLUSTER_RESPONSE;
             describe_topic_partitions: DESCRIBE_TOPIC_PARTITIONS, 0..=0,
-                DescribeTopicPartitionsRequestData = DescribeTopicPartitionsRequest as DESCRIBE_TOPIC_PARTITIONS_REQUEST,
-                DescribeTopicPartitionsResponseData = DescribeTopicPartitionsResponse as DESCRIBE_TOPIC_PARTITIONS_RESPONSE;
+                DescribeTopicPartitionsRequestData = DescribeTopicPartitionsRequest
+                    as DESCRIBE_TOPIC_PARTITIONS_REQUEST,
+                DescribeTopicPartitionsResponseData = DescribeTopicPartitionsResponse
+                    as DESCRIBE_TOPIC_PARTITIONS_RESPONSE;
             describe_configs: DESCRIBE_CONFIGS, 1..=4,
                 DescribeConfigsRequestData = DescribeConfigsRequest as DESCRIBE_CONFIGS_REQUEST,
                 DescribeConfigsResponseData = DescribeConfigsResponse as DESCRIBE_CONFIGS_RESPONSE;
             incremental_alter_configs: INCREMENTAL_ALTER_CONFIGS, 0..=1,
-                IncrementalAlterConfigsRequestData = IncrementalAlterConfigsRequest as INCREMENTAL_ALTER_CONFIGS_REQUEST,
+                IncrementalAlterConfigsRequestData = IncrementalAlterConfigsRequest
+                    as INCREMENTAL_ALTER_CONFIGS_REQUEST,
                 IncrementalAlterConfigsResponseData = IncrementalAlterConfigsResponse as ALTER_CONFIGS_RESPONSE;
             alter_configs: ALTER_CONFIGS, 0..=2,
                 AlterConfigsRequestData = AlterConfigsRequest as ALTER_CONFIGS_REQUEST,
@@ -53,8 +56,10 @@ macro_rules! served {
                 DescribeLogDirsRequestData = DescribeLogDirsRequest as DESCRIBE_LOG_DIRS_REQUEST,
                 DescribeLogDirsResponseData = DescribeLogDirsResponse as DESCRIBE_LOG_DIRS_RESPONSE;
             list_partition_reassignments: LIST_PARTITION_REASSIGNMENTS, 0..=0,
-                ListPartitionReassignmentsRequestData = ListPartitionReassignmentsRequest as LIST_PARTITION_REASSIGNMENTS_REQUEST,
-                ListPartitionReassignmentsResponseData = ListPartitionReassignmentsResponse as LIST_PARTITION_REASSIGNMENTS_RESPONSE;
+                ListPartitionReassignmentsRequestData = ListPartitionReassignmentsRequest
+                    as LIST_PARTITION_REASSIGNMENTS_REQUEST,
+                ListPartitionReassignmentsResponseData = ListPartitionReassignmentsResponse
+                    as LIST_PARTITION_REASSIGNMENTS_RESPONSE;
         }
     };
 }

@@ -1,4 +1,4 @@
-//! Our own Produce and Fetch codec in every version that we serve, against the oracle: byte for byte, in both directions.
+//! Our own Produce and Fetch codec in every version that we serve, byte for byte against the oracle.
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
