@@ -36,6 +36,7 @@ use std::future::Future;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{self, Poll};
 
 use bytes::Bytes;
 
@@ -146,6 +147,38 @@ pub enum Refusal {
 /// A response's frame, ready to send, or nothing where the client expects none.
 pub type Frame = Option<Vec<Bytes>>;
 
+/// A refusal, and the API that it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{api}: {cause}")]
+pub struct Refused {
+    pub api: &'static str,
+    pub cause: Refusal,
+}
+
+/// A request that has been started; gives its response's frame.
+pub struct Pending {
+    handling: Handling,
+    api: &'static str,
+    correlation_id: i32,
+    flexible_header: bool,
+}
+
+impl Future for Pending {
+    type Output = Result<Frame, Refused>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let answer = match self.handling.as_mut().poll(cx) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => return Poll::Pending,
+        };
+        let frame = |answer| match answer {
+            Answer::Body(body) => Some(body.frame(self.correlation_id, self.flexible_header)),
+            Answer::Silent => None,
+        };
+        Poll::Ready(answer.map(frame).map_err(|cause| Refused { api: self.api, cause }))
+    }
+}
+
 /// Whether the request in `frame` may start while others of its connection are in flight.
 pub fn is_pipelined(frame: &[u8]) -> bool {
     RequestHeader::peek(frame)
@@ -156,33 +189,39 @@ pub fn is_pipelined(frame: &[u8]) -> bool {
 
 /// Starts the request in `frame` (without its length). What must happen in request order has happened on return.
 /// `Err`, here or from the future: the connection is to be closed.
-pub fn dispatch(
-    cx: &Rc<Context>,
-    frame: Bytes,
-) -> Result<impl Future<Output = Result<Frame, Refusal>> + use<>, Refusal> {
-    let (key, version, correlation_id) = RequestHeader::peek(&frame)?;
-    let (handling, answer_version) = match served(key, version) {
-        Some(api) => {
-            let (header, body) = RequestHeader::parse(frame, is_flexible(key, version))?;
-            let request = Request { header, body };
-            ((api.handle)(cx.clone(), request), version)
-        }
-        None if key == ApiKey::API_VERSIONS => (api_versions::unsupported_version(), 0),
-        None => return Err(Refusal::NotServed { key: key.0, version }),
+pub fn dispatch(cx: &Rc<Context>, frame: Bytes) -> Result<Pending, Refused> {
+    let unknown = |cause| Refused { api: "unknown", cause };
+    let (key, version, correlation_id) = RequestHeader::peek(&frame).map_err(|error| unknown(error.into()))?;
+    let pending = |api, handling, flexible_header| Pending {
+        handling,
+        api,
+        correlation_id,
+        flexible_header,
     };
-    Ok(async move {
-        let answer = handling.await?;
-        Ok(match answer {
-            Answer::Body(body) => Some(body.frame(correlation_id, is_response_header_flexible(key, answer_version))),
-            Answer::Silent => None,
-        })
-    })
+    let Some(api) = served(key, version) else {
+        return match key == ApiKey::API_VERSIONS {
+            true => Ok(pending(
+                api_versions::API.name,
+                api_versions::unsupported_version(),
+                false,
+            )),
+            false => Err(unknown(Refusal::NotServed { key: key.0, version })),
+        };
+    };
+    let (header, body) = RequestHeader::parse(frame, is_flexible(key, version)).map_err(|error| Refused {
+        api: api.name,
+        cause: error.into(),
+    })?;
+    let handling = (api.handle)(cx.clone(), Request { header, body });
+    Ok(pending(api.name, handling, is_response_header_flexible(key, version)))
 }
 
-/// Counts a refusal and says in the log what the client did.
-pub fn on_refusal(cx: &Context, refusal: &Refusal) {
-    cx.metrics().add(Metric::BadFrames, 1);
-    tracing::warn!(peer = %cx.peer, listener = %cx.listener, "connection closed: {refusal}");
+/// Counts a refusal and says in the log why the connection goes.
+pub fn on_refused(cx: &Context, refused: &Refused) {
+    if !matches!(refused.cause, Refusal::SilentProduceFailed) {
+        cx.metrics().add(Metric::BadFrames, 1);
+    }
+    tracing::warn!(peer = %cx.peer, listener = %cx.listener, "connection closed: {refused}");
 }
 
 /// The controller answered a command with another command's reply.

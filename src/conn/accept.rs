@@ -1,0 +1,50 @@
+//! One listener of one shard: takes connections until it is closed.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::api::Context;
+use crate::metrics::Metric;
+use crate::rt::{self, Listener, Stream};
+
+use super::Shared;
+use super::connection::Connection;
+
+/// After a failed accept (out of file descriptors, say) the next try waits for connections to go.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+pub async fn run(listener: Rc<Listener>, name: Rc<str>, shared: Rc<Shared>) {
+    loop {
+        match listener.accept().await {
+            Ok(stream) => admit(stream, &name, &shared),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
+            Err(error) => {
+                tracing::warn!(listener = %name, "connection not accepted: {error}");
+                rt::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(stream: Stream, listener: &Rc<str>, shared: &Rc<Shared>) {
+    let metrics = &shared.services.metrics;
+    let peer = stream.peer();
+    let Some(slot) = shared.limits.enter(peer.ip().to_string()) else {
+        metrics.add(Metric::ConnectionsRefused, 1);
+        tracing::debug!(%peer, %listener, "connection refused: too many");
+        return;
+    };
+    metrics.add(Metric::ConnectionsAccepted, 1);
+    let config = &shared.services.config;
+    stream.set_buffer_sizes(
+        i64::from(config.socket_send_buffer_bytes),
+        i64::from(config.socket_receive_buffer_bytes),
+    );
+    let cx = Context {
+        services: shared.services.clone(),
+        listener: listener.clone(),
+        peer: peer.to_string().into(),
+    };
+    rt::spawn(Connection::new(stream, Rc::new(cx), shared.clone(), slot).run());
+}
