@@ -2,9 +2,11 @@
 //!
 //! Each answer is a value; `preflight` decides what is refused, and prints the cause and the cure.
 
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -239,6 +241,13 @@ fn statx_alignment(file: &File) -> Option<DirectIo> {
     })
 }
 
+/// Whether this process may create files in the directory.
+pub fn is_writable(dir: &Path) -> io::Result<bool> {
+    let path = CString::new(dir.as_os_str().as_bytes())?;
+    // SAFETY: `path` is a terminated string.
+    Ok(unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) } == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,6 +256,7 @@ mod tests {
     fn this_machine_can_do_what_we_need() {
         assert_eq!(io_uring(), Ok(()));
         assert!(direct_io(&std::env::temp_dir()).unwrap().fits());
+        assert!(is_writable(&std::env::temp_dir()).unwrap());
         assert!(open_fds().unwrap() >= 3);
         assert!(memlock_limit().unwrap().is_none_or(|bytes| bytes > 0));
     }
