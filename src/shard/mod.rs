@@ -1,7 +1,92 @@
 //! The pump, its messages, and the router that api asks.
+//!
+//! A shard owns its partitions alone; nobody borrows them across an await. Tasks of connections ask through [`Router`],
+//! which puts one message into the shard's own pump; the pump splits a request by the owners of its partitions, sends one
+//! message to each other shard at the end of its turn, and joins the answers. Whatever needs the kernel is a [`message::Job`]:
+//! a task that owns its files and buffers, and comes back as a message with the partition's incarnation.
+//!
+//! | file | what |
+//! |---|---|
+//! | mesh, post, reply | lanes between shards; the queue from tasks of the own shard; a reply within the shard |
+//! | message, types | what is asked, answered and given out as work; the part that `api` knows |
+//! | state, pump | the shard, one message at a time; the loop around it |
+//! | join, long_poll | the connection's side of a request: split, gather, wait, trim |
+//! | append, acks, read, waits, query | the owner's side |
+//! | hosted, reconcile, claims, placement | which partitions are here, and how they come and go |
+//! | upkeep, stop, timers | what the clock asks for; the end |
 
+mod acks;
+mod append;
+mod claims;
+mod hosted;
+mod join;
+mod long_poll;
+mod mesh;
+mod message;
+mod placement;
+mod post;
+mod pump;
+mod query;
+mod read;
+mod reconcile;
+mod reply;
 mod router;
+mod state;
+mod stop;
+mod timers;
 mod types;
+mod upkeep;
+mod waits;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::config::BrokerConfig;
+use crate::metadata::{self, Image};
+use crate::metrics::Cells;
+use crate::model::DirId;
+use crate::storage::{Checkpoint, LogDir};
+
+pub use mesh::{INBOX_MAX, Inbox, ShardHandle, mesh};
+pub use message::{CheckpointRow, Message, Stopped};
+pub use placement::owner;
 pub use router::Router;
 pub use types::*;
+
+/// What one shard is built from, on its own thread.
+pub struct ShardSpec {
+    pub inbox: Inbox,
+    pub config: Arc<BrokerConfig>,
+    /// Every log directory, in the order of the configuration.
+    pub dirs: Vec<Arc<LogDir>>,
+    /// What each directory's checkpoint files said at start.
+    pub checkpoints: Arc<BTreeMap<DirId, Checkpoint>>,
+    pub metadata: metadata::Handle,
+    /// The image that the mesh was built with, or a newer one.
+    pub image: Arc<Image>,
+    pub metrics: Cells,
+    /// Counts the ticks that went through the pump: the watchdog's sign of life, about ten a second.
+    pub liveness: Arc<AtomicU64>,
+}
+
+/// A shard: the way to ask it, and its pump, which runs until [`ShardHandle::exit`]. To be called, and the pump to be
+/// polled, on the shard's own executor. Logs are opened once the pump runs; partitions serve as they finish.
+pub fn run(spec: ShardSpec) -> (Router, impl Future<Output = ()> + 'static) {
+    let Inbox { id, rx, peers, claims } = spec.inbox;
+    // A copy whose reference count is this shard's own.
+    let image = Arc::new(Image::clone(&spec.image));
+    let post = post::Post::new(peers[usize::from(id.0)].clone(), image.clone(), spec.metadata);
+    let shard = state::Shard::new(state::Parts {
+        id,
+        config: spec.config,
+        dirs: spec.dirs,
+        checkpoints: spec.checkpoints,
+        image,
+        metrics: spec.metrics,
+        liveness: spec.liveness,
+        peers,
+        claims,
+    });
+    (Router::new(post.clone()), pump::pump(shard, rx, post))
+}

@@ -1,24 +1,37 @@
-//! From a connection's shard to the owners of partitions and back: one message per target shard and pass.
-use super::types::*;
-use crate::metadata::{Handle, Image};
+//! What a connection's task may ask of all shards: each call puts one message into its own shard's pump, which splits it
+//! by owner, and joins the answers in the order of the items.
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::message::{Local, Request};
+use super::post::Post;
+use super::reply::{ReplyRx, ReplyTx, reply};
+use super::types::*;
+use crate::metadata::{Handle, Image};
+use crate::model::ErrorCode;
+
 /// A handle to all shards, on one shard. Cheap to clone; not Send.
 #[derive(Clone)]
 pub struct Router {
-    _not_send: Rc<()>,
+    post: Rc<Post>,
 }
+
 impl Router {
-    /// This shard's newest image.
+    pub(super) fn new(post: Rc<Post>) -> Router {
+        Router { post }
+    }
+
+    /// The newest image that was published to this shard.
     pub fn image(&self) -> Arc<Image> {
-        todo!()
+        self.post.image()
     }
+
     pub fn metadata(&self) -> &Handle {
-        todo!()
+        self.post.metadata()
     }
-    /// Waits until this shard's image has reached `epoch`... or the deadline.
+
     /// Enqueues at once, in call order (before the future is polled); the outcomes come in the order of the items.
     pub fn append(
         &self,
@@ -26,27 +39,72 @@ impl Router {
         acks: Acks,
         timeout: Duration,
     ) -> impl Future<Output = Vec<AppendOutcome>> + 'static {
-        let _ = (items, acks, timeout);
-        async { todo!() }
+        let count = items.len();
+        let answer = self.put(|reply| Request::Append {
+            items,
+            acks,
+            timeout,
+            reply,
+        });
+        joined(answer, count, AppendOutcome::refused)
     }
+
     pub fn fetch(&self, spec: FetchSpec) -> impl Future<Output = Vec<FetchedPartition>> + 'static {
-        let _ = spec;
-        async { todo!() }
+        let count = spec.items.len();
+        joined(
+            self.put(|reply| Request::Fetch { spec, reply }),
+            count,
+            FetchedPartition::refused,
+        )
     }
+
     pub fn list_offsets(&self, items: Vec<ListOffsetsItem>) -> impl Future<Output = Vec<ListedOffset>> + 'static {
-        let _ = items;
-        async { todo!() }
+        let count = items.len();
+        joined(
+            self.put(|reply| Request::ListOffsets { items, reply }),
+            count,
+            ListedOffset::refused,
+        )
     }
+
     pub fn epoch_ends(&self, items: Vec<EpochItem>) -> impl Future<Output = Vec<EpochEnd>> + 'static {
-        let _ = items;
-        async { todo!() }
+        let count = items.len();
+        joined(
+            self.put(|reply| Request::EpochEnds { items, reply }),
+            count,
+            EpochEnd::refused,
+        )
     }
+
     pub fn delete_records(&self, items: Vec<DeleteRecordsItem>) -> impl Future<Output = Vec<DeletedRecords>> + 'static {
-        let _ = items;
-        async { todo!() }
+        let count = items.len();
+        joined(
+            self.put(|reply| Request::DeleteRecords { items, reply }),
+            count,
+            DeletedRecords::refused,
+        )
     }
+
     pub fn log_sizes(&self, items: Vec<LogSizeItem>) -> impl Future<Output = Vec<LogSize>> + 'static {
-        let _ = items;
-        async { todo!() }
+        let count = items.len();
+        joined(
+            self.put(|reply| Request::LogSizes { items, reply }),
+            count,
+            LogSize::refused,
+        )
+    }
+
+    fn put<T>(&self, request: impl FnOnce(ReplyTx<Vec<T>>) -> Request) -> ReplyRx<Vec<T>> {
+        let (tx, rx) = reply();
+        self.post.push(Local::Request(request(tx)));
+        rx
+    }
+}
+
+/// Where the pump has ended without an answer, every item is refused: the client is to try another broker.
+async fn joined<T>(answer: ReplyRx<Vec<T>>, count: usize, refused: fn(ErrorCode) -> T) -> Vec<T> {
+    match answer.await {
+        Some(answer) => answer,
+        None => (0..count).map(|_| refused(ErrorCode::NotLeaderOrFollower)).collect(),
     }
 }

@@ -1,8 +1,11 @@
 //! Questions to the shards and their answers, as `api` knows them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
 use crate::model::{ErrorCode, PartitionId};
 use crate::record::ValidBatch;
-use bytes::Bytes;
-use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acks {
@@ -114,4 +117,74 @@ pub struct LogSize {
     pub error: ErrorCode,
     pub size_bytes: i64,
     pub log_dir: Option<String>,
+}
+
+impl AppendOutcome {
+    pub(super) fn refused(error: ErrorCode) -> AppendOutcome {
+        AppendOutcome {
+            error,
+            message: None,
+            base_offset: -1,
+            log_append_time_ms: -1,
+            log_start_offset: -1,
+        }
+    }
+}
+
+impl FetchedPartition {
+    /// Unknown offsets, no records (behaviour 34).
+    pub(super) fn refused(error: ErrorCode) -> FetchedPartition {
+        FetchedPartition {
+            error,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            diverging_epoch: None,
+            records: Vec::new(),
+        }
+    }
+
+    pub(super) fn record_bytes(&self) -> usize {
+        self.records.iter().map(Bytes::len).sum()
+    }
+}
+
+impl ListedOffset {
+    pub(super) fn refused(error: ErrorCode) -> ListedOffset {
+        ListedOffset {
+            error,
+            offset: -1,
+            timestamp: -1,
+            leader_epoch: -1,
+        }
+    }
+}
+
+impl EpochEnd {
+    pub(super) fn refused(error: ErrorCode) -> EpochEnd {
+        EpochEnd {
+            error,
+            epoch: -1,
+            end_offset: -1,
+        }
+    }
+}
+
+impl DeletedRecords {
+    pub(super) fn refused(error: ErrorCode) -> DeletedRecords {
+        DeletedRecords {
+            error,
+            low_watermark: -1,
+        }
+    }
+}
+
+impl LogSize {
+    pub(super) fn refused(error: ErrorCode) -> LogSize {
+        LogSize {
+            error,
+            size_bytes: -1,
+            log_dir: None,
+        }
+    }
 }

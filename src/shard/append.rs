@@ -1,0 +1,196 @@
+//! Appends, on the owner's side: stage each item, wait for the writes, answer.
+
+use std::time::Duration;
+
+use super::acks::WaitingPart;
+use super::hosted::{Hosted, Open, PARKED_MAX, Parked, open_at};
+use super::message::{Answer, AppendPart, Life};
+use super::state::{Now, Shard};
+use super::timers::Due;
+use super::types::{Acks, AppendItem, AppendOutcome};
+use crate::model::{ErrorCode, ShardId};
+use crate::partition::{AckToken, AppendError, Appended, SequenceError};
+use crate::storage::{PrepareDone, StageError, StorageError, WriteDone};
+
+/// Kafka's timeout covers the wait for other replicas and not the leader's own write; a client that says 0 or 1 ms must
+/// not see a timeout for every append. So a write gets this long at least.
+pub(super) const WRITE_WAIT_MIN: Duration = Duration::from_secs(5);
+
+/// What became of one item.
+enum Staging {
+    Settled(AppendOutcome),
+    /// The ack comes later; until then this is the outcome (a timeout).
+    Awaited(AppendOutcome),
+}
+
+impl Shard {
+    pub(super) fn on_append(&mut self, from: ShardId, request: u64, part: AppendPart, now: Now) {
+        let name = self.acks.next();
+        let mut missing = 0;
+        let mut outcomes = Vec::with_capacity(part.items.len());
+        for (slot, item) in part.items.into_iter().enumerate() {
+            let slot = slot as u32;
+            let outcome = match self.stage_or_park(AckToken { request: name, slot }, item, part.acks, now) {
+                Staging::Settled(outcome) => outcome,
+                Staging::Awaited(outcome) => {
+                    missing += 1;
+                    outcome
+                }
+            };
+            outcomes.push(outcome);
+        }
+        if missing == 0 {
+            return self.answer(from, request, Answer::Append(outcomes));
+        }
+        self.timers.add(part.deadline, Due::Ack(name));
+        self.acks.insert(
+            name,
+            WaitingPart {
+                from,
+                request,
+                outcomes,
+                missing,
+                deadline: part.deadline,
+            },
+        );
+    }
+
+    fn stage_or_park(&mut self, token: AckToken, item: AppendItem, acks: Acks, now: Now) -> Staging {
+        match self.hosted.get_mut(&item.partition) {
+            None => refused(ErrorCode::UnknownTopicOrPartition),
+            Some(Hosted::Opening(opening)) if opening.parked.len() < PARKED_MAX => {
+                opening.parked.push_back(Parked { token, item, acks });
+                Staging::Awaited(AppendOutcome::refused(ErrorCode::RequestTimedOut))
+            }
+            Some(hosted) => match hosted.serving() {
+                Err(error) => refused(error),
+                Ok(open) => {
+                    self.touched.push(item.partition);
+                    stage(open, token, &item, acks, now)
+                }
+            },
+        }
+    }
+
+    /// The log is open: what waited for it is appended in the order in which it came.
+    pub(super) fn unpark(&mut self, parked: impl IntoIterator<Item = Parked>, now: Now) {
+        for Parked { token, item, acks } in parked {
+            // Timed out meanwhile: the client was told that it failed, so it is not appended behind its back.
+            if !self.acks.is_waiting(token.request) {
+                continue;
+            }
+            match self.stage_or_park(token, item, acks, now) {
+                Staging::Settled(outcome) => self.settle(token, outcome),
+                Staging::Awaited(outcome) => self.acks.staged(token, outcome),
+            }
+        }
+    }
+
+    fn settle(&mut self, token: AckToken, outcome: AppendOutcome) {
+        let done = self.acks.settle(token, |known| *known = outcome);
+        self.answer_part(done, token);
+    }
+
+    /// None of these will be written: answers each with `error`.
+    pub(super) fn fail_acks(&mut self, tokens: impl IntoIterator<Item = AckToken>, error: ErrorCode) {
+        for token in tokens {
+            self.settle(token, AppendOutcome::refused(error));
+        }
+    }
+
+    pub(super) fn on_written(&mut self, life: Life, done: WriteDone) {
+        if let Some(open) = open_at(&mut self.hosted, life) {
+            let advanced = open.partition.on_written(done, &mut self.cache, &mut self.acked);
+            self.on_advanced(life, advanced);
+        }
+        self.finish_job(life);
+    }
+
+    /// File work can move the high watermark too: where the topic promises it, a sync does.
+    pub(super) fn on_prepared(&mut self, life: Life, done: PrepareDone) {
+        if let Some(open) = open_at(&mut self.hosted, life) {
+            let advanced = open.partition.on_prepared(done, &mut self.acked);
+            self.on_advanced(life, advanced);
+        }
+        self.finish_job(life);
+    }
+
+    fn on_advanced(&mut self, life: Life, visible_bytes: Result<u64, StorageError>) {
+        match visible_bytes {
+            Ok(bytes) => {
+                self.acknowledge();
+                self.notify_waiters(life.partition, bytes);
+            }
+            Err(error) => self.fail_log(life, &error),
+        }
+    }
+
+    /// Answers those whose last write this was.
+    fn acknowledge(&mut self) {
+        let mut acked = std::mem::take(&mut self.acked);
+        for token in acked.drain(..) {
+            let done = self.acks.acknowledge(token);
+            self.answer_part(done, token);
+        }
+        self.acked = acked;
+    }
+
+    pub(super) fn on_ack_timeout(&mut self, name: u64) {
+        if let Some(part) = self.acks.remove(name) {
+            self.answer(part.from, part.request, Answer::Append(part.outcomes));
+        }
+    }
+
+    fn answer_part(&mut self, done: Option<WaitingPart>, token: AckToken) {
+        if let Some(part) = done {
+            self.timers.remove(part.deadline, Due::Ack(token.request));
+            self.answer(part.from, part.request, Answer::Append(part.outcomes));
+        }
+    }
+}
+
+fn stage(open: &mut Open, token: AckToken, item: &AppendItem, acks: Acks, now: Now) -> Staging {
+    let partition = &mut open.partition;
+    if acks == Acks::All
+        && let Err(error) = partition.check_in_sync()
+    {
+        return Staging::Settled(append_refused(&error));
+    }
+    let ack = (acks != Acks::None).then_some(token);
+    match partition.append(&item.batch, ack, now.wall_ms) {
+        Err(error) => Staging::Settled(append_refused(&error)),
+        Ok(appended) if acks == Acks::None || appended.acked => {
+            Staging::Settled(appended_outcome(open, &appended, ErrorCode::None))
+        }
+        Ok(appended) => Staging::Awaited(appended_outcome(open, &appended, ErrorCode::RequestTimedOut)),
+    }
+}
+
+fn appended_outcome(open: &Open, appended: &Appended, error: ErrorCode) -> AppendOutcome {
+    AppendOutcome {
+        error,
+        message: None,
+        base_offset: appended.base_offset,
+        log_append_time_ms: appended.log_append_time_ms,
+        log_start_offset: open.partition.log().log_start(),
+    }
+}
+
+fn refused(error: ErrorCode) -> Staging {
+    Staging::Settled(AppendOutcome::refused(error))
+}
+
+fn append_refused(error: &AppendError) -> AppendOutcome {
+    let code = match error {
+        AppendError::Sequence(SequenceError::OutOfOrder { .. }) => ErrorCode::OutOfOrderSequenceNumber,
+        AppendError::Sequence(SequenceError::StaleEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
+        AppendError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+        AppendError::Stage(StageError::Offline | StageError::DiskFull) => ErrorCode::KafkaStorageError,
+        // Retriable, and the client need not look for another leader.
+        AppendError::Stage(StageError::Backlog(_)) => ErrorCode::RequestTimedOut,
+    };
+    AppendOutcome {
+        message: Some(error.to_string()),
+        ..AppendOutcome::refused(code)
+    }
+}

@@ -1,0 +1,249 @@
+//! Requests of this shard's connections: split by owner, and joined again in the order of their items.
+
+use std::collections::BTreeMap;
+
+use super::append::WRITE_WAIT_MIN;
+use super::long_poll::LongPoll;
+use super::message::*;
+use super::placement::owner;
+use super::reply::ReplyTx;
+use super::state::{Now, Shard};
+use super::types::*;
+use crate::model::{ErrorCode, PartitionId, ShardId};
+
+/// Requests whose answers are not complete; bounded by what the connections have in flight.
+#[derive(Default)]
+pub(super) struct Joins {
+    next: u64,
+    open: BTreeMap<u64, Join>,
+}
+
+/// A request that waits for its parts.
+pub(super) enum Join {
+    Append(Gather<AppendOutcome>),
+    Fetch(LongPoll),
+    ListOffsets(Gather<ListedOffset>),
+    EpochEnds(Gather<EpochEnd>),
+    DeleteRecords(Gather<DeletedRecords>),
+    LogSizes(Gather<LogSize>),
+}
+
+/// One shard's items, with their places in the request.
+pub(super) struct Part<I> {
+    pub(super) shard: ShardId,
+    pub(super) slots: Vec<u32>,
+    pub(super) items: Vec<I>,
+}
+
+impl Joins {
+    pub(super) fn next(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    pub(super) fn insert(&mut self, request: u64, join: Join) {
+        self.open.insert(request, join);
+    }
+
+    pub(super) fn fetch(&mut self, request: u64) -> Option<&mut LongPoll> {
+        match self.open.get_mut(&request)? {
+            Join::Fetch(poll) => Some(poll),
+            _ => None,
+        }
+    }
+
+    pub(super) fn remove_fetch(&mut self, request: u64) -> Option<LongPoll> {
+        match self.open.remove(&request)? {
+            Join::Fetch(poll) => Some(poll),
+            other => {
+                self.open.insert(request, other);
+                None
+            }
+        }
+    }
+}
+
+/// Splits a request's items by owner; the parts in the order of their first item.
+pub(super) fn split<I>(items: Vec<I>, shards: usize, partition: impl Fn(&I) -> PartitionId) -> Vec<Part<I>> {
+    let mut parts: Vec<Part<I>> = Vec::with_capacity(shards.min(items.len()));
+    for (slot, item) in items.into_iter().enumerate() {
+        let shard = owner(partition(&item), shards);
+        let at = parts.iter().position(|part| part.shard == shard).unwrap_or_else(|| {
+            parts.push(Part {
+                shard,
+                slots: Vec::new(),
+                items: Vec::new(),
+            });
+            parts.len() - 1
+        });
+        parts[at].slots.push(slot as u32);
+        parts[at].items.push(item);
+    }
+    parts
+}
+
+/// The outcomes of a request's parts, until the last one is there.
+pub(super) struct Gather<T> {
+    parts: Vec<(ShardId, Vec<u32>)>,
+    outcomes: Vec<Option<T>>,
+    missing: usize,
+    reply: ReplyTx<Vec<T>>,
+}
+
+impl<T> Gather<T> {
+    fn new<I>(parts: &mut [Part<I>], reply: ReplyTx<Vec<T>>) -> Gather<T> {
+        let count = parts.iter().map(|part| part.items.len()).sum();
+        let mut outcomes = Vec::new();
+        outcomes.resize_with(count, || None);
+        Gather {
+            missing: parts.len(),
+            parts: parts
+                .iter_mut()
+                .map(|part| (part.shard, std::mem::take(&mut part.slots)))
+                .collect(),
+            outcomes,
+            reply,
+        }
+    }
+
+    /// Takes in one part. True when it was the last one.
+    fn add(&mut self, from: ShardId, outcomes: Vec<T>) -> bool {
+        let Some((_, slots)) = self.parts.iter().find(|(shard, _)| *shard == from) else {
+            return false;
+        };
+        assert_eq!(slots.len(), outcomes.len(), "a part is answered item by item");
+        for (slot, outcome) in slots.iter().zip(outcomes) {
+            self.outcomes[*slot as usize] = Some(outcome);
+        }
+        self.missing -= 1;
+        self.missing == 0
+    }
+
+    fn finish(self) {
+        self.reply.send(self.outcomes.into_iter().flatten().collect());
+    }
+}
+
+impl Shard {
+    /// Splits a request and sends its parts off.
+    pub(super) fn begin(&mut self, request: Request, now: Now) {
+        match request {
+            Request::Append {
+                items,
+                acks,
+                timeout,
+                reply,
+            } => {
+                let deadline = now.instant.after(timeout.max(WRITE_WAIT_MIN));
+                let question = |items| Question::Append(AppendPart { items, acks, deadline });
+                self.scatter(items, |item| item.partition, reply, Join::Append, question);
+            }
+            Request::Fetch { spec, reply } => self.begin_fetch(spec, reply, now),
+            Request::ListOffsets { items, reply } => {
+                self.scatter(
+                    items,
+                    |item| item.partition,
+                    reply,
+                    Join::ListOffsets,
+                    Question::ListOffsets,
+                );
+            }
+            Request::EpochEnds { items, reply } => {
+                self.scatter(
+                    items,
+                    |item| item.partition,
+                    reply,
+                    Join::EpochEnds,
+                    Question::EpochEnds,
+                );
+            }
+            Request::DeleteRecords { items, reply } => {
+                self.scatter(
+                    items,
+                    |item| item.partition,
+                    reply,
+                    Join::DeleteRecords,
+                    Question::DeleteRecords,
+                );
+            }
+            Request::LogSizes { items, reply } => {
+                self.scatter(items, |item| item.partition, reply, Join::LogSizes, Question::LogSizes);
+            }
+        }
+    }
+
+    fn scatter<I, T>(
+        &mut self,
+        items: Vec<I>,
+        partition: impl Fn(&I) -> PartitionId,
+        reply: ReplyTx<Vec<T>>,
+        join: impl Fn(Gather<T>) -> Join,
+        question: impl Fn(Vec<I>) -> Question,
+    ) {
+        if items.is_empty() {
+            return reply.send(Vec::new());
+        }
+        let mut parts = split(items, self.shards(), partition);
+        let request = self.joins.next();
+        self.joins.insert(request, join(Gather::new(&mut parts, reply)));
+        for part in parts {
+            self.ask(part.shard, request, question(part.items));
+        }
+    }
+
+    /// One message to the owner; where its outbox is full, the part is refused here.
+    pub(super) fn ask(&mut self, to: ShardId, request: u64, question: Question) {
+        let from = self.id;
+        let message = if self.has_room_for(to) {
+            Message::Ask(Ask {
+                from,
+                request,
+                question,
+            })
+        } else {
+            let answer = question.refused(ErrorCode::NotLeaderOrFollower);
+            return self.send(
+                from,
+                Message::Answer(PartAnswer {
+                    request,
+                    from: to,
+                    answer,
+                }),
+            );
+        };
+        self.send(to, message);
+    }
+
+    pub(super) fn on_answer(&mut self, answer: PartAnswer) {
+        let PartAnswer { request, from, answer } = answer;
+        let Some(join) = self.joins.open.get_mut(&request) else {
+            return;
+        };
+        let complete = match (join, answer) {
+            (Join::Fetch(poll), Answer::Fetch(answer)) => {
+                poll.add(from, answer);
+                return self.advance_fetch(request);
+            }
+            (Join::Append(gather), Answer::Append(outcomes)) => gather.add(from, outcomes),
+            (Join::ListOffsets(gather), Answer::ListOffsets(outcomes)) => gather.add(from, outcomes),
+            (Join::EpochEnds(gather), Answer::EpochEnds(outcomes)) => gather.add(from, outcomes),
+            (Join::DeleteRecords(gather), Answer::DeleteRecords(outcomes)) => gather.add(from, outcomes),
+            (Join::LogSizes(gather), Answer::LogSizes(outcomes)) => gather.add(from, outcomes),
+            _ => unreachable!("a shard answers the kind of question that it was asked"),
+        };
+        if complete && let Some(join) = self.joins.open.remove(&request) {
+            finish(join);
+        }
+    }
+}
+
+fn finish(join: Join) {
+    match join {
+        Join::Append(gather) => gather.finish(),
+        Join::ListOffsets(gather) => gather.finish(),
+        Join::EpochEnds(gather) => gather.finish(),
+        Join::DeleteRecords(gather) => gather.finish(),
+        Join::LogSizes(gather) => gather.finish(),
+        Join::Fetch(_) => {}
+    }
+}

@@ -1,0 +1,250 @@
+//! Everything that reaches a shard, and the work that it gives out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::claims::Claim;
+use super::hosted::Place;
+use super::reply::ReplyTx;
+use super::types::*;
+use crate::model::{DirId, ErrorCode, Incarnation, PartitionId, ShardId};
+use crate::partition::Producers;
+use crate::rt::{Instant, OneshotTx};
+use crate::storage::{
+    Log, LogOptions, Opened, PartitionCheckpoint, PrepareDone, PrepareJob, ReadAhead, ReadPlan, StorageError, TimePlan,
+    WriteDone, WriteJob,
+};
+
+/// What crosses threads.
+pub enum Message {
+    /// Look at the local queue, the image and the deadlines.
+    Doorbell,
+    /// One request's questions about partitions of this shard.
+    Ask(Ask),
+    /// What a shard answers to an [`Ask`] of this one.
+    Answer(PartAnswer),
+    /// A long poll wants to know when this shard's partitions have more.
+    Wait(Wait),
+    /// They have: ask again.
+    Notify {
+        request: u64,
+        from: ShardId,
+    },
+    /// The long poll has been answered.
+    Forget {
+        request: u64,
+        from: ShardId,
+    },
+    Checkpoint {
+        reply: OneshotTx<Vec<CheckpointRow>>,
+    },
+    Shutdown {
+        reply: OneshotTx<Stopped>,
+    },
+    Exit,
+}
+
+/// One request's part for one shard.
+pub struct Ask {
+    pub(super) from: ShardId,
+    pub(super) request: u64,
+    pub(super) question: Question,
+}
+
+/// Items in the order of the request.
+pub(super) enum Question {
+    Append(AppendPart),
+    Fetch(FetchPart),
+    ListOffsets(Vec<ListOffsetsItem>),
+    EpochEnds(Vec<EpochItem>),
+    DeleteRecords(Vec<DeleteRecordsItem>),
+    LogSizes(Vec<LogSizeItem>),
+}
+
+pub(super) struct AppendPart {
+    pub(super) items: Vec<AppendItem>,
+    pub(super) acks: Acks,
+    pub(super) deadline: Instant,
+}
+
+pub(super) struct FetchPart {
+    pub(super) items: Vec<FetchItem>,
+    pub(super) max_bytes: usize,
+    pub(super) isolation: Isolation,
+}
+
+/// The answer to one part.
+pub struct PartAnswer {
+    pub(super) request: u64,
+    pub(super) from: ShardId,
+    pub(super) answer: Answer,
+}
+
+/// One outcome per item, in the order of the items.
+pub(super) enum Answer {
+    Append(Vec<AppendOutcome>),
+    Fetch(FetchAnswer),
+    ListOffsets(Vec<ListedOffset>),
+    EpochEnds(Vec<EpochEnd>),
+    DeleteRecords(Vec<DeletedRecords>),
+    LogSizes(Vec<LogSize>),
+}
+
+pub(super) struct FetchAnswer {
+    pub(super) partitions: Vec<FetchedPartition>,
+    /// Bytes that had become visible in all these partitions when they were read: a long poll goes on from here.
+    pub(super) mark: u64,
+}
+
+/// A long poll: notify `from` when `wanted` bytes more than `mark` are visible.
+pub struct Wait {
+    pub(super) request: u64,
+    pub(super) from: ShardId,
+    pub(super) partitions: Vec<PartitionId>,
+    pub(super) mark: u64,
+    pub(super) wanted: u64,
+}
+
+/// One log's offsets for the checkpoint files of its directory.
+#[derive(Clone, Debug)]
+pub struct CheckpointRow {
+    pub dir: DirId,
+    pub topic: Arc<str>,
+    pub index: i32,
+    pub checkpoint: PartitionCheckpoint,
+}
+
+/// How a shard stopped.
+#[derive(Clone, Debug, Default)]
+pub struct Stopped {
+    pub checkpoints: Vec<CheckpointRow>,
+    /// Directories that are not to be marked clean: a log there could not be closed.
+    pub unclean: Vec<DirId>,
+}
+
+/// What reaches the pump from tasks of its own shard.
+pub(super) enum Local {
+    Request(Request),
+    Done(Done),
+    Alarm(Instant),
+    Tick,
+}
+
+/// A request of a connection of this shard.
+pub(super) enum Request {
+    Append {
+        items: Vec<AppendItem>,
+        acks: Acks,
+        timeout: Duration,
+        reply: ReplyTx<Vec<AppendOutcome>>,
+    },
+    Fetch {
+        spec: FetchSpec,
+        reply: ReplyTx<Vec<FetchedPartition>>,
+    },
+    ListOffsets {
+        items: Vec<ListOffsetsItem>,
+        reply: ReplyTx<Vec<ListedOffset>>,
+    },
+    EpochEnds {
+        items: Vec<EpochItem>,
+        reply: ReplyTx<Vec<EpochEnd>>,
+    },
+    DeleteRecords {
+        items: Vec<DeleteRecordsItem>,
+        reply: ReplyTx<Vec<DeletedRecords>>,
+    },
+    LogSizes {
+        items: Vec<LogSizeItem>,
+        reply: ReplyTx<Vec<LogSize>>,
+    },
+}
+
+/// The life of a partition that a job belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    pub(super) partition: PartitionId,
+    pub(super) incarnation: Incarnation,
+}
+
+/// Work that needs the kernel: the pump runs each as a task that owns all it needs and ends in a [`Done`].
+pub(super) enum Job {
+    Open(Life, Box<LogOptions>),
+    Prepare(Life, PrepareJob),
+    Write(Life, WriteJob),
+    Free(Life, crate::storage::DeleteJob),
+    Close(Life, Place, Box<ClosingLog>),
+    Remove(Life, Box<ClosingLog>),
+    Read(ReadJob),
+    Times(TimesJob),
+    Alarm(Instant),
+}
+
+/// A log that ends its life on this shard.
+pub(super) struct ClosingLog {
+    pub(super) log: Log,
+    pub(super) producer_snapshot: Vec<u8>,
+    pub(super) claim: Claim,
+}
+
+/// What a job ended in.
+pub(super) enum Done {
+    Opened(Life, Result<Box<(Opened, Producers)>, StorageError>),
+    Prepared(Life, PrepareDone),
+    Written(Life, WriteDone),
+    Freed(Life, Result<(), StorageError>),
+    Closed(Life, Place, Result<PartitionCheckpoint, StorageError>),
+    Removed(Life, Result<(), StorageError>),
+    Read(ReadDone),
+    Times(TimesDone),
+}
+
+/// The reads of one fetch part; the answer goes to `to`.
+pub(super) struct ReadJob {
+    pub(super) to: ShardId,
+    pub(super) request: u64,
+    pub(super) mark: u64,
+    pub(super) partitions: Vec<FetchedPartition>,
+    /// Reads that need the disk, by their place in `partitions`.
+    pub(super) plans: Vec<(usize, Life, ReadPlan)>,
+}
+
+pub(super) struct ReadDone {
+    pub(super) to: ShardId,
+    pub(super) request: u64,
+    pub(super) answer: FetchAnswer,
+    pub(super) read_ahead: Vec<ReadAhead>,
+    pub(super) failed: Vec<(Life, StorageError)>,
+}
+
+/// The searches by time of one ListOffsets part.
+pub(super) struct TimesJob {
+    pub(super) to: ShardId,
+    pub(super) request: u64,
+    pub(super) answers: Vec<ListedOffset>,
+    pub(super) plans: Vec<(usize, Life, TimePlan)>,
+}
+
+pub(super) struct TimesDone {
+    pub(super) to: ShardId,
+    pub(super) request: u64,
+    pub(super) answers: Vec<ListedOffset>,
+    pub(super) found: Vec<(usize, Life, Result<Option<(i64, i64)>, StorageError>)>,
+}
+
+impl Question {
+    /// The answer that refuses every item.
+    pub(super) fn refused(&self, error: ErrorCode) -> Answer {
+        match self {
+            Question::Append(part) => Answer::Append(vec![AppendOutcome::refused(error); part.items.len()]),
+            Question::Fetch(part) => Answer::Fetch(FetchAnswer {
+                partitions: vec![FetchedPartition::refused(error); part.items.len()],
+                mark: 0,
+            }),
+            Question::ListOffsets(items) => Answer::ListOffsets(vec![ListedOffset::refused(error); items.len()]),
+            Question::EpochEnds(items) => Answer::EpochEnds(vec![EpochEnd::refused(error); items.len()]),
+            Question::DeleteRecords(items) => Answer::DeleteRecords(vec![DeletedRecords::refused(error); items.len()]),
+            Question::LogSizes(items) => Answer::LogSizes(vec![LogSize::refused(error); items.len()]),
+        }
+    }
+}

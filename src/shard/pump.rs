@@ -1,0 +1,186 @@
+//! The loop around the shard: take a burst, handle it, submit what became due.
+//!
+//! One task owns the shard by `&mut`. Everything asynchronous is a task of its own that owns what it needs and reports
+//! back through the post. A turn ends after about 200 µs even if the burst is longer, so that I/O completions, timers and
+//! other tasks are looked at in between (a task that never yields would make them wait for the preempt timer).
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::message::*;
+use super::post::Post;
+use super::state::{Now, Shard};
+use crate::metrics::{Cells, Metric};
+use crate::model::ErrorCode;
+use crate::partition::Producers;
+use crate::rt::{self, Rx};
+use crate::storage::{Log, LogOptions, Opened, StorageError};
+
+/// Messages taken from the lane at a time.
+const BURST_MAX: usize = 1_024;
+/// Own work before the reactor is looked at.
+const TURN_BUDGET: Duration = Duration::from_micros(200);
+/// Messages between two looks at the clock.
+const CLOCK_EVERY: usize = 16;
+/// Between two ticks of an idle shard.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Runs until [`Message::Exit`].
+pub(super) async fn pump(mut shard: Shard, mut inbox: Rx<Message>, post: Rc<Post>) {
+    spawn_ticker(post.clone());
+    shard.reconcile_all(now());
+    end_turn(&mut shard, &post);
+    let mut burst = Vec::new();
+    let mut local = VecDeque::new();
+    while !shard.exit && inbox.recv_burst(&mut burst, BURST_MAX).await {
+        post.take(&mut local);
+        let mut messages = burst.drain(..);
+        // What other shards sent comes first: a reply may complete what a local task waits for.
+        while !take_turn(&mut shard, &mut messages, &mut local) {
+            end_turn(&mut shard, &post);
+            rt::yield_now().await;
+        }
+        drop(messages);
+        end_turn(&mut shard, &post);
+    }
+    post.close();
+}
+
+/// True: everything is handled. False: the turn's time is over.
+fn take_turn(shard: &mut Shard, messages: &mut impl Iterator<Item = Message>, local: &mut VecDeque<Local>) -> bool {
+    let mut now = now();
+    let started = now.instant;
+    shard.adopt_image(now);
+    shard.handle_due(now);
+    loop {
+        for _ in 0..CLOCK_EVERY {
+            if let Some(message) = messages.next() {
+                shard.handle(message, now);
+            } else if let Some(message) = local.pop_front() {
+                shard.handle_local(message, now);
+            } else {
+                return true;
+            }
+        }
+        now = self::now();
+        if now.instant.since(started) >= TURN_BUDGET {
+            return false;
+        }
+    }
+}
+
+fn end_turn(shard: &mut Shard, post: &Rc<Post>) {
+    shard.flush(now());
+    let metrics = shard.metrics.clone();
+    for job in shard.take_jobs() {
+        rt::spawn(run(job, metrics.clone(), post.clone()));
+    }
+}
+
+fn now() -> Now {
+    Now {
+        instant: rt::now(),
+        wall_ms: rt::wall_ms(),
+    }
+}
+
+fn spawn_ticker(post: Rc<Post>) {
+    rt::spawn(async move {
+        while !post.is_closed() {
+            post.push(Local::Tick);
+            rt::sleep(TICK).await;
+        }
+    });
+}
+
+/// Runs one job and reports how it ended.
+async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
+    let done = match job {
+        Job::Open(life, options) => Done::Opened(life, open(*options).await.map(Box::new)),
+        Job::Prepare(life, job) => Done::Prepared(life, job.run().await),
+        Job::Write(life, job) => {
+            metrics.add(Metric::DiskWrites, 1);
+            metrics.add(Metric::DiskWriteBytes, job.bytes() as i64);
+            Done::Written(life, job.run().await)
+        }
+        Job::Free(life, job) => Done::Freed(life, job.run().await),
+        Job::Close(life, place, closing) => {
+            let result = closing.log.close(closing.producer_snapshot).await;
+            drop(closing.claim);
+            Done::Closed(life, place, result)
+        }
+        Job::Remove(life, closing) => {
+            let result = closing.log.delete().await;
+            drop(closing.claim);
+            Done::Removed(life, result)
+        }
+        Job::Read(job) => Done::Read(read(job, &metrics).await),
+        Job::Times(job) => Done::Times(search(job).await),
+        Job::Alarm(at) => {
+            rt::sleep(at.since(rt::now())).await;
+            return post.push(Local::Alarm(at));
+        }
+    };
+    post.push(Local::Done(done));
+}
+
+/// Recovers the log and its producers.
+async fn open(options: LogOptions) -> Result<(Opened, Producers), StorageError> {
+    let (topic, partition): (Arc<str>, i32) = (options.topic.clone(), options.index);
+    let mut producers = Producers::default();
+    let mut opened = Log::open(options, &mut |header| producers.observe(header)).await?;
+    if let Some((offset, file)) = opened.producer_snapshot.take()
+        && let Err(error) = producers.adopt_snapshot(&file)
+    {
+        // Producers that it held may start anywhere again; no record is lost.
+        tracing::warn!(%topic, partition, offset, %error, "producer snapshot is not used");
+    }
+    Ok((opened, producers))
+}
+
+async fn read(job: ReadJob, metrics: &Cells) -> ReadDone {
+    let mut done = ReadDone {
+        to: job.to,
+        request: job.request,
+        answer: FetchAnswer {
+            partitions: job.partitions,
+            mark: job.mark,
+        },
+        read_ahead: Vec::new(),
+        failed: Vec::new(),
+    };
+    for (at, life, plan) in job.plans {
+        let result = plan.run().await;
+        let Some(fetched) = done.answer.partitions.get_mut(at) else {
+            continue;
+        };
+        match result {
+            Ok(result) => {
+                fetched.records = result.batches;
+                metrics.add(Metric::DiskReads, 1);
+                metrics.add(Metric::DiskReadBytes, fetched.record_bytes() as i64);
+                done.read_ahead.extend(result.read_ahead);
+            }
+            Err(error) => {
+                *fetched = super::FetchedPartition::refused(ErrorCode::KafkaStorageError);
+                done.failed.push((life, error));
+            }
+        }
+    }
+    done
+}
+
+async fn search(job: TimesJob) -> TimesDone {
+    let mut found = Vec::with_capacity(job.plans.len());
+    for (at, life, plan) in job.plans {
+        found.push((at, life, plan.run().await));
+    }
+    TimesDone {
+        to: job.to,
+        request: job.request,
+        answers: job.answers,
+        found,
+    }
+}

@@ -1,0 +1,173 @@
+//! Fetches, on the owner's side: plan each read, answer from the cache at once, leave the rest to a task.
+
+use super::hosted::{Hosted, Open, open_at};
+use super::message::{Answer, FetchAnswer, FetchPart, Job, Life, ReadDone, ReadJob};
+use super::state::Shard;
+use super::types::{FetchItem, FetchedPartition, Isolation};
+use crate::metrics::Metric;
+use crate::model::{ErrorCode, ShardId};
+use crate::partition::{Bound, EpochError, ReadAsk, ReadRefusal, Reading};
+use crate::storage::{Cache, ReadPlan};
+
+/// What the items of one part may still take.
+struct Budget {
+    bytes: usize,
+    /// Nothing was read yet: the next partition with data gives a whole batch whatever the limits (behaviour 32).
+    first: bool,
+}
+
+/// What became of one item.
+enum Fetching {
+    Ready(FetchedPartition),
+    FromDisk(FetchedPartition, Life, ReadPlan),
+}
+
+impl Shard {
+    pub(super) fn on_fetch(&mut self, from: ShardId, request: u64, part: FetchPart) {
+        self.forget_wait(from, request);
+        let mark = self.visible_bytes(part.items.iter().map(|item| &item.partition));
+        let mut budget = Budget {
+            bytes: part.max_bytes,
+            first: true,
+        };
+        let mut partitions = Vec::with_capacity(part.items.len());
+        let mut plans = Vec::new();
+        for item in &part.items {
+            match self.fetch_one(item, part.isolation, &mut budget) {
+                Fetching::Ready(fetched) => partitions.push(fetched),
+                Fetching::FromDisk(fetched, life, plan) => {
+                    plans.push((partitions.len(), life, plan));
+                    partitions.push(fetched);
+                }
+            }
+        }
+        if plans.is_empty() {
+            return self.answer(from, request, Answer::Fetch(FetchAnswer { partitions, mark }));
+        }
+        self.jobs.push(Job::Read(ReadJob {
+            to: from,
+            request,
+            mark,
+            partitions,
+            plans,
+        }));
+    }
+
+    fn fetch_one(&mut self, item: &FetchItem, isolation: Isolation, budget: &mut Budget) -> Fetching {
+        let open = match self.hosted.get_mut(&item.partition).map(Hosted::serving) {
+            None => return refused(ErrorCode::UnknownTopicOrPartition),
+            Some(Err(error)) => return refused(error),
+            Some(Ok(open)) => open,
+        };
+        let fetching = read(open, item, bound(isolation), budget, &mut self.cache);
+        self.count_read(&fetching);
+        fetching
+    }
+
+    fn count_read(&self, fetching: &Fetching) {
+        match fetching {
+            Fetching::FromDisk(..) => self.metrics.add(Metric::CacheMisses, 1),
+            Fetching::Ready(fetched) if !fetched.records.is_empty() => self.metrics.add(Metric::CacheHits, 1),
+            Fetching::Ready(_) => {}
+        }
+    }
+
+    pub(super) fn on_read(&mut self, done: ReadDone) {
+        for chunk in done.read_ahead {
+            self.cache.admit_read(chunk);
+        }
+        for (life, error) in done.failed {
+            self.fail_log(life, &error);
+        }
+        self.answer(done.to, done.request, Answer::Fetch(done.answer));
+    }
+
+    /// The storage under a partition failed: its directory goes offline, and with it those who wait.
+    pub(super) fn fail_log(&mut self, life: Life, error: &crate::storage::StorageError) {
+        let Some(open) = open_at(&mut self.hosted, life) else {
+            return;
+        };
+        let (topic, partition) = (&open.place.topic, life.partition.index);
+        tracing::error!(%topic, partition, %error, "log failed, its directory goes offline");
+        if !open.place.dir.is_offline() {
+            open.place.dir.set_offline(&error.to_string());
+        }
+        let mut abandoned = Vec::new();
+        open.partition.abandon(&mut abandoned);
+        let waiters = open.partition.waiters().to_vec();
+        self.fail_acks(abandoned, ErrorCode::KafkaStorageError);
+        self.notify_all(waiters);
+    }
+}
+
+fn read(open: &mut Open, item: &FetchItem, bound: Bound, budget: &mut Budget, cache: &mut Cache) -> Fetching {
+    if let Err(error) = open.partition.check_epoch(item.leader_epoch) {
+        return refused(epoch_refusal(error));
+    }
+    let ask = ReadAsk {
+        offset: item.offset,
+        max_bytes: item.max_bytes.min(budget.bytes),
+        at_least_one: budget.first,
+        last_fetched_epoch: item.last_fetched_epoch,
+        bound,
+    };
+    let life = open.life();
+    let mut fetched = offsets(open);
+    match open.partition.plan_read(&ask, cache) {
+        Err(ReadRefusal::OutOfRange) => refused(ErrorCode::OffsetOutOfRange),
+        Err(ReadRefusal::Offline) => refused(ErrorCode::KafkaStorageError),
+        Ok(Reading::Diverging(epoch, end_offset)) => {
+            fetched.diverging_epoch = Some((epoch, end_offset));
+            Fetching::Ready(fetched)
+        }
+        Ok(Reading::Plan(plan)) => match plan.ready() {
+            Ok(result) => {
+                fetched.records = result.batches;
+                budget.take(fetched.record_bytes());
+                Fetching::Ready(fetched)
+            }
+            Err(plan) => {
+                // How much it will be is known only after the read: count what it may be.
+                budget.take(ask.max_bytes.max(1));
+                Fetching::FromDisk(fetched, life, plan)
+            }
+        },
+    }
+}
+
+impl Budget {
+    fn take(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.first &= bytes == 0;
+    }
+}
+
+fn offsets(open: &Open) -> FetchedPartition {
+    FetchedPartition {
+        error: ErrorCode::None,
+        high_watermark: open.partition.high_watermark(),
+        last_stable_offset: open.partition.last_stable_offset(),
+        log_start_offset: open.partition.log().log_start(),
+        diverging_epoch: None,
+        records: Vec::new(),
+    }
+}
+
+fn refused(error: ErrorCode) -> Fetching {
+    Fetching::Ready(FetchedPartition::refused(error))
+}
+
+pub(super) fn bound(isolation: Isolation) -> Bound {
+    match isolation {
+        Isolation::ReadUncommitted => Bound::HighWatermark,
+        Isolation::ReadCommitted => Bound::LastStable,
+        Isolation::LogEnd => Bound::LogEnd,
+    }
+}
+
+pub(super) fn epoch_refusal(error: EpochError) -> ErrorCode {
+    match error {
+        EpochError::Fenced => ErrorCode::FencedLeaderEpoch,
+        EpochError::Unknown => ErrorCode::UnknownLeaderEpoch,
+    }
+}

@@ -1,0 +1,368 @@
+//! The partitions follow the image: logs are opened for those that this shard owns, removed with their topics, and told
+//! of new leaderships and configurations.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::hosted::{Failed, Hosted, Leaving, Open, Opening, Place, directory_name};
+use super::message::{ClosingLog, Job, Life};
+use super::placement::owner;
+use super::state::{Now, Shard};
+use crate::metadata::{Image, PartitionState, Topic};
+use crate::metrics::Metric;
+use crate::model::{BrokerId, ErrorCode, PartitionId, TopicId};
+use crate::partition::{Identity, Leadership, Partition, Producers};
+use crate::rt::Instant;
+use crate::storage::{LogOptions, Opened, StorageError};
+
+/// Logs that are opened (and so perhaps recovered) at the same time.
+const OPENING_MAX: usize = 8;
+/// Until a directory's name is tried again that another life of the partition still holds.
+const CLAIM_RETRY_NS: u64 = 5_000_000;
+/// The first look of retention at a log that was just opened.
+const FIRST_RETENTION_MS: i64 = 30_000;
+
+/// Logs that wait for their turn to be opened.
+#[derive(Debug, Default)]
+pub(super) struct Openings {
+    waiting: VecDeque<PartitionId>,
+    running: usize,
+}
+
+/// What the image says about one partition of this shard.
+struct Wanted<'a> {
+    id: PartitionId,
+    topic: &'a Topic,
+    state: &'a PartitionState,
+    replica: usize,
+}
+
+impl Shard {
+    /// The first image.
+    pub(super) fn reconcile_all(&mut self, now: Now) {
+        let image = self.image.clone();
+        for topic in image.topics_by_id.values() {
+            self.reconcile_topic(topic);
+        }
+        self.start_openings(now);
+        self.count_partitions();
+    }
+
+    pub(super) fn reconcile(&mut self, image: Arc<Image>, now: Now) {
+        let old = std::mem::replace(&mut self.image, image.clone());
+        for topic in image.topics_by_id.values() {
+            let same = old
+                .topic_by_id(&topic.id)
+                .is_some_and(|known| Arc::ptr_eq(known, topic));
+            if !same {
+                self.reconcile_topic(topic);
+            }
+        }
+        for topic in old
+            .topics_by_id
+            .values()
+            .filter(|topic| image.topic_by_id(&topic.id).is_none())
+        {
+            self.leave_topic(topic.id);
+        }
+        self.start_openings(now);
+        self.count_partitions();
+    }
+
+    fn reconcile_topic(&mut self, topic: &Topic) {
+        let broker = BrokerId(self.config.broker_id);
+        for state in &topic.partitions {
+            let id = PartitionId {
+                topic: topic.id,
+                index: state.index,
+            };
+            if owner(id, self.shards()) != self.id {
+                continue;
+            }
+            match state.replicas.iter().position(|replica| *replica == broker) {
+                None => self.leave(id),
+                Some(replica) => self.host(Wanted {
+                    id,
+                    topic,
+                    state,
+                    replica,
+                }),
+            }
+        }
+    }
+
+    fn host(&mut self, wanted: Wanted<'_>) {
+        let leadership = leadership(wanted.state, BrokerId(self.config.broker_id));
+        let config = &wanted.topic.config;
+        match self.hosted.get_mut(&wanted.id) {
+            None => self.begin_opening(&wanted, leadership),
+            Some(Hosted::Opening(opening)) => {
+                opening.leadership = leadership;
+                opening.config = config.clone();
+            }
+            Some(Hosted::Open(open)) => {
+                open.partition.set_leadership(leadership);
+                if open.partition.config() != config {
+                    open.partition.set_config(config.clone());
+                    open.retention_ms = i64::MIN;
+                }
+            }
+            // Looked at again once it has left.
+            Some(Hosted::Leaving(_) | Hosted::Failed(_)) => {}
+        }
+    }
+
+    fn begin_opening(&mut self, wanted: &Wanted<'_>, leadership: Leadership) {
+        let Some(place) = self.place(wanted) else {
+            return self.fail(wanted.id, None, "its log directory is not one of this broker's");
+        };
+        if place.dir.is_offline() {
+            return self.fail(wanted.id, Some(place), "its log directory is offline");
+        }
+        let opening = Opening {
+            incarnation: self.next_incarnation(),
+            place,
+            leadership,
+            config: wanted.topic.config.clone(),
+            claim: None,
+            doomed: false,
+            parked: VecDeque::new(),
+        };
+        self.hosted.insert(wanted.id, Hosted::Opening(opening));
+        self.openings.waiting.push_back(wanted.id);
+    }
+
+    fn place(&self, wanted: &Wanted<'_>) -> Option<Place> {
+        let dir = wanted.state.directories.get(wanted.replica)?;
+        let dir = self.dirs.iter().find(|known| known.id == *dir)?;
+        let key = (wanted.topic.name.to_string(), wanted.id.index);
+        let checkpoint = self.checkpoints.get(&dir.id).and_then(|file| file.partitions.get(&key));
+        Some(Place {
+            topic: wanted.topic.name.clone(),
+            dir: dir.clone(),
+            checkpoint: checkpoint.copied(),
+        })
+    }
+
+    fn fail(&mut self, id: PartitionId, place: Option<Place>, why: &str) {
+        let topic = self.image.topic_by_id(&id.topic).map_or("", |topic| &topic.name);
+        tracing::error!(topic, partition = id.index, why, "partition is not served");
+        let checkpoint = place.as_ref().and_then(|place| place.checkpoint);
+        self.hosted.insert(id, Hosted::Failed(Failed { place, checkpoint }));
+    }
+
+    /// Opens as many logs as may be opened at a time. One whose directory name is still in use goes to the back.
+    pub(super) fn start_openings(&mut self, now: Now) {
+        let mut blocked = false;
+        for _ in 0..self.openings.waiting.len() {
+            if self.openings.running >= OPENING_MAX {
+                break;
+            }
+            let Some(id) = self.openings.waiting.pop_front() else {
+                break;
+            };
+            blocked |= !self.start_opening(id);
+        }
+        if blocked {
+            self.jobs.push(Job::Alarm(Instant(now.instant.0 + CLAIM_RETRY_NS)));
+        }
+    }
+
+    /// False: the name is in use.
+    fn start_opening(&mut self, id: PartitionId) -> bool {
+        let Some(Hosted::Opening(opening)) = self.hosted.get_mut(&id) else {
+            return true;
+        };
+        opening.claim = self.claims.take(&opening.place.topic, id.index);
+        if opening.claim.is_none() {
+            self.openings.waiting.push_back(id);
+            return false;
+        }
+        let life = Life {
+            partition: id,
+            incarnation: opening.incarnation,
+        };
+        let place = &opening.place;
+        let options = LogOptions {
+            dir: place.dir.path.join(directory_name(&place.topic, id)),
+            topic: place.topic.clone(),
+            index: id.index,
+            topic_id: id.topic,
+            config: opening.config.clone(),
+            checkpoint: place.checkpoint,
+            log_dir: place.dir.clone(),
+        };
+        self.openings.running += 1;
+        self.jobs.push(Job::Open(life, Box::new(options)));
+        true
+    }
+
+    pub(super) fn on_opened(&mut self, life: Life, result: Result<Box<(Opened, Producers)>, StorageError>, now: Now) {
+        self.openings.running -= 1;
+        self.start_openings(now);
+        let Some(opening) = self.take_opening(life) else {
+            return;
+        };
+        match result {
+            Err(error) => {
+                let parked = opening.parked.into_iter().map(|parked| parked.token);
+                self.fail_acks(parked, ErrorCode::KafkaStorageError);
+                self.fail(life.partition, Some(opening.place), &error.to_string());
+            }
+            Ok(opened) => self.serve(life, opening, *opened, now),
+        }
+        self.close_if_stopping(life.partition);
+    }
+
+    fn take_opening(&mut self, life: Life) -> Option<Opening> {
+        match self.hosted.remove(&life.partition)? {
+            Hosted::Opening(opening) if opening.incarnation == life.incarnation => Some(opening),
+            other => {
+                self.hosted.insert(life.partition, other);
+                None
+            }
+        }
+    }
+
+    fn serve(&mut self, life: Life, opening: Opening, (opened, producers): (Opened, Producers), now: Now) {
+        let (topic, partition) = (opening.place.topic.clone(), life.partition.index);
+        let end_offset = opened.log.written();
+        if opened.cut_bytes > 0 {
+            let cut_bytes = opened.cut_bytes;
+            tracing::warn!(%topic, partition, cut_bytes, end_offset, "torn tail of the log was cut");
+        }
+        let identity = Identity {
+            id: life.partition,
+            topic,
+            incarnation: life.incarnation,
+        };
+        let claim = opening.claim.expect("a log is opened under a claim");
+        let open = Box::new(Open {
+            partition: Partition::new(identity, opening.leadership, opening.config, opened.log, producers),
+            place: opening.place,
+            claim,
+            jobs: 0,
+            retention_ms: now.wall_ms + FIRST_RETENTION_MS.min(self.config.log_retention_check_interval_ms),
+        });
+        if opening.doomed {
+            return self.remove_log(open);
+        }
+        self.hosted.insert(life.partition, Hosted::Open(open));
+        self.touched.push(life.partition);
+        self.unpark(opening.parked, now);
+        self.count_partitions();
+    }
+
+    fn leave_topic(&mut self, topic: TopicId) {
+        let [first, last] = [i32::MIN, i32::MAX].map(|index| PartitionId { topic, index });
+        let ids: Vec<PartitionId> = self.hosted.range(first..=last).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.leave(id);
+        }
+    }
+
+    /// The partition is no longer this broker's: those who wait for it learn so, and its log is removed.
+    fn leave(&mut self, id: PartitionId) {
+        match self.hosted.remove(&id) {
+            None | Some(Hosted::Failed(_)) => {}
+            Some(Hosted::Leaving(leaving)) => {
+                self.hosted.insert(id, Hosted::Leaving(leaving));
+            }
+            Some(Hosted::Opening(mut opening)) => {
+                opening.doomed = true;
+                let parked = std::mem::take(&mut opening.parked);
+                self.hosted.insert(id, Hosted::Opening(opening));
+                let tokens = parked.into_iter().map(|parked| parked.token);
+                self.fail_acks(tokens, ErrorCode::UnknownTopicOrPartition);
+            }
+            Some(Hosted::Open(mut open)) => {
+                let mut abandoned = Vec::new();
+                open.partition.abandon(&mut abandoned);
+                let waiters = open.partition.waiters().to_vec();
+                if open.jobs == 0 {
+                    self.remove_log(open);
+                } else {
+                    self.hosted.insert(id, Hosted::Leaving(Leaving::Draining(open)));
+                }
+                self.fail_acks(abandoned, ErrorCode::UnknownTopicOrPartition);
+                self.notify_all(waiters);
+            }
+        }
+    }
+
+    fn remove_log(&mut self, open: Box<Open>) {
+        let life = open.life();
+        self.hosted
+            .insert(life.partition, Hosted::Leaving(Leaving::Ending(life.incarnation)));
+        self.jobs.push(Job::Remove(life, Box::new(closing(*open))));
+    }
+
+    pub(super) fn on_removed(&mut self, life: Life, result: Result<(), StorageError>, now: Now) {
+        if let Err(error) = result {
+            let index = life.partition.index;
+            tracing::warn!(topic_id = %life.partition.topic, partition = index, %error, "directory was not removed");
+        }
+        if !self.is_ending(life) {
+            return;
+        }
+        self.hosted.remove(&life.partition);
+        if let Some(topic) = self.image.topic_by_id(&life.partition.topic).cloned() {
+            self.reconcile_topic(&topic);
+            self.start_openings(now);
+        }
+        self.count_partitions();
+        self.finish_stop();
+    }
+
+    fn is_ending(&self, life: Life) -> bool {
+        matches!(self.hosted.get(&life.partition), Some(Hosted::Leaving(Leaving::Ending(known))) if *known == life.incarnation)
+    }
+
+    /// A job that used the log's files has ended: there may be more to do, or the log was only waiting for it.
+    pub(super) fn finish_job(&mut self, life: Life) {
+        match self.hosted.get_mut(&life.partition) {
+            Some(Hosted::Open(open)) if open.life() == life => {
+                open.jobs -= 1;
+                self.touched.push(life.partition);
+                self.close_if_stopping(life.partition);
+            }
+            Some(Hosted::Leaving(Leaving::Draining(open))) if open.life() == life => {
+                open.jobs -= 1;
+                if open.jobs == 0
+                    && let Some(Hosted::Leaving(Leaving::Draining(open))) = self.hosted.remove(&life.partition)
+                {
+                    self.remove_log(open);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn count_partitions(&self) {
+        let open = self.hosted.values().filter_map(|hosted| match hosted {
+            Hosted::Open(open) => Some(open.partition.leadership().is_leader),
+            _ => None,
+        });
+        self.metrics
+            .set(Metric::Leaders, open.filter(|is_leader| *is_leader).count() as i64);
+        self.metrics.set(Metric::Partitions, self.hosted.len() as i64);
+    }
+}
+
+pub(super) fn closing(open: Open) -> ClosingLog {
+    let (log, producer_snapshot) = open.partition.into_log();
+    ClosingLog {
+        log,
+        producer_snapshot,
+        claim: open.claim,
+    }
+}
+
+fn leadership(state: &PartitionState, broker: BrokerId) -> Leadership {
+    Leadership {
+        epoch: state.leader_epoch,
+        is_leader: state.leader == Some(broker),
+        replica_count: state.replicas.len(),
+        isr_count: state.isr.len(),
+    }
+}

@@ -1,0 +1,270 @@
+//! The shard's state, and the handling of one message. Plain synchronous code: no clock, no task, no I/O.
+//!
+//! What needs the kernel is put into `jobs` for the pump to run; what is meant for another shard into its outbox.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::acks::Acknowledgements;
+use super::claims::Claims;
+use super::hosted::Hosted;
+use super::join::Joins;
+use super::mesh::ShardHandle;
+use super::message::*;
+use super::reconcile::Openings;
+use super::stop::Stopping;
+use super::timers::{Due, Timers};
+use super::upkeep::Upkeep;
+use super::waits::Waits;
+use crate::config::BrokerConfig;
+use crate::metadata::Image;
+use crate::metrics::{Cells, Metric};
+use crate::model::{DirId, ErrorCode, Incarnation, PartitionId, ShardId};
+use crate::partition::AckToken;
+use crate::rt::Instant;
+use crate::storage::{Cache, Checkpoint, LogDir};
+
+/// Messages kept for another shard whose inbox is full. Beyond it, requests are refused; answers, which are bounded by
+/// the requests, are always kept.
+pub(super) const OUTBOX_MAX: usize = 16_384;
+/// Between two attempts to send what an inbox had no room for.
+const OUTBOX_RETRY_NS: u64 = 1_000_000;
+
+/// The two clocks, read once per turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) instant: Instant,
+    pub(super) wall_ms: i64,
+}
+
+/// What a shard is made of, besides its inbox.
+pub(super) struct Parts {
+    pub(super) id: ShardId,
+    pub(super) config: Arc<BrokerConfig>,
+    pub(super) dirs: Vec<Arc<LogDir>>,
+    pub(super) checkpoints: Arc<BTreeMap<DirId, Checkpoint>>,
+    pub(super) image: Arc<Image>,
+    pub(super) metrics: Cells,
+    pub(super) liveness: Arc<AtomicU64>,
+    pub(super) peers: Vec<ShardHandle>,
+    pub(super) claims: Claims,
+}
+
+pub(super) struct Shard {
+    pub(super) id: ShardId,
+    pub(super) config: Arc<BrokerConfig>,
+    pub(super) dirs: Vec<Arc<LogDir>>,
+    /// As read at start: where the recovery of a log may begin.
+    pub(super) checkpoints: Arc<BTreeMap<DirId, Checkpoint>>,
+    /// The image that the partitions were last reconciled with.
+    pub(super) image: Arc<Image>,
+    pub(super) metrics: Cells,
+    pub(super) liveness: Arc<AtomicU64>,
+    pub(super) claims: Claims,
+
+    pub(super) hosted: BTreeMap<PartitionId, Hosted>,
+    pub(super) incarnations: u64,
+    pub(super) cache: Cache,
+    /// Partitions that may have something to write or to prepare.
+    pub(super) touched: Vec<PartitionId>,
+    pub(super) jobs: Vec<Job>,
+
+    pub(super) joins: Joins,
+    pub(super) acks: Acknowledgements,
+    pub(super) waits: Waits,
+    pub(super) timers: Timers,
+    pub(super) openings: Openings,
+    pub(super) upkeep: Upkeep,
+    pub(super) stopping: Option<Stopping>,
+    pub(super) exit: bool,
+
+    peers: Vec<ShardHandle>,
+    /// One per shard; the own one is handled right after the message that filled it.
+    outbox: Vec<VecDeque<Message>>,
+    outbox_retry: bool,
+    /// Scratch for the acks that one completion covers.
+    pub(super) acked: Vec<AckToken>,
+}
+
+impl Shard {
+    /// A shard without partitions: call [`Shard::reconcile_all`] next.
+    pub(super) fn new(parts: Parts) -> Shard {
+        Shard {
+            id: parts.id,
+            cache: Cache::new(parts.config.shard_cache_bytes),
+            config: parts.config,
+            dirs: parts.dirs,
+            checkpoints: parts.checkpoints,
+            image: parts.image,
+            metrics: parts.metrics,
+            liveness: parts.liveness,
+            claims: parts.claims,
+            hosted: BTreeMap::new(),
+            incarnations: 0,
+            touched: Vec::new(),
+            jobs: Vec::new(),
+            joins: Joins::default(),
+            acks: Acknowledgements::default(),
+            waits: Waits::default(),
+            timers: Timers::default(),
+            openings: Openings::default(),
+            upkeep: Upkeep::default(),
+            stopping: None,
+            exit: false,
+            outbox: parts.peers.iter().map(|_| VecDeque::new()).collect(),
+            peers: parts.peers,
+            outbox_retry: false,
+            acked: Vec::new(),
+        }
+    }
+
+    pub(super) fn shards(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// The newest image, if it is newer than the one that the partitions follow.
+    pub(super) fn adopt_image(&mut self, now: Now) {
+        let newer = self.peers[usize::from(self.id.0)].image.newer_than(self.image.epoch);
+        if let Some(image) = newer {
+            self.reconcile(image, now);
+            self.handle_own(now);
+        }
+    }
+
+    pub(super) fn handle(&mut self, message: Message, now: Now) {
+        self.dispatch(message, now);
+        self.handle_own(now);
+    }
+
+    pub(super) fn handle_local(&mut self, message: Local, now: Now) {
+        match message {
+            Local::Request(request) => self.begin(request, now),
+            Local::Done(done) => self.on_done(done, now),
+            Local::Alarm(at) => {
+                self.timers.on_alarm(at);
+                self.start_openings(now);
+            }
+            Local::Tick => self.on_tick(now),
+        }
+        self.handle_own(now);
+    }
+
+    /// Deadlines that have passed.
+    pub(super) fn handle_due(&mut self, now: Now) {
+        while let Some(due) = self.timers.pop(now.instant) {
+            match due {
+                Due::Ack(request) => self.on_ack_timeout(request),
+                Due::Fetch(request) => self.on_fetch_timeout(request),
+            }
+            self.handle_own(now);
+        }
+    }
+
+    fn dispatch(&mut self, message: Message, now: Now) {
+        match message {
+            Message::Doorbell => {}
+            Message::Ask(ask) => self.on_ask(ask, now),
+            Message::Answer(answer) => self.on_answer(answer),
+            Message::Wait(wait) => self.on_wait(wait),
+            Message::Notify { request, from } => self.on_notify(request, from),
+            Message::Forget { request, from } => self.forget_wait(from, request),
+            Message::Checkpoint { reply } => reply.send(self.checkpoint_rows()),
+            Message::Shutdown { reply } => self.on_shutdown(reply),
+            Message::Exit => self.exit = true,
+        }
+    }
+
+    /// What the shard sent to itself meanwhile. Each message makes strictly less work than the one before: an ask is
+    /// answered, an answer ends a request or sets a wait, a wait ends in one notification at most.
+    fn handle_own(&mut self, now: Now) {
+        while let Some(message) = self.outbox[usize::from(self.id.0)].pop_front() {
+            self.dispatch(message, now);
+        }
+    }
+
+    fn on_ask(&mut self, ask: Ask, now: Now) {
+        let Ask {
+            from,
+            request,
+            question,
+        } = ask;
+        if self.stopping.is_some() {
+            return self.answer(from, request, question.refused(ErrorCode::NotLeaderOrFollower));
+        }
+        match question {
+            Question::Append(part) => self.on_append(from, request, part, now),
+            Question::Fetch(part) => self.on_fetch(from, request, part),
+            Question::ListOffsets(items) => self.on_list_offsets(from, request, items),
+            Question::EpochEnds(items) => self.on_epoch_ends(from, request, items),
+            Question::DeleteRecords(items) => self.on_delete_records(from, request, items, now),
+            Question::LogSizes(items) => self.on_log_sizes(from, request, items),
+        }
+    }
+
+    fn on_done(&mut self, done: Done, now: Now) {
+        match done {
+            Done::Opened(life, result) => self.on_opened(life, result, now),
+            Done::Prepared(life, done) => self.on_prepared(life, done),
+            Done::Written(life, done) => self.on_written(life, done),
+            Done::Freed(life, result) => self.on_freed(life, result),
+            Done::Closed(life, place, result) => self.on_closed(life, place, result),
+            Done::Removed(life, result) => self.on_removed(life, result, now),
+            Done::Read(done) => self.on_read(done),
+            Done::Times(done) => self.on_times(done),
+        }
+    }
+
+    pub(super) fn answer(&mut self, to: ShardId, request: u64, answer: Answer) {
+        let from = self.id;
+        self.send(to, Message::Answer(PartAnswer { request, from, answer }));
+    }
+
+    pub(super) fn send(&mut self, to: ShardId, message: Message) {
+        self.outbox[usize::from(to.0)].push_back(message);
+    }
+
+    pub(super) fn has_room_for(&self, to: ShardId) -> bool {
+        to == self.id || self.outbox[usize::from(to.0)].len() < OUTBOX_MAX
+    }
+
+    pub(super) fn next_incarnation(&mut self) -> Incarnation {
+        self.incarnations += 1;
+        Incarnation(self.incarnations)
+    }
+
+    /// The end of a turn: one write per partition touched, one send per other shard, the next alarm.
+    pub(super) fn flush(&mut self, now: Now) {
+        self.submit_touched(now);
+        self.send_outboxes();
+        if self.outbox_retry {
+            self.outbox_retry = false;
+            self.jobs.push(Job::Alarm(Instant(now.instant.0 + OUTBOX_RETRY_NS)));
+        }
+        if let Some(at) = self.timers.take_alarm() {
+            self.jobs.push(Job::Alarm(at));
+        }
+        self.metrics.add(Metric::ShardTurns, 1);
+    }
+
+    fn send_outboxes(&mut self) {
+        for (peer, queue) in self.peers.iter().zip(&mut self.outbox) {
+            if queue.is_empty() {
+                continue;
+            }
+            let before = queue.len();
+            peer.tx.try_send_all(queue);
+            self.metrics.add(Metric::LaneMessages, (before - queue.len()) as i64);
+            self.outbox_retry |= !queue.is_empty();
+        }
+    }
+
+    /// What the pump is to run.
+    pub(super) fn take_jobs(&mut self) -> std::vec::Drain<'_, Job> {
+        self.jobs.drain(..)
+    }
+
+    pub(super) fn bump_liveness(&self) {
+        self.liveness.fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,102 @@
+//! What the clock asks for: retention, producers' expiry, file work ahead of need, gauges; and the checkpoints.
+
+use std::collections::btree_map::Range;
+use std::ops::Bound;
+
+use super::hosted::{Hosted, Open};
+use super::message::{CheckpointRow, Job, Life};
+use super::state::{Now, Shard};
+use crate::metrics::Metric;
+use crate::model::PartitionId;
+use crate::storage::StorageError;
+
+/// Every partition is looked at once in this many ticks, as far as the limit below allows.
+const TICKS_PER_ROUND: usize = 10;
+/// Partitions that one tick looks at: a few hundred microseconds at most.
+const VISITS_MAX: usize = 1_000;
+
+/// Where the next tick goes on.
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    last: Option<PartitionId>,
+}
+
+impl Shard {
+    pub(super) fn on_tick(&mut self, now: Now) {
+        self.bump_liveness();
+        self.metrics.set(Metric::CacheBytes, self.cache.bytes() as i64);
+        let visits = self.hosted.len().div_ceil(TICKS_PER_ROUND).min(VISITS_MAX);
+        let ids: Vec<PartitionId> = self.after(self.upkeep.last).take(visits).map(|(id, _)| *id).collect();
+        self.upkeep.last = if ids.len() < visits { None } else { ids.last().copied() };
+        for id in ids {
+            self.look_after(id, now);
+        }
+    }
+
+    fn after(&self, last: Option<PartitionId>) -> Range<'_, PartitionId, Hosted> {
+        let start = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.hosted.range((start, Bound::Unbounded))
+    }
+
+    fn look_after(&mut self, id: PartitionId, now: Now) {
+        let Some(Hosted::Open(open)) = self.hosted.get_mut(&id) else {
+            return;
+        };
+        if open.place.dir.is_offline() {
+            return;
+        }
+        self.touched.push(id);
+        if now.wall_ms < open.retention_ms || self.stopping.is_some() {
+            return;
+        }
+        open.partition
+            .expire_producers(now.wall_ms, self.config.producer_id_expiration_ms);
+        match open.partition.take_retention(now.wall_ms) {
+            // There may be more: looked at again on the next round.
+            Some(job) => {
+                open.jobs += 1;
+                self.jobs.push(Job::Free(open.life(), job));
+            }
+            None => open.retention_ms = now.wall_ms + self.config.log_retention_check_interval_ms,
+        }
+    }
+
+    pub(super) fn on_freed(&mut self, life: Life, result: Result<(), StorageError>) {
+        if let Err(error) = result {
+            self.fail_log(life, &error);
+        }
+        self.finish_job(life);
+    }
+
+    /// One write per partition touched in this turn, and the file work around it (the log gives out two pieces at most).
+    pub(super) fn submit_touched(&mut self, now: Now) {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for id in touched.drain(..) {
+            if let Some(Hosted::Open(open)) = self.hosted.get_mut(&id) {
+                submit(open, &mut self.jobs, now);
+            }
+        }
+        self.touched = touched;
+    }
+
+    pub(super) fn checkpoint_rows(&self) -> Vec<CheckpointRow> {
+        self.hosted
+            .iter()
+            .filter_map(|(id, hosted)| hosted.checkpoint_row(*id))
+            .collect()
+    }
+}
+
+fn submit(open: &mut Open, jobs: &mut Vec<Job>, now: Now) {
+    let life = open.life();
+    while let Some(job) = open.partition.take_prepare(now.wall_ms) {
+        open.jobs += 1;
+        jobs.push(Job::Prepare(life, job));
+    }
+    if let Some(job) = open.partition.take_write() {
+        open.jobs += 1;
+        jobs.push(Job::Write(life, job));
+    }
+}
