@@ -222,3 +222,39 @@ impl<'a> Unsent<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// However the kernel cuts the sends, each byte is offered exactly once and in order.
+        #[test]
+        fn partial_sends_lose_and_repeat_nothing(
+            slices in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..40),
+            cuts in prop::collection::vec(1_usize..60, 1..50),
+        ) {
+            let expected = slices.concat();
+            let slices: Vec<Bytes> = slices.into_iter().map(Bytes::from).collect();
+            let mut unsent = Unsent::new(&slices);
+            let mut received = Vec::new();
+            let mut cuts = cuts.into_iter().cycle();
+            while !unsent.is_empty() {
+                let offered = unsent.io_slices().iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>();
+                prop_assert!(offered.starts_with(unsent.head()) && !unsent.head().is_empty());
+                let sent = cuts.next().unwrap_or(1).min(offered.len());
+                received.extend_from_slice(&offered[..sent]);
+                unsent.advance(sent);
+            }
+            prop_assert_eq!(received, expected);
+        }
+    }
+
+    #[test]
+    fn one_call_gets_no_more_slices_than_the_kernel_takes() {
+        let slices = vec![Bytes::from_static(b"x"); SLICES_MAX + 1];
+        assert_eq!(Unsent::new(&slices).io_slices().len(), SLICES_MAX);
+    }
+}
