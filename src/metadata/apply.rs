@@ -54,7 +54,7 @@ impl Image {
         }
         let name: Arc<str> = record.name.as_str().into();
         if let Some(metric) = metric_name(&name) {
-            self.derived.collisions.insert(metric, name.clone());
+            self.derived.collisions.insert((metric, name.clone()));
         }
         let topic = Arc::new(Topic {
             name: name.clone(),
@@ -73,7 +73,7 @@ impl Image {
         };
         self.topics.remove(&topic.name);
         if let Some(metric) = metric_name(&topic.name) {
-            self.derived.collisions.remove(&metric);
+            self.derived.collisions.remove(&(metric, topic.name.clone()));
         }
         for partition in &topic.partitions {
             self.uncount(&partition.replicas, &partition.directories);
@@ -186,3 +186,6 @@ fn resolved(defaults: &Arc<TopicConfig>, overrides: &BTreeMap<String, String>) -
     }
     Arc::new(config)
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,8 +76,8 @@ pub struct Image {
 pub(crate) struct Derived {
     /// `None`: the file's values, no dynamic broker config changes them.
     pub topic_defaults: Option<Arc<TopicConfig>>,
-    /// Names with '.' or '_', by the name of the metric that Kafka would make of them.
-    pub collisions: imbl::OrdMap<String, Arc<str>>,
+    /// Names with '.' or '_', each behind the name of the metric that Kafka would make of it.
+    pub collisions: imbl::OrdSet<(String, Arc<str>)>,
     pub partitions_per_directory: BTreeMap<DirId, usize>,
     pub partitions_per_broker: BTreeMap<BrokerId, usize>,
 }
@@ -126,7 +126,10 @@ impl Image {
 
     /// An existing topic whose metrics would have the name of this one's (`a.b` and `a_b`).
     pub fn colliding_topic(&self, name: &str) -> Option<&Arc<str>> {
-        self.derived.collisions.get(&metric_name(name)?)
+        let metric = metric_name(name)?;
+        let first = (metric.clone(), Arc::from(""));
+        let (found, topic) = self.derived.collisions.range(first..).next()?;
+        (*found == metric).then_some(topic)
     }
 
     /// Partitions (of any topic) with a replica in this log directory.

@@ -80,7 +80,7 @@ fn start_with<E: Engine>(
     let watchdog = Watchdog::new(beats, options.config.shard_hang_abort_ms);
     let stopping = inbox.stopping.clone();
     let (ready, is_ready) = mpsc::channel();
-    let thread = rt::run_control("corelane-control", move || async move {
+    let thread = rt::run_control("control", move || async move {
         let duties = std::mem::take(&mut options.every);
         match Control::open(engine, options, updates).await {
             Err(error) => drop(ready.send(Err(error))),
@@ -93,10 +93,12 @@ fn start_with<E: Engine>(
     });
     let thread = thread.context("cannot start the control thread")?;
     let image = is_ready.recv().context("the control thread ended at its start")??;
-    let watch = rt::run_control("corelane-watchdog", move || watchdog.run(stopping));
-    let watch = watch.context("cannot start the watchdog")?;
-    // A panic on either has ended the process before it could be joined.
-    handle.set_join(Box::new(move || drop((thread.join(), watch.join()))));
+    if watchdog.has_shards() {
+        let watch = rt::run_control("watchdog", move || watchdog.run(stopping));
+        watch.context("cannot start the watchdog")?;
+    }
+    // A panic of the thread has ended the process before it could be joined.
+    handle.set_join(Box::new(move || drop(thread.join())));
     Ok((handle, image))
 }
 

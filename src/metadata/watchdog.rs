@@ -60,6 +60,10 @@ impl Watchdog {
         }
     }
 
+    pub fn has_shards(&self) -> bool {
+        !self.shards.is_empty()
+    }
+
     pub async fn run(mut self, stopping: Arc<AtomicBool>) {
         while !stopping.load(Ordering::Acquire) {
             for finding in self.look(rt::now()) {

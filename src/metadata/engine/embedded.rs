@@ -283,35 +283,41 @@ fn read(dir: &Path, files: &Files) -> Result<Recovered, StartError> {
         Some(index) => (read_snapshot(dir, *index)?, *index),
         None => (Vec::new(), 0),
     };
-    // The log that the commit after the snapshot is in, or will be in.
-    let log_base = files.logs.iter().copied().rfind(|base| *base <= snapshot + 1);
     let incomplete = |what: &str| StartError::Incomplete {
         path: dir.to_path_buf(),
         what: what.to_owned(),
     };
-    let log_base = match log_base {
-        Some(base) if files.logs.last() == Some(&base) => base,
-        Some(_) => return Err(incomplete("a log begins after the last snapshot")),
-        None if files.logs.is_empty() && files.snapshots.is_empty() => 1,
-        None => return Err(incomplete("the log that follows the last snapshot is missing")),
-    };
-    let path = log_path(dir, log_base);
-    let bytes = match blocking::read_file(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(cause) => return Err(StartError::Io { path, cause }),
-        Ok(bytes) => bytes,
-    };
-    let mut recovered = Recovered {
-        records: Vec::new(),
-        last: snapshot,
-        log_base,
-        log_len: 0,
-        frames: 0,
-        torn_bytes: 0,
-    };
-    read_log(&path, &bytes, snapshot, &mut recovered)?;
-    records.append(&mut recovered.records);
-    Ok(Recovered { records, ..recovered })
+    if files.logs.last().is_some_and(|base| *base > snapshot + 1) {
+        return Err(incomplete("a log begins after the last snapshot"));
+    }
+    if files.logs.is_empty() && !files.snapshots.is_empty() {
+        return Err(incomplete("the log that follows the last snapshot is missing"));
+    }
+    // More than one where a snapshot was not finished. Then only one of them goes on behind the snapshot, and it need
+    // not be the newer one; if none does, the newer one is to be used.
+    let mut furthest = Recovered::nothing(snapshot);
+    for base in &files.logs {
+        let recovered = read_log(dir, *base, snapshot)?;
+        if recovered.last >= furthest.last {
+            furthest = recovered;
+        }
+    }
+    records.append(&mut furthest.records);
+    Ok(Recovered { records, ..furthest })
+}
+
+impl Recovered {
+    /// A log that is still to be made.
+    fn nothing(snapshot: u64) -> Recovered {
+        Recovered {
+            records: Vec::new(),
+            last: snapshot,
+            log_base: snapshot + 1,
+            log_len: 0,
+            frames: 0,
+            torn_bytes: 0,
+        }
+    }
 }
 
 fn read_snapshot(dir: &Path, index: u64) -> Result<Vec<Record>, StartError> {
@@ -332,40 +338,43 @@ fn read_snapshot(dir: &Path, index: u64) -> Result<Vec<Record>, StartError> {
 }
 
 /// The commits of one log that the snapshot does not hold.
-fn read_log(path: &Path, bytes: &[u8], snapshot: u64, recovered: &mut Recovered) -> Result<(), StartError> {
-    let mut expected = recovered.log_base;
-    let mut rest = bytes;
+fn read_log(dir: &Path, base: u64, snapshot: u64) -> Result<Recovered, StartError> {
+    let path = log_path(dir, base);
+    let bytes = match blocking::read_file(&path) {
+        Err(cause) => return Err(StartError::Io { path, cause }),
+        Ok(bytes) => bytes,
+    };
+    let mut records = Vec::new();
+    let mut expected = base;
+    let mut rest = bytes.as_slice();
     while let Some(frame) = commit_at(rest, expected) {
         if frame.index > snapshot {
-            let records = frame.records().map_err(|cause| StartError::Record {
-                path: path.to_owned(),
+            let of_frame = frame.records().map_err(|cause| StartError::Record {
+                path: path.clone(),
                 cause,
             })?;
-            recovered.records.extend(records);
+            records.extend(of_frame);
         }
         rest = &rest[frame.len..];
-        recovered.frames += 1;
         expected += 1;
     }
-    let end = (bytes.len() - rest.len()) as u64;
+    let log_len = (bytes.len() - rest.len()) as u64;
     // What follows can be a commit that was being written when the process was killed. Then nothing is behind it.
     if frame::holds_frame(rest, expected..expected + rest.len() as u64) {
-        return Err(StartError::Damaged {
-            path: path.to_owned(),
-            at: end,
-        });
+        return Err(StartError::Damaged { path, at: log_len });
     }
     if expected <= snapshot {
         let what = format!("its log ends with commit {}, before that of the snapshot", expected - 1);
-        return Err(StartError::Incomplete {
-            path: path.to_owned(),
-            what,
-        });
+        return Err(StartError::Incomplete { path, what });
     }
-    recovered.last = recovered.last.max(expected - 1);
-    recovered.log_len = end;
-    recovered.torn_bytes = rest.len() as u64;
-    Ok(())
+    Ok(Recovered {
+        records,
+        last: expected - 1,
+        log_base: base,
+        log_len,
+        frames: expected - base,
+        torn_bytes: rest.len() as u64,
+    })
 }
 
 /// The frame at the start of `bytes`, if it is the commit of that number.

@@ -187,7 +187,10 @@ fn foreign_metadata_are_refused() {
 fn duties_come_round() {
     let dir = tempfile::tempdir().unwrap();
     let (sender, rounds) = mpsc::channel();
-    let duty: Duty = (Duration::from_millis(1), Box::new(move || drop(sender.send(()))));
+    let duty: Duty = (
+        Duration::from_millis(1),
+        Box::new(move || sender.send(()).unwrap_or_default()),
+    );
     let (handle, _) = start(
         ControlOptions {
             every: vec![duty],
