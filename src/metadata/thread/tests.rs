@@ -1,3 +1,5 @@
+//! The control loop end to end, on a real directory: start, submit, publish, stop, restart.
+
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
