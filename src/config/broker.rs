@@ -15,6 +15,15 @@ use super::values::{DynamicConfigs, Values};
 
 /// The number of a broker whose file names none.
 const BROKER_ID_DEFAULT: i32 = 0;
+/// As broker.id: let ZooKeeper choose one.
+const BROKER_ID_GENERATED: i32 = -1;
+/// What a broker for one developer sets: a loopback listener, and data under the working directory.
+/// `config/server.properties` has these lines and no others.
+pub(super) const ESSENTIALS: [(&str, &str); 3] = [
+    ("broker.id", "0"),
+    ("listeners", "PLAINTEXT://127.0.0.1:9092"),
+    ("log.dirs", "./data"),
+];
 /// Most shards, so that a slip of the pen in shard.cpus does not fill the memory.
 const SHARD_CPUS_MAX: usize = 4096;
 
@@ -66,7 +75,7 @@ pub struct BrokerConfig {
     pub log_dir_min_free_bytes: u64,
     /// The defaults of topics: from log.* keys.
     pub topic_defaults: Arc<TopicConfig>,
-    /// Every key that the file or an override set, as written.
+    /// Every key that the file or an override set, as written; the broker's number under both its names.
     pub set: BTreeMap<String, String>,
 }
 
@@ -75,15 +84,13 @@ impl BrokerConfig {
     pub fn resolve(properties: &Properties) -> Result<(BrokerConfig, Vec<ConfigProblem>), Vec<ConfigProblem>> {
         let mut problems = check::check_entries(properties);
         let set = properties.to_map();
-        let values = Values {
-            set: &set,
-            dynamic: DynamicConfigs::NONE,
-        };
-        check::check_rules(&values, properties, &mut problems);
-        let config = BrokerConfig::read(&values, &mut |key, mut problem| {
+        let values = Values::of_file(&set);
+        let mut report = |key: &str, mut problem: ConfigProblem| {
             problem.line = properties.line_of(key);
             problems.push(problem);
-        });
+        };
+        let config = BrokerConfig::read(&values, &mut report);
+        check::check_rules(&values, config.broker_id, &mut report);
         problems.sort_by_key(|problem| (problem.line.is_none(), problem.line));
         match problems.iter().any(|problem| problem.fatal) {
             true => Err(problems),
@@ -93,39 +100,26 @@ impl BrokerConfig {
 
     /// A broker without a file: one listener on loopback, all data under `data_dir`.
     pub fn embedded(data_dir: &Path) -> BrokerConfig {
-        let set = [
-            ("broker.id", BROKER_ID_DEFAULT.to_string()),
-            ("listeners", "PLAINTEXT://127.0.0.1:9092".to_string()),
-            ("log.dirs", data_dir.to_string_lossy().into_owned()),
-        ];
-        let set = set.map(|(key, value)| (key.to_string(), value)).into();
-        BrokerConfig::read(
-            &Values {
-                set: &set,
-                dynamic: DynamicConfigs::NONE,
-            },
-            &mut |_, _| {},
-        )
+        let essentials = ESSENTIALS.map(|(key, value)| (key.to_string(), value.to_string()));
+        let mut set = BTreeMap::from(essentials);
+        set.insert("log.dirs".to_string(), data_dir.to_string_lossy().into_owned());
+        BrokerConfig::read(&Values::of_file(&set), &mut |_, _| {})
     }
 
-    /// The same broker under configs that were set at run time. Those must have passed `check_broker_configs`; keys
-    /// that need a restart keep the file's value.
+    /// The same broker under configs that were set at run time; those must have passed `check_broker_configs`.
     pub fn with_dynamic(&self, dynamic: DynamicConfigs<'_>) -> BrokerConfig {
-        BrokerConfig::read(
-            &Values {
-                set: &self.set,
-                dynamic,
-            },
-            &mut |_, _| {},
-        )
+        let set = &self.set;
+        BrokerConfig::read(&Values { set, dynamic }, &mut |_, _| {})
     }
 
     fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) -> BrokerConfig {
         let listeners = listeners::read(values, report);
         let log_dirs = log_dirs(values, report);
         let first_dir = log_dirs.first().cloned().unwrap_or_default();
+        let broker_id = broker_id(values, report);
+        let ids = ["broker.id", "node.id"].map(|name| (name.to_string(), broker_id.to_string()));
         BrokerConfig {
-            broker_id: broker_id(values, report),
+            broker_id,
             listeners: listeners.served,
             advertised: listeners.advertised,
             metadata_log_dir: values.get("metadata.log.dir").map_or(first_dir, PathBuf::from),
@@ -155,7 +149,7 @@ impl BrokerConfig {
             shard_hang_abort_ms: values.long("shard.hang.abort.ms"),
             log_dir_min_free_bytes: values.size("log.dir.min.free.bytes") as u64,
             topic_defaults: Arc::new(TopicConfig::of_broker(values)),
-            set: values.set.clone(),
+            set: values.set.clone().into_iter().chain(ids).collect(),
         }
     }
 }
@@ -164,7 +158,11 @@ impl BrokerConfig {
 fn broker_id(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) -> i32 {
     let set = |key| values.explicit(key).map(|_| values.int(key));
     let node_id = set("node.id");
-    let broker_id = set("broker.id").filter(|id| *id != -1);
+    let broker_id = set("broker.id").filter(|id| *id != BROKER_ID_GENERATED);
+    if broker_id.is_none() && node_id.is_none() && values.explicit("broker.id").is_some() {
+        let message = format!("broker.id=-1 asks ZooKeeper for a number: this broker takes {BROKER_ID_DEFAULT}");
+        report("broker.id", ConfigProblem::warning(None, message));
+    }
     if broker_id.is_some_and(|id| id < 0) {
         report(
             "broker.id",

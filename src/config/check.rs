@@ -7,23 +7,29 @@
 use std::collections::BTreeMap;
 
 use super::hints::{self, Hint};
-use super::keys::{BROKER_KEYS, Key, Origin, broker_key, topic_key};
-use super::properties::{ConfigProblem, Properties};
+use super::keys::{BROKER_KEYS, Key, Origin, Scope, broker_key, broker_or_listener_key, listener_key, topic_key};
+use super::properties::{ConfigProblem, NO_LINE, Properties};
 use super::values::Values;
 
-/// Checks each entry by itself, in file order.
+/// How the keys begin that Kafka changes at run time for one listener only.
+const STORES: [&str; 3] = ["ssl.key.", "ssl.keystore.", "ssl.truststore."];
+
+/// Checks each entry by itself, in file order. Of a key's entries only the last counts.
 pub(super) fn check_entries(properties: &Properties) -> Vec<ConfigProblem> {
     let mut problems = properties.problems.clone();
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for (name, value, line) in &properties.entries {
-        let line = Some(*line).filter(|line| *line != super::properties::NO_LINE);
-        if let Some(earlier) = seen.insert(name, line.unwrap_or_default()) {
-            let message = format!("{name} stands in line {earlier} already: this line wins");
-            problems.push(ConfigProblem::warning(line, message));
+    let entries = &properties.entries;
+    let last: BTreeMap<&str, usize> = entries.iter().map(|(name, _, line)| (name.as_str(), *line)).collect();
+    for (name, value, line) in entries {
+        let winner = last.get(name.as_str()).copied().unwrap_or(*line);
+        let at = (*line != NO_LINE).then_some(*line);
+        if winner != *line {
+            let message = format!("{name} is set again in line {winner}: that line wins");
+            problems.push(ConfigProblem::warning(at, message));
+            continue;
         }
         match broker_key(name) {
-            Some(key) => problems.extend(check_known(key, value, line)),
-            None => problems.extend(check_unknown(name, line)),
+            Some(key) => problems.extend(check_known(key, value, at)),
+            None => problems.extend(check_unknown(name, at)),
         }
     }
     problems
@@ -33,7 +39,7 @@ fn check_known(key: &Key, value: &str, line: Option<usize>) -> Option<ConfigProb
     if let Err(message) = key.check(value) {
         return Some(ConfigProblem::error(line, message));
     }
-    if let Some(message) = hints::remark(key.name) {
+    if let Some(message) = hints::remark(key.name, value) {
         return Some(ConfigProblem::warning(line, message));
     }
     if key.origin == Origin::Old {
@@ -48,8 +54,9 @@ fn check_known(key: &Key, value: &str, line: Option<usize>) -> Option<ConfigProb
 }
 
 fn check_unknown(name: &str, line: Option<usize>) -> Option<ConfigProblem> {
-    if let Some(rest) = name.strip_prefix("listener.name.") {
-        return check_listener_key(name, rest, line);
+    if listener_key(name).is_some() {
+        let message = format!("{name} is accepted and has no effect yet");
+        return Some(ConfigProblem::warning(line, message));
     }
     match hints::hint(name) {
         Some(Hint::Misspelt(cure)) => {
@@ -85,24 +92,6 @@ fn check_unknown(name: &str, line: Option<usize>) -> Option<ConfigProblem> {
     )
 }
 
-/// `listener.name.<listener>.<key>`, or with a SASL mechanism between: a setting of one listener.
-fn check_listener_key(name: &str, rest: &str, line: Option<usize>) -> Option<ConfigProblem> {
-    let mut tail = rest;
-    while let Some((_, after)) = tail.split_once('.') {
-        if broker_key(after).is_some() {
-            return Some(ConfigProblem::warning(
-                line,
-                format!("{name} is accepted and has no effect yet"),
-            ));
-        }
-        tail = after;
-    }
-    Some(ConfigProblem::warning(
-        line,
-        format!("unknown key {name}, ignored: it ends in no key that a listener has"),
-    ))
-}
-
 /// The key that takes the fewest edits to reach, of those that Kafka documents and our own.
 fn nearest(name: &str) -> Option<(&'static Key, usize)> {
     let offered = BROKER_KEYS
@@ -133,37 +122,78 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// The rules over several keys, as far as they concern what has an effect.
-pub(super) fn check_rules(values: &Values<'_>, properties: &Properties, problems: &mut Vec<ConfigProblem>) {
-    let mut error = |key: &str, message: String| {
-        problems.push(ConfigProblem::error(properties.line_of(key), message));
-    };
-    let decided = |topic_name| -> Option<(i64, &'static str)> {
-        let key = topic_key(topic_name)?;
-        let by = key.synonyms.iter().find(|name| values.get(name).is_some())?;
-        Some((values.topic_default(key)?.parse().ok()?, by))
-    };
-    if let Some((0, by)) = decided("retention.ms") {
-        error(by, format!("{by} must be -1 (keep for ever) or at least 1"));
+/// The rules over several keys, as far as they concern what has an effect; what breaks one goes to `report`.
+pub(super) fn check_rules(values: &Values<'_>, broker_id: i32, report: &mut impl FnMut(&str, ConfigProblem)) {
+    let mut error = |key: &str, message: String| report(key, ConfigProblem::error(None, message));
+    check_times(values, &mut error);
+    check_roles(values, broker_id, &mut error);
+    if values.int("default.replication.factor") < 1 {
+        let message = "default.replication.factor must be at least 1".to_string();
+        error("default.replication.factor", message);
     }
-    if let Some((ms, by)) = decided("segment.ms").filter(|(ms, _)| *ms < 1) {
-        error(by, format!("{by} must be at least 1, and is {ms} ms"));
+}
+
+/// Retention and roll, whichever of their keys decides.
+fn check_times(values: &Values<'_>, error: &mut impl FnMut(&str, String)) {
+    for (topic_name, forbidden, rule) in [
+        ("retention.ms", 0..=0, "must be -1 (keep for ever) or at least 1"),
+        ("segment.ms", i64::MIN..=0, "must be at least 1"),
+        ("segment.jitter.ms", i64::MIN..=-1, "must be at least 0"),
+    ] {
+        let Some(key) = topic_key(topic_name) else { continue };
+        let decided_by = key.synonyms.iter().find(|name| values.get(name).is_some());
+        let decided = values.topic_default(key).and_then(|value| value.parse::<i64>().ok());
+        if let (Some(by), Some(true)) = (decided_by, decided.map(|ms| forbidden.contains(&ms))) {
+            error(by, format!("{by} {rule}"));
+        }
     }
-    if let Some((ms, by)) = decided("segment.jitter.ms").filter(|(ms, _)| *ms < 0) {
-        error(by, format!("{by} must be at least 0, and is {ms} ms"));
+}
+
+/// One node is broker and controller at once, and nobody else votes.
+fn check_roles(values: &Values<'_>, broker_id: i32, error: &mut impl FnMut(&str, String)) {
+    const ONE_NODE: &str = "clusters are not served yet, one node keeps its own metadata";
+    let roles = values.list("process.roles");
+    if !roles.is_empty() && !(roles.contains(&"broker") && roles.contains(&"controller")) {
+        let message = format!("process.roles lacks a role: {ONE_NODE}; write broker,controller, or leave the key out");
+        error("process.roles", message);
     }
+    let own = broker_id.to_string();
+    let is_own = |voter: &&str| voter.split_once('@').is_some_and(|(id, _)| id == own);
     let voters = values.list("controller.quorum.voters");
-    if voters.len() > 1 {
+    if let Some(other) = voters.iter().find(|voter| !is_own(voter)) {
         let message = format!(
-            "controller.quorum.voters names {} nodes: clusters are not served yet, one node keeps its own metadata; leave the key out",
-            voters.len()
+            "controller.quorum.voters names {other}, and this node is {broker_id}: {ONE_NODE}; leave the key out"
         );
         error("controller.quorum.voters", message);
     }
-    let roles = values.list("process.roles");
-    if !roles.is_empty() && !roles.contains(&"broker") {
-        error("process.roles", "process.roles names no broker: a controller of its own is not served yet; write broker,controller, or leave the key out".to_string());
-    } else if roles == ["broker"] {
-        error("process.roles", "process.roles names a broker without a controller: clusters are not served yet; write broker,controller, or leave the key out".to_string());
+}
+
+/// Checks broker configs that are to be set at run time: for one broker, or cluster-wide. Err is Kafka's message. Keys
+/// that the table does not know are let through, as in Kafka: they may be a plugin's.
+pub fn check_broker_configs(configs: &BTreeMap<String, String>, per_broker: bool) -> Result<(), String> {
+    let those = |refused: &dyn Fn(&str, &Key) -> bool| -> Option<String> {
+        let is_refused = |name: &&str| broker_or_listener_key(name).is_some_and(|key| refused(name, key));
+        let names: Vec<&str> = configs.keys().map(String::as_str).filter(is_refused).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    if let Some(names) = those(&|_, key| key.scope == Scope::ReadOnly) {
+        return Err(format!("Cannot update these configs dynamically: [{names}]"));
     }
+    let is_store = |name: &str, _: &Key| STORES.iter().any(|start| name.starts_with(start));
+    if let Some(names) = those(&is_store) {
+        return Err(format!(
+            "These security configs can be dynamically updated only per-listener using the listener prefix: [{names}]"
+        ));
+    }
+    if let Some(names) = those(&|_, key| !per_broker && key.scope == Scope::PerBroker) {
+        return Err(format!(
+            "Cannot update these configs at default cluster level, broker id must be specified: [{names}]"
+        ));
+    }
+    for (name, value) in configs {
+        broker_key(name).map_or(Ok(()), |key| key.check(value))?;
+    }
+    let mut broken = None;
+    check_times(&Values::of_file(configs), &mut |_, message| broken = Some(message));
+    broken.map_or(Ok(()), Err)
 }

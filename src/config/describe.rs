@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::broker::BrokerConfig;
-use super::keys::{BROKER_KEYS, Key, Kind, Origin, Scope, TOPIC_KEYS, broker_key, topic_key};
+use super::keys::{
+    BROKER_KEYS, Key, Kind, Origin, Scope, TOPIC_KEYS, broker_key, broker_or_listener_key, listener_key, topic_key,
+};
 use super::values::{DynamicConfigs, Values};
 
 /// Where a value comes from; the number is the protocol's.
@@ -112,7 +114,7 @@ fn is_documented(key: &Key) -> bool {
 }
 
 fn broker_row(name: &str, values: &Values<'_>) -> ConfigRow {
-    let key = broker_key(name);
+    let key = broker_or_listener_key(name);
     let sensitive = key.is_none_or(Key::is_sensitive);
     let synonyms = broker_synonyms(name, sensitive, values);
     ConfigRow {
@@ -154,11 +156,7 @@ fn topic_row(name: &str, overrides: &BTreeMap<String, String>, values: &Values<'
 /// What decides a broker key, strongest first. Kafka lists a key's siblings too (log.retention.hours for
 /// log.retention.ms), but only behind the key itself: what stands before it is dropped.
 fn broker_synonyms(name: &str, sensitive: bool, values: &Values<'_>) -> Vec<ConfigSynonym> {
-    let alone = [name];
-    let siblings = broker_key(name).map_or(
-        &alone[..],
-        |key| if key.synonyms.is_empty() { &alone } else { key.synonyms },
-    );
+    let siblings = siblings(name);
     let layers = [
         (values.dynamic.broker, ConfigSource::DynamicBroker),
         (values.dynamic.cluster, ConfigSource::DynamicDefaultBroker),
@@ -182,4 +180,16 @@ fn broker_synonyms(name: &str, sensitive: bool, values: &Values<'_>) -> Vec<Conf
         .into_iter()
         .skip_while(|synonym| synonym.name != name)
         .collect()
+}
+
+/// The keys that may decide what `name` decides: itself, those of other units, and for one listener's key the one of all.
+fn siblings(name: &str) -> Vec<&str> {
+    match broker_key(name) {
+        Some(key) if !key.synonyms.is_empty() => key.synonyms.to_vec(),
+        Some(_) => vec![name],
+        None => [name]
+            .into_iter()
+            .chain(listener_key(name).map(|key| key.name))
+            .collect(),
+    }
 }

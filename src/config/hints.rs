@@ -56,6 +56,9 @@ pub(super) fn hint(name: &str) -> Option<Hint> {
         | "fetch.min.bytes"
         | "key.deserializer"
         | "value.deserializer" => Elsewhere("a consumer's key, for the client's own configuration"),
+        "super.users" | "allow.everyone.if.no.acl.found" => {
+            Elsewhere("a key of the authorizer, which is not served yet")
+        }
         "bootstrap.servers" | "client.id" | "metadata.broker.list" => {
             Elsewhere("a client's key, for the client's own configuration")
         }
@@ -63,8 +66,8 @@ pub(super) fn hint(name: &str) -> Option<Hint> {
     })
 }
 
-/// What to say about a key of the table beyond "no effect".
-pub(super) fn remark(name: &str) -> Option<&'static str> {
+/// What to say about a known key, or one value of it, beyond "no effect".
+pub(super) fn remark(name: &str, value: &str) -> Option<&'static str> {
     Some(match name {
         "zookeeper.connect" => {
             "zookeeper.connect is ignored: this build keeps its metadata itself, on this node, and needs no ZooKeeper"
@@ -73,6 +76,16 @@ pub(super) fn remark(name: &str) -> Option<&'static str> {
         "host.name" => "host.name is ignored: write it into listeners, as in listeners=PLAINTEXT://<host>:9092",
         "advertised.host.name" | "advertised.port" => {
             "advertised.host.name and advertised.port are ignored: write advertised.listeners=PLAINTEXT://<host>:<port>"
+        }
+        "log.message.timestamp.difference.max.ms" => {
+            "log.message.timestamp.difference.max.ms is ignored: write log.message.timestamp.before.max.ms and \
+             log.message.timestamp.after.max.ms"
+        }
+        "log.cleanup.policy" if value.contains("compact") => {
+            "log.cleanup.policy names compact: records without a key are refused, and nothing is compacted yet"
+        }
+        "log.flush.interval.messages" if !matches!(value.trim(), "1" | "9223372036854775807") => {
+            "log.flush.interval.messages takes effect as 1 only (sync each write): any other value syncs no write"
         }
         _ => return None,
     })

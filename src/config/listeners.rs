@@ -33,12 +33,12 @@ pub(super) fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProb
             error(LISTENERS, message);
         }
     }
-    if served.is_empty() && unserved.is_empty() {
+    if values.list(LISTENERS).is_empty() {
         error(
             LISTENERS,
             format!("{LISTENERS} names no address: write one, such as PLAINTEXT://:9092"),
         );
-    } else if served.is_empty() {
+    } else if served.is_empty() && !unserved.is_empty() {
         error(
             LISTENERS,
             format!("{LISTENERS} names controller listeners only: add one for clients, such as PLAINTEXT://:9092"),

@@ -13,15 +13,18 @@ mod hints;
 mod keys;
 mod listeners;
 mod properties;
+mod render;
 #[cfg(test)]
 mod tests;
 mod topic;
 mod values;
 
 pub use broker::{BrokerConfig, ListenerSpec};
+pub use check::check_broker_configs;
 pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic};
 pub use hints::environment_problems;
 pub use keys::{BROKER_KEYS, Key, Kind, Origin, Scope, TOPIC_KEYS, broker_key, topic_key};
 pub use properties::{ConfigProblem, Properties};
+pub use render::server_properties;
 pub use topic::{CleanupPolicy, CompressionLevels, TopicConfig, check_topic_configs};
 pub use values::DynamicConfigs;

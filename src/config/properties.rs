@@ -100,13 +100,14 @@ impl Properties {
     }
 }
 
-/// Joins continued lines, drops blank and comment lines, and numbers each by its first line (from 1).
+/// Joins continued lines, drops blank and comment lines, and numbers each by its first line (from 1). A line of nothing
+/// but a backslash continues nothing, as in Java.
 fn logical_lines(text: &str) -> Vec<(String, usize)> {
     let mut lines = Vec::new();
     let mut natural = text.lines().enumerate();
     while let Some((index, line)) = natural.next() {
         let line = trim_start(line);
-        if line.is_empty() || line.starts_with(['#', '!']) {
+        if line.is_empty() || line == "\\" || line.starts_with(['#', '!']) {
             continue;
         }
         let mut whole = line.to_string();
@@ -184,4 +185,91 @@ fn trim_start(line: &str) -> &str {
 /// Java's white space within a line.
 fn is_white(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{c}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entries(text: &str) -> Vec<(String, String, usize)> {
+        Properties::parse(text).entries
+    }
+
+    fn entry(text: &str) -> (String, String) {
+        match entries(text).as_slice() {
+            [(key, value, _)] => (key.clone(), value.clone()),
+            other => panic!("{text:?} is one entry, not {other:?}"),
+        }
+    }
+
+    #[test] // Java's separators: =, : and white space, each with white space around.
+    fn separators_are_javas() {
+        for text in [
+            "a=b c",
+            "a:b c",
+            "a b c",
+            "  a  =  b c",
+            "a\t:\tb c",
+            "a =b c",
+            "a\u{c}b c",
+        ] {
+            assert_eq!(entry(text), ("a".to_string(), "b c".to_string()), "{text:?}");
+        }
+        assert_eq!(entry("a==b"), ("a".to_string(), "=b".to_string()));
+        assert_eq!(entry("a: :b"), ("a".to_string(), ":b".to_string()));
+        assert_eq!(entry("a"), ("a".to_string(), String::new()));
+        assert_eq!(entry("=a"), (String::new(), "a".to_string()));
+        assert_eq!(entry("a=b  "), ("a".to_string(), "b  ".to_string()));
+    }
+
+    #[test] // Blank lines and comments do not count, lines go on after a backslash, each has the number of its first line.
+    fn lines_are_numbered_and_continued() {
+        let text = "# one\n! two \\\n\n a = 1,\\\n    2,\\\r\n    3\r\nb=x\\\\\nc=#no comment\nd=\\";
+        let lines: Vec<_> = entries(text);
+        let found: Vec<_> = lines
+            .iter()
+            .map(|(key, value, line)| (key.as_str(), value.as_str(), *line))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("a", "1,2,3", 4),
+                ("b", "x\\", 7),
+                ("c", "#no comment", 8),
+                ("d", "", 9)
+            ]
+        );
+    }
+
+    #[test] // Escapes: characters by name and by number, separators within a key.
+    fn escapes_are_javas() {
+        assert_eq!(entry("a\\=b\\:c\\ d=1"), ("a=b:c d".to_string(), "1".to_string()));
+        assert_eq!(entry(r"a=\t\n\r\f\q\\").1, "\t\n\r\u{c}q\\");
+        assert_eq!(entry(r"a=\u4e2d\u6587\uD83D\uDE00").1, "中文😀");
+        assert_eq!(entry("a=中文").1, "中文");
+    }
+
+    #[test] // A broken escape is a fatal problem of its line.
+    fn broken_escape_is_a_problem() {
+        for text in ["x=1\na=\\u12", "x=1\na=\\u12G4", "x=1\na=\\u+123"] {
+            let problems = Properties::parse(text).problems;
+            assert_eq!(problems.len(), 1, "{text:?}");
+            assert!(
+                problems[0].fatal && problems[0].to_string().starts_with("line 2: \\u"),
+                "{problems:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test] // No text makes the parser fail, and no entry is without a line of the text.
+        fn any_text_is_read(text in "[a#!=: \\t\\\\u0-9\r\n中]{0,60}") {
+            let lines = text.lines().count();
+            for (_, _, line) in entries(&text) {
+                prop_assert!((1..=lines).contains(&line));
+            }
+        }
+    }
 }

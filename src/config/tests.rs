@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::record::TimestampType;
+use crate::record::{Compression, TimestampType};
 
 /// The notebook's server.properties, as it stands there.
 const NOTEBOOK: &str = "\
@@ -261,5 +261,326 @@ fn table_is_sound() {
                 assert!(broker_key(synonym).is_some(), "{}: {synonym}", key.name);
             }
         }
+    }
+}
+
+/// A row as kafka-configs --describe prints it.
+fn printed(rows: &[ConfigRow], name: &str) -> String {
+    let row = rows.iter().find(|row| row.name == name).expect("described");
+    let null = || "null".to_string();
+    let source = |source| match source {
+        ConfigSource::Topic => "DYNAMIC_TOPIC_CONFIG",
+        ConfigSource::DynamicBroker => "DYNAMIC_BROKER_CONFIG",
+        ConfigSource::DynamicDefaultBroker => "DYNAMIC_DEFAULT_BROKER_CONFIG",
+        ConfigSource::StaticBroker => "STATIC_BROKER_CONFIG",
+        ConfigSource::Default => "DEFAULT_CONFIG",
+    };
+    let synonym = |synonym: &ConfigSynonym| {
+        let value = synonym.value.clone().unwrap_or_else(null);
+        format!("{}:{}={value}", source(synonym.source), synonym.name)
+    };
+    let synonyms: Vec<String> = row.synonyms.iter().map(synonym).collect();
+    let value = row.value.clone().unwrap_or_else(null);
+    format!(
+        "{name}={value} sensitive={} synonyms={{{}}}",
+        row.sensitive,
+        synonyms.join(", ")
+    )
+}
+
+#[test] // A topic's configs are described as Kafka 4.3.1 prints them, on a broker with an empty file.
+fn topic_is_described_as_kafka_does() {
+    let (config, _) = accepted("");
+    let overrides = map(&[("max.message.bytes", "10485760"), ("retention.ms", "15552000000")]);
+    let rows = describe_topic(&overrides, &config, DynamicConfigs::NONE);
+    assert_eq!(rows.len(), 33);
+    assert!(rows.is_sorted_by_key(|row| &row.name));
+    for line in [
+        "max.message.bytes=10485760 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:max.message.bytes=10485760, \
+         DEFAULT_CONFIG:message.max.bytes=1048588}",
+        "retention.ms=15552000000 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:retention.ms=15552000000}",
+        "cleanup.policy=delete sensitive=false synonyms={DEFAULT_CONFIG:log.cleanup.policy=delete}",
+        "segment.ms=604800000 sensitive=false synonyms={}",
+        "flush.ms=9223372036854775807 sensitive=false synonyms={}",
+        "remote.storage.enable=false sensitive=false synonyms={}",
+    ] {
+        let (name, _) = line.split_once('=').expect("a row");
+        assert_eq!(printed(&rows, name), line);
+    }
+}
+
+#[test] // Every layer is listed, strongest first, as Kafka 4.3.1 prints it.
+fn layers_are_described_as_kafka_does() {
+    let (config, _) = accepted(
+        "node.id=1\nlog.retention.hours=48\nlog.retention.minutes=60\nmy.own.key=5\nlog.cleaner.threads=2\n\
+         ssl.key.password=secret\nlistener.name.a.ssl.key.password=secret\n",
+    );
+    let broker = map(&[("log.cleaner.threads", "3")]);
+    let cluster = map(&[("log.cleaner.threads", "4"), ("log.retention.ms", "99999999")]);
+    let dynamic = DynamicConfigs {
+        broker: &broker,
+        cluster: &cluster,
+    };
+
+    let rows = describe_topic(&map(&[("retention.ms", "5000000")]), &config, dynamic);
+    assert_eq!(
+        printed(&rows, "retention.ms"),
+        "retention.ms=5000000 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:retention.ms=5000000, \
+         DYNAMIC_DEFAULT_BROKER_CONFIG:log.retention.ms=99999999, STATIC_BROKER_CONFIG:log.retention.minutes=60, \
+         STATIC_BROKER_CONFIG:log.retention.hours=48, DEFAULT_CONFIG:log.retention.hours=168}"
+    );
+
+    let rows = describe_broker(&config, dynamic);
+    for line in [
+        "broker.id=1 sensitive=false synonyms={STATIC_BROKER_CONFIG:broker.id=1, DEFAULT_CONFIG:broker.id=-1}",
+        "node.id=1 sensitive=false synonyms={STATIC_BROKER_CONFIG:node.id=1}",
+        "log.cleaner.threads=3 sensitive=false synonyms={DYNAMIC_BROKER_CONFIG:log.cleaner.threads=3, \
+         DYNAMIC_DEFAULT_BROKER_CONFIG:log.cleaner.threads=4, STATIC_BROKER_CONFIG:log.cleaner.threads=2, \
+         DEFAULT_CONFIG:log.cleaner.threads=1}",
+        "my.own.key=null sensitive=true synonyms={STATIC_BROKER_CONFIG:my.own.key=null}",
+        "ssl.key.password=null sensitive=true synonyms={STATIC_BROKER_CONFIG:ssl.key.password=null}",
+        "listener.name.a.ssl.key.password=null sensitive=true synonyms={\
+         STATIC_BROKER_CONFIG:listener.name.a.ssl.key.password=null, STATIC_BROKER_CONFIG:ssl.key.password=null}",
+        "metadata.log.dir=null sensitive=false synonyms={}",
+    ] {
+        let (name, _) = line.split_once('=').expect("a row");
+        assert_eq!(printed(&rows, name), line);
+    }
+    let read_only = |name| rows.iter().find(|row| row.name == name).expect("described").read_only;
+    assert!(read_only("num.partitions") && read_only("my.own.key") && !read_only("log.cleaner.threads"));
+
+    let rows = describe_broker_defaults(&cluster);
+    assert_eq!(
+        printed(&rows, "log.cleaner.threads"),
+        "log.cleaner.threads=4 sensitive=false synonyms={DYNAMIC_DEFAULT_BROKER_CONFIG:log.cleaner.threads=4}"
+    );
+    assert_eq!(rows.len(), 2);
+}
+
+#[test] // Configs set at run time win over the file, for this broker before the cluster, and reach the topics' defaults.
+fn configs_set_at_run_time_win() {
+    let (config, _) = accepted("log.retention.hours=1\nmax.connections=5");
+    let broker = map(&[("max.connections", "7")]);
+    let cluster = map(&[("max.connections", "6"), ("log.retention.ms", "9000")]);
+    let changed = config.with_dynamic(DynamicConfigs {
+        broker: &broker,
+        cluster: &cluster,
+    });
+    assert_eq!(
+        (changed.max_connections, changed.topic_defaults.retention_ms),
+        (7, 9000)
+    );
+    let back = changed.with_dynamic(DynamicConfigs::NONE);
+    assert_eq!((back.max_connections, back.topic_defaults.retention_ms), (5, 3_600_000));
+}
+
+#[test] // What cannot be set at run time is refused in Kafka's words.
+fn changes_at_run_time_are_checked_as_in_kafka() {
+    let refusal = |key, value, per_broker| check_broker_configs(&map(&[(key, value)]), per_broker).expect_err(key);
+    assert_eq!(
+        refusal("log.dirs", "/x", true),
+        "Cannot update these configs dynamically: [log.dirs]"
+    );
+    assert_eq!(
+        refusal("ssl.keystore.location", "/x", true),
+        "These security configs can be dynamically updated only per-listener using the listener prefix: \
+         [ssl.keystore.location]"
+    );
+    assert_eq!(
+        refusal("sasl.jaas.config", "x", false),
+        "Cannot update these configs at default cluster level, broker id must be specified: [sasl.jaas.config]"
+    );
+    assert_eq!(
+        refusal("message.max.bytes", "-1", true),
+        "Invalid value -1 for configuration message.max.bytes: Value must be at least 0"
+    );
+    assert!(refusal("log.retention.ms", "0", false).contains("must be -1"));
+    let legal = map(&[
+        ("log.retention.ms", "5"),
+        ("no.such.key", "1"),
+        ("max.connections", "9"),
+    ]);
+    assert_eq!(check_broker_configs(&legal, false), Ok(()));
+}
+
+#[test] // Rules that look at more than one override, and the lists of throttled replicas.
+fn topic_overrides_are_checked_together() {
+    let conflict = map(&[("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "5")]);
+    assert_eq!(
+        check_topic_configs(&conflict),
+        Err("conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)".to_string())
+    );
+    let throttled = |value| check_topic_configs(&map(&[("leader.replication.throttled.replicas", value)]));
+    assert_eq!(
+        (throttled("*"), throttled("0:1,2:3"), throttled("")),
+        (Ok(()), Ok(()), Ok(()))
+    );
+    assert!(throttled("x").is_err_and(|message| message.starts_with("Invalid value [x] for configuration")));
+}
+
+#[test] // A topic that overrides only the codec gets the broker's level for it.
+fn codec_takes_the_brokers_level() {
+    let (config, _) = accepted("compression.zstd.level=7");
+    let codec = |value| {
+        let overrides = map(&[("compression.type", value)]);
+        TopicConfig::resolve(&config.topic_defaults, &overrides)
+            .expect("legal")
+            .compression
+    };
+    assert_eq!(codec("zstd"), Some((Compression::Zstd, 7)));
+    assert_eq!(codec("gzip"), Some((Compression::Gzip, -1)));
+    assert_eq!(
+        (codec("uncompressed"), codec("producer")),
+        (Some((Compression::None, 0)), None)
+    );
+    let (config, _) = accepted("compression.type=lz4");
+    assert_eq!(config.topic_defaults.compression, Some((Compression::Lz4, 9)));
+}
+
+#[test] // Listener rules: names and ports once, known protocols, controllers left out, addresses that clients can reach.
+fn listeners_are_checked() {
+    for (text, part) in [
+        (
+            "listeners=PLAINTEXT://:9092,LAN://:9092\nlistener.security.protocol.map=PLAINTEXT:PLAINTEXT,LAN:PLAINTEXT",
+            "a different port",
+        ),
+        (
+            "listeners=SSL://:9093",
+            "listener SSL asks for SSL, and only PLAINTEXT is served",
+        ),
+        ("listeners=LAN://:9092", "no security protocol defined for listener LAN"),
+        ("listeners=node01:9092", "\"node01:9092\" is not an address"),
+        ("listeners=PLAINTEXT://:99999", "the port is not a number"),
+        ("listeners=PLAINTEXT://::1:9092", "an IPv6 address stands in brackets"),
+        ("listeners=", "names no address"),
+        (
+            "listeners=PLAINTEXT://0.0.0.0:9092",
+            "write advertised.listeners=PLAINTEXT://<this host's name>:9092",
+        ),
+        (
+            "advertised.listeners=PLAINTEXT://0.0.0.0:9092",
+            "advertised.listeners cannot use 0.0.0.0",
+        ),
+        (
+            "advertised.listeners=SSL://a:9092",
+            "names SSL, which is not a listener of this broker",
+        ),
+    ] {
+        let message = refused(text);
+        assert!(message.contains(part), "{text}: {message}");
+    }
+    let (config, _) = accepted(
+        "listeners=plaintext://127.0.0.1:9092,LAN://[::1]:9092\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,LAN:PLAINTEXT\nadvertised.listeners=LAN://node01:1",
+    );
+    let names: Vec<&str> = config.listeners.iter().map(|spec| spec.name.as_str()).collect();
+    assert_eq!(names, ["PLAINTEXT", "LAN"]);
+    assert_eq!(config.listeners[1].host, "::1");
+    assert_eq!(config.advertised[0].host, "127.0.0.1");
+    assert_eq!(
+        (config.advertised[1].host.as_str(), config.advertised[1].port),
+        ("node01", 1)
+    );
+}
+
+#[test] // The file of a single combined node of Kafka 4 works: its controller listener is not opened.
+fn combined_nodes_file_is_accepted() {
+    let text = "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@localhost:9093\n\
+        listeners=PLAINTEXT://:9092,CONTROLLER://:9093\n\
+        advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n\
+        controller.listener.names=CONTROLLER\n\
+        listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL\n\
+        num.network.threads=3\nlog.dirs=/tmp/kraft-combined-logs\n";
+    let (config, warnings) = accepted(text);
+    assert_eq!(
+        (
+            config.broker_id,
+            config.listeners.len(),
+            config.advertised[0].host.as_str()
+        ),
+        (1, 1, "localhost")
+    );
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("listener CONTROLLER is for the controller quorum"),
+        "{warnings:?}"
+    );
+    assert!(refused("node.id=1\ncontroller.quorum.voters=1@a:1,2@b:1").contains("names 2@b:1"));
+    assert!(refused("process.roles=broker").contains("process.roles lacks a role"));
+    assert!(refused("node.id=1\nbroker.id=2").contains("two names of one number"));
+}
+
+#[test] // A key that is set twice counts once: the last line wins, and the earlier one is not even checked.
+fn last_line_wins() {
+    let (config, warnings) = accepted("num.partitions=none\nnum.partitions=4\n");
+    assert_eq!(config.num_partitions, 4);
+    assert_eq!(
+        warnings,
+        ["line 1: num.partitions is set again in line 2: that line wins"]
+    );
+    let mut properties = Properties::parse("num.partitions=4\n");
+    properties.set("num.partitions", "6");
+    let (config, problems) = BrokerConfig::resolve(&properties).expect("accepted");
+    assert_eq!((config.num_partitions, problems), (6, vec![]));
+}
+
+#[test] // A key without effect is accepted, and says so unless it stands at its default.
+fn keys_without_effect_say_so() {
+    let (_, warnings) = accepted("num.io.threads=16\n");
+    assert_eq!(warnings, ["line 1: num.io.threads is accepted and has no effect yet"]);
+    assert_eq!(accepted("num.io.threads=8\n").1, [""; 0]);
+    assert!(accepted("log.flush.interval.messages=10").1[0].contains("takes effect as 1 only"));
+    assert!(accepted("log.cleanup.policy=compact").1[0].contains("nothing is compacted yet"));
+}
+
+#[test] // Our own keys: cores as ranges.
+fn shard_cpus_are_ranges() {
+    assert_eq!(accepted("shard.cpus=5,0-3").0.shard_cpus, Some(vec![0, 1, 2, 3, 5]));
+    assert_eq!(accepted("shard.count=2").0.shard_count, Some(2));
+    for text in ["shard.cpus=3-1", "shard.cpus=a", "shard.cpus=0-99999999"] {
+        assert!(refused(text).contains("no core or range of cores"));
+    }
+}
+
+#[test] // Options for a JVM in the environment are noticed once, all together.
+fn jvm_variables_are_noticed_once() {
+    let variables = ["KAFKA_OPTS", "PATH", "KAFKA_HEAP_OPTS"].map(|name| (name.to_string(), "-Xmx6g".to_string()));
+    let problems = environment_problems(variables);
+    assert_eq!(problems.len(), 1);
+    assert!(
+        problems[0]
+            .to_string()
+            .starts_with("KAFKA_HEAP_OPTS, KAFKA_OPTS: ignored, there is no JVM")
+    );
+    assert!(environment_problems([]).is_empty());
+}
+
+#[test] // config/server.properties is what the table says. UPDATE_CONFIG=1 writes it anew.
+fn server_properties_follows_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/server.properties");
+    if std::env::var_os("UPDATE_CONFIG").is_some() {
+        std::fs::write(path, server_properties()).expect("written");
+    }
+    let text = std::fs::read_to_string(path).expect("there");
+    assert!(
+        text == server_properties(),
+        "run UPDATE_CONFIG=1 cargo test --lib server_properties"
+    );
+}
+
+#[test] // The file as delivered starts a broker on loopback, and every line of it is legal when set.
+fn server_properties_starts_a_broker() {
+    let (config, warnings) = accepted(&server_properties());
+    let embedded = BrokerConfig::embedded(Path::new("./data"));
+    assert_eq!(
+        (config.listeners, config.log_dirs),
+        (embedded.listeners, embedded.log_dirs)
+    );
+    assert_eq!((config.set, warnings), (embedded.set, vec![]));
+    for key in BROKER_KEYS
+        .iter()
+        .filter(|key| matches!(key.origin, Origin::Kafka | Origin::Own))
+    {
+        assert!(server_properties().contains(&format!("{}=", key.name)), "{}", key.name);
     }
 }

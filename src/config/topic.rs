@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::record::{Compression, TimestampType};
 
 use super::keys::{self, TOPIC_KEYS, topic_key};
-use super::values::{DynamicConfigs, Values};
+use super::values::Values;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CleanupPolicy {
@@ -51,10 +51,7 @@ pub struct TopicConfig {
 /// Kafka's defaults: a topic without overrides on a broker with an empty file.
 impl Default for TopicConfig {
     fn default() -> TopicConfig {
-        TopicConfig::of_broker(&Values {
-            set: &BTreeMap::new(),
-            dynamic: DynamicConfigs::NONE,
-        })
+        TopicConfig::of_broker(&Values::of_file(&BTreeMap::new()))
     }
 }
 
@@ -119,6 +116,9 @@ pub fn check_topic_configs(overrides: &BTreeMap<String, String>) -> Result<(), S
     }
     for (name, value) in overrides {
         topic_key(name).map_or(Ok(()), |key| key.check(value))?;
+        if name.ends_with(".replication.throttled.replicas") {
+            check_throttled_replicas(name, value)?;
+        }
     }
     let (least, most) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
     let (least_ms, most_ms) = (number(overrides, least, 0), number(overrides, most, i64::MAX));
@@ -128,6 +128,24 @@ pub fn check_topic_configs(overrides: &BTreeMap<String, String>) -> Result<(), S
         ));
     }
     Ok(())
+}
+
+/// `*`, or pairs of partition and broker.
+fn check_throttled_replicas(name: &str, value: &str) -> Result<(), String> {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_pair = |item: &&str| {
+        item.split_once(':')
+            .is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
+    };
+    let items: Vec<&str> = keys::list_items(value).collect();
+    if items == ["*"] || items.iter().all(is_pair) {
+        return Ok(());
+    }
+    let items = items.join(", ");
+    Err(format!(
+        "Invalid value [{items}] for configuration {name}: {name} must be the literal '*' or a list of replicas in the \
+         following format: [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+    ))
 }
 
 impl CleanupPolicy {

@@ -31,6 +31,12 @@ pub(super) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
+    /// What a file sets, with nothing set at run time.
+    pub fn of_file(set: &'a BTreeMap<String, String>) -> Values<'a> {
+        let dynamic = DynamicConfigs::NONE;
+        Values { set, dynamic }
+    }
+
     /// The value that counts; None if the key is unset and has no default.
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.explicit(name).or_else(|| broker_key(name)?.default)

@@ -13,11 +13,12 @@ pub(super) const KEYS: &[Key] = &[
         .doc("The roles of this process. Only broker,controller (the same as unset) is served: one node keeps its own metadata."),
     string("broker.rack").effective()
         .doc("The rack or zone this broker stands in, for placing replicas apart."),
-    list("listeners").default("PLAINTEXT://:9092").per_broker().effective()
+    // Kafka can also change listeners and their map at run time; here that needs a restart, and says so.
+    list("listeners").default("PLAINTEXT://:9092").effective()
         .doc("The addresses to listen on: name://host:port, separated by commas, each name and port once. An empty host: all addresses."),
     list("advertised.listeners").effective()
         .doc("The addresses that clients are told to connect to, one per listener. Unset: as listeners, with this host's name for an empty host."),
-    string("listener.security.protocol.map").default("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT").per_broker().effective()
+    string("listener.security.protocol.map").default("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT").effective()
         .doc("Which protocol each listener name speaks, as name:protocol pairs. Only PLAINTEXT listeners are served so far."),
     list("early.start.listeners")
         .doc("Listeners that open before the authorizer is ready."),

@@ -18,6 +18,9 @@ mod storage;
 mod tiered;
 mod topic;
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// What a value is made of: decides how it is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -47,7 +50,7 @@ pub enum Scope {
 pub enum Origin {
     /// Documented by Kafka 4.3.
     Kafka,
-    /// Known to Kafka 4.3 for tests and tuning of its own: accepted, shown only when set.
+    /// Known to Kafka 4.3 besides its documented file keys (tests, run time only): accepted, shown only when set.
     Internal,
     /// Removed from Kafka by 4.3, and still found in files: accepted, shown only when set.
     Old,
@@ -79,16 +82,17 @@ pub struct Key {
     pub doc: &'static str,
 }
 
-const BROKER_PARTS: &[&[Key]] = &[
-    cluster::KEYS,
-    server::KEYS,
-    storage::KEYS,
-    own::KEYS,
-    replication::KEYS,
-    groups::KEYS,
-    security::KEYS,
-    tiered::KEYS,
-    old::KEYS,
+/// The broker's rows by subject, in the order of `config/server.properties`.
+pub(super) const BROKER_PARTS: &[(&str, &[Key])] = &[
+    ("This node, its listeners, its cluster", cluster::KEYS),
+    ("Connections, requests, quotas, metrics", server::KEYS),
+    ("The log", storage::KEYS),
+    ("Shards, memory, disk reserve (Corelane's own keys)", own::KEYS),
+    ("Replicas and leaders", replication::KEYS),
+    ("Groups and transactions", groups::KEYS),
+    ("Security", security::KEYS),
+    ("Tiered storage", tiered::KEYS),
+    ("Keys of older Kafka", old::KEYS),
 ];
 const BROKER_KEYS_COUNT: usize = count(BROKER_PARTS);
 static BROKER_TABLE: [Key; BROKER_KEYS_COUNT] = join(BROKER_PARTS);
@@ -99,11 +103,35 @@ pub static BROKER_KEYS: &[Key] = &BROKER_TABLE;
 pub static TOPIC_KEYS: &[Key] = topic::KEYS;
 
 pub fn broker_key(name: &str) -> Option<&'static Key> {
-    BROKER_KEYS.iter().find(|key| key.name == name)
+    static INDEX: LazyLock<Index> = LazyLock::new(|| index(BROKER_KEYS));
+    INDEX.get(name).copied()
 }
 
 pub fn topic_key(name: &str) -> Option<&'static Key> {
-    TOPIC_KEYS.iter().find(|key| key.name == name)
+    static INDEX: LazyLock<Index> = LazyLock::new(|| index(TOPIC_KEYS));
+    INDEX.get(name).copied()
+}
+
+/// The row behind a broker config's name: its own, or the one that it sets for one listener.
+pub(super) fn broker_or_listener_key(name: &str) -> Option<&'static Key> {
+    broker_key(name).or_else(|| listener_key(name))
+}
+
+/// The broker key that `listener.name.<listener>.<key>` sets for one listener; a SASL mechanism may stand between.
+pub(super) fn listener_key(name: &str) -> Option<&'static Key> {
+    let (_, mut tail) = name.strip_prefix("listener.name.")?.split_once('.')?;
+    loop {
+        if let Some(key) = broker_key(tail) {
+            return Some(key);
+        }
+        (_, tail) = tail.split_once('.')?;
+    }
+}
+
+type Index = HashMap<&'static str, &'static Key>;
+
+fn index(table: &'static [Key]) -> Index {
+    table.iter().map(|key| (key.name, key)).collect()
 }
 
 impl Key {
@@ -209,23 +237,23 @@ pub(super) fn list_items(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').map(str::trim).filter(move |_| !value.is_empty())
 }
 
-const fn count(parts: &[&[Key]]) -> usize {
+const fn count(parts: &[(&str, &[Key])]) -> usize {
     let mut total = 0;
     let mut part = 0;
     while part < parts.len() {
-        total += parts[part].len();
+        total += parts[part].1.len();
         part += 1;
     }
     total
 }
 
-const fn join<const COUNT: usize>(parts: &[&[Key]]) -> [Key; COUNT] {
+const fn join<const COUNT: usize>(parts: &[(&str, &[Key])]) -> [Key; COUNT] {
     let mut all = [row::string(""); COUNT];
     let (mut part, mut next) = (0, 0);
     while part < parts.len() {
         let mut index = 0;
-        while index < parts[part].len() {
-            all[next] = parts[part][index];
+        while index < parts[part].1.len() {
+            all[next] = parts[part].1[index];
             next += 1;
             index += 1;
         }

@@ -20,7 +20,7 @@ pub(super) const KEYS: &[Key] = &[
     boolean("zookeeper.metadata.migration.enable").default("false").old()
         .doc("Whether metadata moved from ZooKeeper to the controllers."),
     int("zookeeper.metadata.migration.min.batch.size").default("200").at_least(1).old()
-        .doc("Records per batch of that move."),
+        .doc("Records per batch of the move of metadata from ZooKeeper."),
     string("zookeeper.clientCnxnSocket").old()
         .doc("The Java class of the connection to ZooKeeper."),
     boolean("zookeeper.ssl.client.enable").default("false").old()
@@ -36,9 +36,9 @@ pub(super) const KEYS: &[Key] = &[
     string("zookeeper.ssl.keystore.location").old()
         .doc("The key store towards ZooKeeper."),
     password("zookeeper.ssl.keystore.password").old()
-        .doc("The password of that key store."),
+        .doc("The password of the key store towards ZooKeeper."),
     string("zookeeper.ssl.keystore.type").old()
-        .doc("The format of that key store."),
+        .doc("The format of the key store towards ZooKeeper."),
     boolean("zookeeper.ssl.ocsp.enable").default("false").old()
         .doc("Whether ZooKeeper's certificate was checked online."),
     string("zookeeper.ssl.protocol").default("TLSv1.2").old()
@@ -46,9 +46,9 @@ pub(super) const KEYS: &[Key] = &[
     string("zookeeper.ssl.truststore.location").old()
         .doc("The trust store towards ZooKeeper."),
     password("zookeeper.ssl.truststore.password").old()
-        .doc("The password of that trust store."),
+        .doc("The password of the trust store towards ZooKeeper."),
     string("zookeeper.ssl.truststore.type").old()
-        .doc("The format of that trust store."),
+        .doc("The format of the trust store towards ZooKeeper."),
     int("port").default("9092").old()
         .doc("The port to listen on, before listeners."),
     string("host.name").default("").old()
@@ -74,7 +74,7 @@ pub(super) const KEYS: &[Key] = &[
     int("controlled.shutdown.max.retries").default("3").old()
         .doc("Attempts at a controlled shutdown."),
     long("controlled.shutdown.retry.backoff.ms").default("5000").old()
-        .doc("Milliseconds between them."),
+        .doc("Milliseconds between two attempts at a controlled shutdown."),
     int("leader.imbalance.per.broker.percentage").default("10").old()
         .doc("Percent of a broker's leaderships that could be misplaced before they were moved."),
     short("offsets.commit.required.acks").default("-1").old()
@@ -98,15 +98,15 @@ pub(super) const KEYS: &[Key] = &[
     password("password.encoder.secret").old()
         .doc("The secret that encrypted passwords in ZooKeeper."),
     password("password.encoder.old.secret").old()
-        .doc("The secret before the last change."),
+        .doc("The secret that encrypted passwords in ZooKeeper before the last change."),
     string("password.encoder.keyfactory.algorithm").old()
-        .doc("How that secret was made into a key."),
+        .doc("How the secret for passwords in ZooKeeper was made into a key."),
     string("password.encoder.cipher.algorithm").default("AES/CBC/PKCS5Padding").old()
-        .doc("The cipher of those passwords."),
+        .doc("The cipher of passwords in ZooKeeper."),
     int("password.encoder.key.length").default("128").at_least(8).old()
-        .doc("Bits of that key."),
+        .doc("Bits of the key that encrypted passwords in ZooKeeper."),
     int("password.encoder.iterations").default("4096").at_least(1024).old()
-        .doc("Rounds of making that key."),
+        .doc("Rounds of making the key that encrypted passwords in ZooKeeper."),
     long("quota.producer.default").default("9223372036854775807").at_least(1).old()
         .doc("Bytes per second of a producer; quotas are set at run time now."),
     long("quota.consumer.default").default("9223372036854775807").at_least(1).old()
