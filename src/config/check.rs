@@ -153,7 +153,8 @@ fn check_times(values: &Values<'_>, error: &mut impl FnMut(&str, String)) {
 fn check_roles(values: &Values<'_>, broker_id: i32, error: &mut impl FnMut(&str, String)) {
     const ONE_NODE: &str = "clusters are not served yet, one node keeps its own metadata";
     let roles = values.list("process.roles");
-    if !roles.is_empty() && !(roles.contains(&"broker") && roles.contains(&"controller")) {
+    let is_combined = roles.contains(&"broker") && roles.contains(&"controller");
+    if !(roles.is_empty() || is_combined) {
         let message = format!("process.roles lacks a role: {ONE_NODE}; write broker,controller, or leave the key out");
         error("process.roles", message);
     }
