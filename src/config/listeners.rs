@@ -157,37 +157,29 @@ fn parse(item: &str) -> Result<ListenerSpec, &'static str> {
 /// Each name once, and each port once, except that one IPv4 and one IPv6 listener may share it.
 fn check_distinct(specs: &[ListenerSpec], written: &str, error: &mut impl FnMut(&str, String)) {
     for (index, spec) in specs.iter().enumerate() {
-        let earlier = specs.iter().take(index);
-        if earlier.clone().any(|other| other.name == spec.name) {
-            return error(
-                LISTENERS,
-                format!(
-                    "each listener must have a different name, and {} stands more than once in {written}; \
-                     a broker listens on its own host only: give each broker one listener, such as {LISTENERS}={}://{}:{} \
-                     on {}",
-                    spec.name,
-                    specs[0].name,
-                    specs[0].host,
-                    specs[0].port,
-                    if specs[0].host.is_empty() {
-                        "every host"
-                    } else {
-                        &specs[0].host
-                    },
-                ),
-            );
+        let earlier = || specs.iter().take(index);
+        if let Some(first) = earlier().find(|other| other.name == spec.name) {
+            return error(LISTENERS, same_name(first, written));
         }
-        if earlier.clone().any(|other| clashes(other, spec)) {
-            return error(
-                LISTENERS,
-                format!(
-                    "each listener must have a different port (one IPv4 and one IPv6 address may share one), \
-                     and {} stands more than once in {written}",
-                    spec.port
-                ),
+        if earlier().any(|other| clashes(other, spec)) {
+            let message = format!(
+                "each listener must have a different port (one IPv4 and one IPv6 address may share one), \
+                 and {} stands more than once in {written}",
+                spec.port
             );
+            return error(LISTENERS, message);
         }
     }
+}
+
+/// Mostly a line that lists the hosts of a whole cluster, as it stands in many a note.
+fn same_name(first: &ListenerSpec, written: &str) -> String {
+    let ListenerSpec { name, host, port } = first;
+    let on = if host.is_empty() { "each host" } else { host };
+    format!(
+        "each listener must have a different name, and {name} stands more than once in {written}; a broker listens on \
+         its own host only: give each broker one listener, such as {LISTENERS}={name}://{host}:{port} on {on}"
+    )
 }
 
 fn clashes(one: &ListenerSpec, other: &ListenerSpec) -> bool {

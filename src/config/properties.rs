@@ -145,7 +145,7 @@ fn split_entry(line: &str) -> (&str, &str) {
     (key, value)
 }
 
-/// `\t \n \r \f`, `\uXXXX` (pairs make one character), and a backslash before anything else just goes.
+/// `\t \n \r \f`, `\u` and four digits (pairs make one character), and a backslash before anything else just goes.
 fn unescape(part: &str) -> Result<String, String> {
     let mut units: Vec<u16> = Vec::with_capacity(part.len());
     let mut chars = part.chars();
