@@ -90,7 +90,7 @@ impl BrokerConfig {
             problems.push(problem);
         };
         let config = BrokerConfig::read(&values, &mut report);
-        check::check_rules(&values, config.broker_id, &mut report);
+        check::check_rules(&values, &config, &mut report);
         problems.sort_by_key(|problem| (problem.line.is_none(), problem.line));
         match problems.iter().any(|problem| problem.fatal) {
             true => Err(problems),

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::broker::BrokerConfig;
 use super::hints::{self, Hint};
 use super::keys::{BROKER_KEYS, Key, Origin, Scope, broker_key, broker_or_listener_key, listener_key, topic_key};
 use super::properties::{ConfigProblem, NO_LINE, Properties};
@@ -123,13 +124,22 @@ fn distance(one: &str, other: &str) -> usize {
 }
 
 /// The rules over several keys, as far as they concern what has an effect; what breaks one goes to `report`.
-pub(super) fn check_rules(values: &Values<'_>, broker_id: i32, report: &mut impl FnMut(&str, ConfigProblem)) {
+pub(super) fn check_rules(values: &Values<'_>, config: &BrokerConfig, report: &mut impl FnMut(&str, ConfigProblem)) {
     let mut error = |key: &str, message: String| report(key, ConfigProblem::error(None, message));
     check_times(values, &mut error);
-    check_roles(values, broker_id, &mut error);
-    if values.int("default.replication.factor") < 1 {
+    check_roles(values, config.broker_id, &mut error);
+    if config.default_replication_factor < 1 {
         let message = "default.replication.factor must be at least 1".to_string();
         error("default.replication.factor", message);
+    }
+    if let (Some(count), Some(cpus)) = (config.shard_count, &config.shard_cpus)
+        && count > cpus.len()
+    {
+        let message = format!(
+            "shard.count is {count} and shard.cpus names {}: each shard needs a core",
+            cpus.len()
+        );
+        error("shard.count", message);
     }
 }
 

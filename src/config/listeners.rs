@@ -82,7 +82,8 @@ fn advertised(
         let own = given.iter().find(|spec| spec.name == listener.name);
         let mut spec = own.unwrap_or(listener).clone();
         if is_any_address(&spec.host) {
-            error(ADVERTISED, unroutable(&spec, own.is_some()));
+            let key = if own.is_some() { ADVERTISED } else { LISTENERS };
+            error(key, unroutable(&spec, own.is_some()));
             spec.host.clear();
         }
         spec

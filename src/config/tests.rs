@@ -537,6 +537,7 @@ fn keys_without_effect_say_so() {
 fn shard_cpus_are_ranges() {
     assert_eq!(accepted("shard.cpus=5,0-3").0.shard_cpus, Some(vec![0, 1, 2, 3, 5]));
     assert_eq!(accepted("shard.count=2").0.shard_count, Some(2));
+    assert!(refused("shard.cpus=0,1\nshard.count=3").contains("each shard needs a core"));
     for text in ["shard.cpus=3-1", "shard.cpus=a", "shard.cpus=0-99999999"] {
         assert!(refused(text).contains("no core or range of cores"));
     }
