@@ -3,10 +3,11 @@
 use super::Key;
 use super::row::{boolean, double, int, list, long, string};
 
-const RETENTION: &[&str] = &["log.retention.ms", "log.retention.minutes", "log.retention.hours"];
-const ROLL: &[&str] = &["log.roll.ms", "log.roll.hours"];
-const ROLL_JITTER: &[&str] = &["log.roll.jitter.ms", "log.roll.jitter.hours"];
-const FLUSH: &[&str] = &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"];
+// What decides one thing, strongest first: the topic keys take their defaults from the same lists.
+pub(super) const RETENTION: &[&str] = &["log.retention.ms", "log.retention.minutes", "log.retention.hours"];
+pub(super) const ROLL: &[&str] = &["log.roll.ms", "log.roll.hours"];
+pub(super) const ROLL_JITTER: &[&str] = &["log.roll.jitter.ms", "log.roll.jitter.hours"];
+pub(super) const FLUSH: &[&str] = &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"];
 
 #[rustfmt::skip] // a table: a row is a line of facts and a line of prose
 pub(super) const KEYS: &[Key] = &[

@@ -2,6 +2,7 @@
 
 use super::Key;
 use super::row::{boolean, double, int, list, long, string};
+use super::storage::{FLUSH, RETENTION, ROLL, ROLL_JITTER};
 
 #[rustfmt::skip] // a table: a row is a line of facts and a line of prose
 pub(super) const KEYS: &[Key] = &[
@@ -21,7 +22,7 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Milliseconds between giving up a segment and removing its files."),
     long("flush.messages").default("9223372036854775807").at_least(1).topic(&["log.flush.interval.messages"]).effective()
         .doc("1: an acknowledged record survives a power cut, each write is synced. Any other value: no sync per write; an acknowledged record survives a killed process."),
-    long("flush.ms").default("9223372036854775807").at_least(0).topic(&["log.flush.interval.ms", "log.flush.scheduler.interval.ms"])
+    long("flush.ms").default("9223372036854775807").at_least(0).topic(FLUSH)
         .doc("Milliseconds after which written records are synced."),
     list("follower.replication.throttled.replicas").default("").topic(&[])
         .doc("Replicas whose copying is throttled on the follower: partition:broker pairs, or * for all."),
@@ -61,15 +62,15 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Whether the topic's old segments move to tiered storage."),
     long("retention.bytes").default("-1").topic(&["log.retention.bytes"]).effective()
         .doc("Bytes to which a partition (not the topic) may grow before its oldest segments are deleted. -1: no limit."),
-    long("retention.ms").default("604800000").at_least(-1).topic(&["log.retention.ms", "log.retention.minutes", "log.retention.hours"]).effective()
+    long("retention.ms").default("604800000").at_least(-1).topic(RETENTION).effective()
         .doc("Milliseconds for which records are kept before their segment is deleted. -1: for ever."),
     int("segment.bytes").default("1073741824").at_least(1048576).topic(&["log.segment.bytes"]).effective()
         .doc("Bytes at which a segment is sealed and the next one begins."),
     int("segment.index.bytes").default("10485760").at_least(4).topic(&["log.index.size.max.bytes"]).effective()
         .doc("Bytes to which a segment's offset index may grow; a full index seals the segment."),
-    long("segment.jitter.ms").default("0").at_least(0).topic(&["log.roll.jitter.ms", "log.roll.jitter.hours"]).effective()
+    long("segment.jitter.ms").default("0").at_least(0).topic(ROLL_JITTER).effective()
         .doc("Milliseconds of which a random share is taken off segment.ms, so that segments do not all roll at once."),
-    long("segment.ms").default("604800000").at_least(1).topic(&["log.roll.ms", "log.roll.hours"]).effective()
+    long("segment.ms").default("604800000").at_least(1).topic(ROLL).effective()
         .doc("Milliseconds after which a segment that holds records is sealed, however small."),
     boolean("unclean.leader.election.enable").default("false").topic(&["unclean.leader.election.enable"])
         .doc("Whether a replica that is out of sync may become leader when no other is left. Acknowledged records can be lost."),
