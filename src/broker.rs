@@ -1,10 +1,370 @@
 //! The composition root: builds everything once, starts the shards, owns the order of shutdown.
+//!
+//! ```text
+//!   start   preflight → ports → log directories → metadata → shards (pump, then connections) → "started"
+//!   stop    connections drain → logs flush and close → checkpoints, clean marker → metadata → shards end
+//! ```
 
+mod checkpoints;
+mod endpoints;
+
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
+use anyhow::Context;
+use tracing::{info, warn};
+
+use crate::api::Services;
 use crate::config::BrokerConfig;
+use crate::conn::{self, Limits, NamedListener, ServeSpec, Server};
+use crate::metadata::{self, ControlOptions, Image, Published};
+use crate::metrics::{Metric, Registry};
+use crate::model::{DirId, ShardId};
+use crate::preflight;
+use crate::rt::{self, Cores, OneshotTx, Rx, ShardOptions, Shards, Signal, Tx};
+use crate::shard::{self, Inbox, ShardHandle, ShardSpec};
+use crate::storage::{Checkpoint, LogDirs};
 
-pub fn run(config: BrokerConfig) -> anyhow::Result<ExitCode> {
-    let _ = config;
-    anyhow::bail!("x")
+use checkpoints::Checkpoints;
+use endpoints::BoundListener;
+
+/// How long requests in flight may take when the broker stops.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+/// How often the log directories' free space is looked at.
+const SPACE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Orders to a shard's connections that may wait: a stop, and one to hurry.
+const ORDERS_MAX: usize = 4;
+
+/// Runs a broker until it is told to stop. Returns when everything has been written and closed.
+pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
+    let began = rt::now();
+    let cores = cores_of_shards(&config);
+    let preflight = preflight::check(&config, cores.len())?;
+    let listeners = endpoints::claim(&mut config)?;
+    let config = Arc::new(config);
+    let (dirs, cluster_id) = LogDirs::open(&config.log_dirs, config.broker_id)?;
+    let dirs = Arc::new(dirs);
+    let read: BTreeMap<DirId, Checkpoint> = dirs
+        .dirs
+        .iter()
+        .map(|dir| (dir.id, dirs.take_checkpoint(dir)))
+        .collect();
+    dirs.check_space(config.log_dir_min_free_bytes);
+
+    let mut broker = Broker::start_metadata(&config, &dirs, read.clone(), cluster_id, cores.len())?;
+    let parts = ShardParts {
+        inboxes: Arc::new(Mutex::new(broker.take_inboxes())),
+        orders: Arc::new(Mutex::new(broker.take_orders())),
+        config: config.clone(),
+        dirs: dirs.clone(),
+        checkpoints: Arc::new(read),
+        metadata: broker.metadata.clone(),
+        image: broker.image.clone(),
+        registry: broker.registry.clone(),
+        beats: broker.beats.clone(),
+        limits: Limits::new(&config),
+        listeners: Arc::from(listeners.clone()),
+    };
+    let options = ShardOptions {
+        cores: cores.clone(),
+        io_memory: preflight.io_memory_bytes,
+        log_dirs: config.log_dirs.clone(),
+    };
+    let shards = rt::run_shards(options, move |id| parts.clone().run(id)).context("start the shards")?;
+    for listener in &listeners {
+        info!(listener = listener.name, address = %listener.address, "listening");
+    }
+    let took_ms = rt::now().since(began).as_millis() as u64;
+    info!(broker = config.broker_id, shards = cores.len(), took_ms, "started");
+    broker.serve_until_stopped(shards)
+}
+
+fn cores_of_shards(config: &BrokerConfig) -> Vec<usize> {
+    let cores = config.shard_cpus.clone().unwrap_or_else(|| Cores::available().ids);
+    let shards = config.shard_count.unwrap_or(cores.len()).max(1);
+    cores.iter().copied().cycle().take(shards).collect()
+}
+
+/// The parts that outlive the shards, and the way to them.
+struct Broker {
+    metadata: metadata::Handle,
+    image: Arc<Image>,
+    shards: Vec<ShardHandle>,
+    inboxes: Vec<Inbox>,
+    orders: Vec<(Tx<Order>, Option<Rx<Order>>)>,
+    checkpoints: Checkpoints,
+    dirs: Arc<LogDirs>,
+    registry: Registry,
+    beats: Vec<Arc<AtomicU64>>,
+}
+
+/// What a shard's connections are told at the end.
+enum Order {
+    /// Take no new requests, answer those in flight within this time, close everything, say so.
+    Close(Duration, OneshotTx<()>),
+}
+
+impl Broker {
+    fn start_metadata(
+        config: &Arc<BrokerConfig>,
+        dirs: &Arc<LogDirs>,
+        read: BTreeMap<DirId, Checkpoint>,
+        cluster_id: String,
+        shards: usize,
+    ) -> anyhow::Result<Broker> {
+        let registry = Registry::new(shards);
+        let beats: Vec<_> = (0..shards).map(|_| Arc::new(AtomicU64::new(0))).collect();
+        let checkpoints = Checkpoints::new(dirs.clone(), read);
+        // The shards are built from the first image, which the control thread makes: they are told of later ones only.
+        let mesh: Arc<OnceLock<Vec<ShardHandle>>> = Arc::new(OnceLock::new());
+        let options = ControlOptions {
+            is_online: is_online(dirs.clone()),
+            shard_beats: beats.clone(),
+            every: vec![
+                (
+                    SPACE_CHECK_INTERVAL,
+                    space_check(config, dirs.clone(), registry.clone()),
+                ),
+                (
+                    checkpoint_interval(config),
+                    checkpoint_duty(mesh.clone(), checkpoints.clone()),
+                ),
+            ],
+            ..ControlOptions::new(
+                config.clone(),
+                cluster_id,
+                config.metadata_log_dir.join("corelane-metadata"),
+                dirs.dirs.iter().map(|dir| dir.id).collect(),
+            )
+        };
+        let (metadata, image) = metadata::start(options, publishers(&mesh, shards))?;
+        let (handles, inboxes) = shard::mesh(shards, &image);
+        let orders = (0..shards)
+            .map(|_| rt::lane(ORDERS_MAX))
+            .map(|(tx, rx)| (tx, Some(rx)))
+            .collect();
+        // Set once, here.
+        let _ = mesh.set(handles.clone());
+        Ok(Broker {
+            metadata,
+            image,
+            shards: handles,
+            inboxes,
+            orders,
+            checkpoints,
+            dirs: dirs.clone(),
+            registry,
+            beats,
+        })
+    }
+
+    fn take_inboxes(&mut self) -> Vec<Option<Inbox>> {
+        std::mem::take(&mut self.inboxes).into_iter().map(Some).collect()
+    }
+
+    fn take_orders(&mut self) -> Vec<Option<Rx<Order>>> {
+        self.orders.iter_mut().map(|(_, rx)| rx.take()).collect()
+    }
+
+    /// Waits for a signal, then stops in order.
+    fn serve_until_stopped(self, shards: Shards) -> anyhow::Result<ExitCode> {
+        let mut signals = rt::signals().context("catch signals")?;
+        let metadata = self.metadata.clone();
+        let supervisor = rt::run_control("corelane-main", move || async move {
+            let registry = self.registry.clone();
+            wait_for_stop(&mut signals, &registry).await;
+            info!("stopping: a second signal hurries");
+            rt::spawn(hurry(
+                signals,
+                self.orders.iter().map(|(tx, _)| tx.clone()).collect(),
+                registry,
+            ));
+            self.stop().await;
+        })
+        .context("start the main thread")?;
+        // A panic on any thread has ended the process before it could be joined.
+        let _ = supervisor.join();
+        shards.join();
+        metadata.join();
+        info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn stop(self) {
+        let closing: Vec<_> = self
+            .orders
+            .iter()
+            .filter_map(|(tx, _)| close(tx, DRAIN_PATIENCE))
+            .collect();
+        for closed in closing {
+            closed.await;
+        }
+        let mut rows = Vec::new();
+        let mut clean: Vec<DirId> = self.dirs.dirs.iter().map(|dir| dir.id).collect();
+        for shard in &self.shards {
+            match shard.shutdown().await {
+                Some(stopped) => {
+                    rows.extend(stopped.checkpoints);
+                    clean.retain(|dir| !stopped.unclean.contains(dir));
+                }
+                None => clean.clear(),
+            }
+        }
+        self.metadata.stop();
+        let image = self
+            .shards
+            .first()
+            .map_or_else(|| self.image.clone(), ShardHandle::image);
+        self.checkpoints.write(rows, &image, &clean);
+        for shard in &self.shards {
+            shard.exit().await;
+        }
+    }
+}
+
+fn is_online(dirs: Arc<LogDirs>) -> Box<dyn Fn(&DirId) -> bool + Send> {
+    Box::new(move |id| dirs.dirs.iter().any(|dir| dir.id == *id && !dir.is_offline()))
+}
+
+fn space_check(config: &BrokerConfig, dirs: Arc<LogDirs>, registry: Registry) -> Box<dyn FnMut() + Send> {
+    let min_free = config.log_dir_min_free_bytes;
+    Box::new(move || {
+        dirs.check_space(min_free);
+        let count = |is: fn(&crate::storage::LogDir) -> bool| dirs.dirs.iter().filter(|dir| is(dir)).count() as i64;
+        // Gauges of the whole broker stand in the first shard's cells.
+        let cells = registry.shard(0);
+        cells.set(Metric::OfflineLogDirs, count(|dir| dir.is_offline()));
+        cells.set(Metric::FullLogDirs, count(|dir| dir.is_full()));
+    })
+}
+
+fn checkpoint_interval(config: &BrokerConfig) -> Duration {
+    Duration::from_millis(config.flush_checkpoint_interval_ms.max(1) as u64)
+}
+
+fn checkpoint_duty(mesh: Arc<OnceLock<Vec<ShardHandle>>>, checkpoints: Checkpoints) -> Box<dyn FnMut() + Send> {
+    Box::new(move || {
+        let Some(shards) = mesh.get().cloned() else { return };
+        let checkpoints = checkpoints.clone();
+        rt::spawn(async move {
+            let mut rows = Vec::new();
+            for shard in &shards {
+                rows.extend(shard.checkpoint().await.unwrap_or_default());
+            }
+            if let Some(shard) = shards.first() {
+                checkpoints.write(rows, &shard.image(), &[]);
+            }
+        });
+    })
+}
+
+fn publishers(mesh: &Arc<OnceLock<Vec<ShardHandle>>>, shards: usize) -> metadata::Updates {
+    let publisher = |at: usize| -> Box<dyn Fn(Published) + Send> {
+        let mesh = mesh.clone();
+        Box::new(move |published| {
+            if let Some(shard) = mesh.get().and_then(|shards| shards.get(at)) {
+                shard.publish(published);
+            }
+        })
+    };
+    (0..shards).map(publisher).collect()
+}
+
+/// Everything that a shard's thread builds its shard from. Cloned to each thread.
+#[derive(Clone)]
+struct ShardParts {
+    inboxes: Arc<Mutex<Vec<Option<Inbox>>>>,
+    orders: Arc<Mutex<Vec<Option<Rx<Order>>>>>,
+    config: Arc<BrokerConfig>,
+    dirs: Arc<LogDirs>,
+    checkpoints: Arc<BTreeMap<DirId, Checkpoint>>,
+    metadata: metadata::Handle,
+    image: Arc<Image>,
+    registry: Registry,
+    beats: Vec<Arc<AtomicU64>>,
+    limits: Arc<Limits>,
+    listeners: Arc<[BoundListener]>,
+}
+
+impl ShardParts {
+    async fn run(self, id: ShardId) {
+        let at = usize::from(id.0);
+        let metrics = self.registry.shard(at);
+        let (router, pump) = shard::run(ShardSpec {
+            inbox: take(&self.inboxes, at),
+            config: self.config.clone(),
+            dirs: self.dirs.dirs.clone(),
+            checkpoints: self.checkpoints,
+            metadata: self.metadata,
+            image: self.image,
+            metrics: metrics.clone(),
+            liveness: self.beats[at].clone(),
+        });
+        let server = conn::serve(ServeSpec {
+            listeners: self.listeners.iter().map(bind).collect(),
+            services: Services::new(router, self.config, metrics, self.beats.len()),
+            limits: self.limits,
+        });
+        rt::spawn(obey(server, take(&self.orders, at)));
+        pump.await;
+    }
+}
+
+fn take<T>(slots: &Mutex<Vec<Option<T>>>, at: usize) -> T {
+    slots.lock().unwrap_or_else(PoisonError::into_inner)[at]
+        .take()
+        .expect("each shard takes its own part once")
+}
+
+/// The port was found free a moment ago; that another process took it since is worth a panic, which ends the process.
+fn bind(bound: &BoundListener) -> NamedListener {
+    let listener =
+        rt::Listener::bind(bound.address).unwrap_or_else(|problem| panic!("listen on {}: {problem}", bound.address));
+    NamedListener {
+        name: bound.name.clone(),
+        listener,
+    }
+}
+
+async fn obey(server: Server, mut orders: Rx<Order>) {
+    let server = std::rc::Rc::new(server);
+    let mut burst = Vec::new();
+    while orders.recv_burst(&mut burst, ORDERS_MAX).await {
+        for Order::Close(patience, closed) in burst.drain(..) {
+            let server = server.clone();
+            rt::spawn(async move {
+                server.shutdown(patience).await;
+                closed.send(());
+            });
+        }
+    }
+}
+
+/// Tells one shard's connections to close; the future ends when they have. `None` when the shard is gone.
+fn close(shard: &Tx<Order>, patience: Duration) -> Option<rt::OneshotRx<()>> {
+    let (closed, is_closed) = rt::oneshot();
+    shard.try_send(Order::Close(patience, closed)).ok().map(|()| is_closed)
+}
+
+async fn wait_for_stop(signals: &mut Rx<Signal>, registry: &Registry) {
+    let mut burst = Vec::new();
+    while signals.recv_burst(&mut burst, 1).await {
+        match burst.drain(..).next() {
+            Some(Signal::User1) => print!("{}", registry.prometheus_text()),
+            Some(Signal::Hangup) => info!("SIGHUP: there is nothing to read again"),
+            Some(Signal::Terminate | Signal::Interrupt) | None => return,
+        }
+    }
+}
+
+/// After a second signal nobody is waited for any more.
+async fn hurry(mut signals: Rx<Signal>, shards: Vec<Tx<Order>>, registry: Registry) {
+    wait_for_stop(&mut signals, &registry).await;
+    warn!("hurrying: requests in flight are cut off");
+    for shard in &shards {
+        close(shard, Duration::ZERO);
+    }
 }

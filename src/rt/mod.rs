@@ -42,6 +42,7 @@
 //! `task` look at the world at each call. The real arm is in `real`. A simulated one is a world more in `world`, an arm
 //! more in each enum, both in test builds only, and touches nothing above this module.
 
+mod address;
 pub mod blocking;
 mod buf;
 mod cgroup;
@@ -63,6 +64,7 @@ mod tests;
 pub mod tool;
 mod world;
 
+pub use address::{SocketAddr, claim, host_name, resolve};
 pub use buf::{ALIGN, Buf, Frozen};
 pub use file::{Dir, File, Open, Sync};
 pub use heartbeat::Heartbeat;

@@ -64,6 +64,11 @@ impl ShardHandle {
         let _ = self.tx.try_send(Message::Doorbell);
     }
 
+    /// The newest image that the shard was given.
+    pub fn image(&self) -> Arc<Image> {
+        self.image.newest()
+    }
+
     /// The offsets to checkpoint, of every log of the shard. None: the shard has ended.
     pub async fn checkpoint(&self) -> Option<Vec<CheckpointRow>> {
         let (reply, answer) = rt::oneshot();
@@ -119,6 +124,10 @@ impl ImageSlot {
             self.epoch.store(image.epoch.0, Ordering::Release);
             *newest = image;
         }
+    }
+
+    fn newest(&self) -> Arc<Image> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The newest image if it is newer than `seen`, copied so that its reference count is this shard's own: a count that

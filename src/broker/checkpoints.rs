@@ -1,0 +1,48 @@
+//! What the log directories' checkpoint files hold, gathered from the shards and written by the control thread.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::error;
+
+use crate::metadata::Image;
+use crate::model::DirId;
+use crate::shard::CheckpointRow;
+use crate::storage::{Checkpoint, LogDirs};
+
+/// The newest checkpoint of every log directory. Cheap to clone.
+#[derive(Clone)]
+pub struct Checkpoints {
+    dirs: Arc<LogDirs>,
+    newest: Arc<Mutex<BTreeMap<DirId, Checkpoint>>>,
+}
+
+impl Checkpoints {
+    /// Starts from what the files said. Logs that have not been opened yet keep those rows.
+    pub fn new(dirs: Arc<LogDirs>, read: BTreeMap<DirId, Checkpoint>) -> Checkpoints {
+        Checkpoints {
+            dirs,
+            newest: Arc::new(Mutex::new(read)),
+        }
+    }
+
+    /// Takes the shards' rows over, drops those of topics that are gone, and writes every directory's files. The directories
+    /// in `clean` are marked as cleanly closed.
+    pub fn write(&self, rows: Vec<CheckpointRow>, image: &Image, clean: &[DirId]) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in rows {
+            let partitions = &mut newest.entry(row.dir).or_default().partitions;
+            partitions.insert((row.topic.to_string(), row.index), row.checkpoint);
+        }
+        for dir in self.dirs.dirs.iter().filter(|dir| !dir.is_offline()) {
+            let checkpoint = newest.entry(dir.id).or_default();
+            checkpoint
+                .partitions
+                .retain(|(topic, _), _| image.topic(topic).is_some());
+            checkpoint.clean = clean.contains(&dir.id);
+            if let Err(problem) = self.dirs.write_checkpoint(&dir.path, checkpoint) {
+                error!(dir = %dir.path.display(), %problem, "checkpoint not written; a restart will scan more");
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Addresses to listen on: names resolved, and found to be free.
+
+use std::io;
+use std::net::{TcpListener, ToSocketAddrs};
+
+pub use std::net::SocketAddr;
+
+/// The address behind a host name and port; no host means all addresses of this machine.
+pub fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
+    let host = if host.is_empty() { "0.0.0.0" } else { host };
+    let found = (host, port).to_socket_addrs()?.next();
+    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "host has no address"))
+}
+
+/// Listens for a moment without SO_REUSEPORT, so that a port which another process holds is noticed: the shards' sockets
+/// would share it with that process in silence. Gives the address back, with a free port where 0 was asked for.
+pub fn claim(addr: SocketAddr) -> io::Result<SocketAddr> {
+    TcpListener::bind(addr)?.local_addr()
+}
+
+/// This machine's name, for clients that are to be told where to connect.
+pub fn host_name() -> io::Result<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
+    Ok(name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{claim, resolve};
+
+    #[test]
+    fn a_port_that_is_listened_on_cannot_be_claimed() {
+        let free = claim(resolve("127.0.0.1", 0).unwrap()).unwrap();
+        assert_ne!(free.port(), 0);
+        let holder = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        assert!(claim(holder.local_addr().unwrap()).is_err());
+    }
+
+    #[test]
+    fn no_host_means_all_addresses() {
+        assert_eq!(resolve("", 9092).unwrap().to_string(), "0.0.0.0:9092");
+        assert!(resolve("no such host", 9092).is_err());
+    }
+}
