@@ -19,6 +19,13 @@ pub struct ReadAhead {
     pub(super) run: Run,
 }
 
+impl ReadAhead {
+    /// Bytes that were read.
+    pub fn bytes(&self) -> usize {
+        self.run.bytes().len()
+    }
+}
+
 pub struct Cache {
     written: Part,
     ahead: Part,

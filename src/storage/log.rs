@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::epochs::LeaderEpochs;
 use super::layout::delete_dir_name;
-use super::plan::Source;
+use super::plan::{InFlight, Source};
 use super::prepare::{Prepared, Seal, Work, write_snapshot};
 use super::read::{Ask, DiskRead, Extent};
 use super::recovery::recover;
@@ -27,7 +28,7 @@ use super::*;
 use crate::config::TopicConfig;
 use crate::model::{LeaderEpoch, TopicId};
 use crate::record::BatchHeader;
-use crate::rt::{Dir, Sync, random_u64};
+use crate::rt::{Dir, Sync, random_u64, sleep};
 
 /// The first space that a log gets, with its first batch, and the most it gets at once. Each time it is four times as
 /// much as before: a log of a few batches costs next to nothing, a busy one asks seldom.
@@ -42,6 +43,8 @@ const SPACE_LEFT_MAX: u64 = 8 << 20;
 const SLICES_MAX: usize = 512;
 /// How long a job waits that the disk had no space for.
 const RETRY_MS: i64 = 1000;
+/// How often a log that goes away looks whether its last jobs have ended.
+const IN_FLIGHT_POLL: Duration = Duration::from_millis(1);
 /// Producer snapshots that are kept: the newest may be ahead of what was written when the process was killed.
 const SNAPSHOTS_KEPT: usize = 2;
 
@@ -55,6 +58,8 @@ pub enum StorageError {
     },
     #[error("{path}: {problem}")]
     Corrupt { path: PathBuf, problem: String },
+    #[error("{path}: log directory is offline")]
+    Offline { path: PathBuf },
 }
 
 impl StorageError {
@@ -113,6 +118,8 @@ pub struct Log {
     heads: VecDeque<Head>,
     staging: Staging,
     epochs: LeaderEpochs,
+    /// Clones of it are held by the jobs that have not run to their end.
+    in_flight: InFlight,
     is_writing: bool,
     /// The segment that the job ahead of the writes works on.
     preparing: Option<i64>,
@@ -161,6 +168,7 @@ impl Log {
             heads: VecDeque::from([recovered.head]),
             staging: Staging::new(recovered.tail),
             epochs: recovered.epochs,
+            in_flight: InFlight::default(),
             is_writing: false,
             preparing: None,
             is_finishing: false,
@@ -231,7 +239,6 @@ impl Log {
         {
             self.roll();
         }
-        let config = self.options.config.clone();
         let head = self.newest_head_mut();
         let place = Place {
             segment: head.base_offset(),
@@ -239,8 +246,9 @@ impl Log {
             offset: base_offset,
             next_offset: last_offset + 1,
             epoch: epoch.0,
+            max_timestamp: header.max_timestamp,
         };
-        head.note(header, last_offset, &config, now_wall_ms);
+        head.on_staged(header, now_wall_ms);
         self.staging.push(batch, place);
         self.epochs.note(epoch.0, base_offset);
         self.staged = last_offset + 1;
@@ -272,6 +280,7 @@ impl Log {
             file,
             chunk,
             sync: if synced { Sync::Data } else { Sync::No },
+            in_flight: self.in_flight.clone(),
         })
     }
 
@@ -280,12 +289,17 @@ impl Log {
     /// Strictly: one ahead of the writes and one behind them, so that a roll's sync does not hold up the next segment.
     pub fn take_prepare(&mut self, now_wall_ms: i64) -> Option<PrepareJob> {
         self.now_wall_ms = now_wall_ms;
-        if self.is_offline() || now_wall_ms < self.retry_at_ms {
+        // The clock may have been set back meanwhile.
+        let waits = (1..=RETRY_MS).contains(&(self.retry_at_ms - now_wall_ms));
+        if self.is_offline() || waits {
             return None;
         }
         self.retire_full_heads();
         let work = self.take_work_ahead().or_else(|| self.take_work_behind())?;
-        Some(PrepareJob { work })
+        Some(PrepareJob {
+            work,
+            in_flight: self.in_flight.clone(),
+        })
     }
 
     /// Advances the cursors, feeds the cache and the index. Err: the log (and its directory) is offline from here on.
@@ -297,12 +311,7 @@ impl Log {
         let Some(head) = self.heads.front_mut() else {
             return Ok(());
         };
-        head.written += chunk.len as u64;
-        assert!(head.written <= head.staged, "more is written than was staged");
-        assert!(
-            write_end(head.written) <= head.preallocated,
-            "a write past the prepared space"
-        );
+        head.on_written(&chunk, &self.options.config);
         self.written = chunk.next_offset();
         if sync == Sync::No || !head.dirs_synced {
             self.synced_writes_from = self.written;
@@ -452,6 +461,7 @@ impl Log {
         self.roll_if_expired(now_wall_ms, high_watermark);
         (!handles.is_empty()).then_some(DeleteJob {
             removal: Removal { handles },
+            in_flight: self.in_flight.clone(),
         })
     }
 
@@ -475,21 +485,24 @@ impl Log {
         }
     }
 
-    /// After the last write: writes snapshot + index, cuts the active segment to its size, syncs. The log is gone after.
+    /// Waits for jobs in flight, whose outcome does not count any more. Writes snapshot + index, cuts the active segment to its size, syncs. The log is gone after.
     ///
     /// Batches that are staged only are dropped: nobody was told that they are there.
     pub async fn close(mut self, producer_snapshot: Vec<u8>) -> Result<PartitionCheckpoint, StorageError> {
-        assert!(
-            !self.is_writing && self.preparing.is_none(),
-            "closed with a job in flight"
-        );
+        self.jobs_ended().await;
+        if self.is_offline() {
+            return Err(StorageError::Offline { path: self.options.dir });
+        }
         let closed = self.close_files(producer_snapshot).await;
         self.offline_on_error(closed)?;
         Ok(self.checkpoint())
     }
 
-    /// Removes the directory (renamed first to `<name>.<uuid>-delete`, as Kafka does).
+    /// Removes the directory (renamed first to `<name>.<uuid>-delete`, as Kafka does), once no job is in flight.
     pub async fn delete(self) -> Result<(), StorageError> {
+        self.sealed.iter().for_each(|segment| segment.handle.retired.set(true));
+        self.heads.iter().for_each(|head| head.handle.retired.set(true));
+        self.jobs_ended().await;
         let dir = &self.options.dir;
         let unique = u128::from(random_u64()) << 64 | u128::from(random_u64());
         let away = dir.with_file_name(delete_dir_name(&self.options.topic, self.options.index, unique));
@@ -501,6 +514,12 @@ impl Log {
         }
         let removed = Dir::remove_all(&away).await;
         removed.map_err(|source| StorageError::io("remove", &away, source))
+    }
+
+    async fn jobs_ended(&self) {
+        while Rc::strong_count(&self.in_flight) > 1 {
+            sleep(IN_FLIGHT_POLL).await;
+        }
     }
 
     fn is_offline(&self) -> bool {
@@ -574,21 +593,25 @@ impl Log {
     }
 
     fn wants_work(&self, head: &Head) -> bool {
-        let has_batches = head.staged > head.written;
+        if head.staged == 0 {
+            return !head.exists && head.base_offset() > 0;
+        }
         if head.file.is_none() {
-            return has_batches || (!head.exists && head.base_offset() > 0);
+            return head.staged > head.written;
         }
         let low = (head.preallocated / SPACE_LEFT_SHARE).min(SPACE_LEFT_MAX);
         let is_low = head.preallocated < self.space_max() && head.preallocated < head.bytes_needed() + low;
         head.bytes_needed() > head.preallocated || (is_low && !self.is_frugal)
     }
 
-    /// The length that the head's file gets next.
+    /// The length that the head's file gets next; none before there is a batch.
     fn wanted_len(&self, head: &Head) -> u64 {
+        if head.staged == 0 {
+            return 0;
+        }
         let step = if self.is_frugal { 0 } else { self.space_step };
         let more = (head.preallocated + step).min(self.space_max());
-        let used = if head.staged > 0 { head.bytes_needed() } else { 0 };
-        more.max(used).max(head.preallocated)
+        more.max(head.bytes_needed()).max(head.preallocated)
     }
 
     fn space_max(&self) -> u64 {
@@ -812,6 +835,7 @@ impl Log {
         Removal { handles }.run().await?;
         self.heads.truncate(1);
         self.staged = self.written;
+        self.epochs.truncate(self.written);
         if let Some(head) = self.heads.pop_front() {
             self.close_head(head).await?;
         }

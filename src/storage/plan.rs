@@ -12,12 +12,17 @@ use super::{StorageError, segment::Handle};
 use crate::rt::{File, Sync};
 use std::rc::Rc;
 
+/// Held by every job that changes files, until it has run. A log whose directory is closed or removed waits for all of
+/// them: a late one could otherwise meet the files of a new log of the same name.
+pub(super) type InFlight = Rc<()>;
+
 /// One aligned write of everything staged.
 pub struct WriteJob {
     pub(super) handle: Rc<Handle>,
     pub(super) file: File,
     pub(super) chunk: FrozenChunk,
     pub(super) sync: Sync,
+    pub(super) in_flight: InFlight,
 }
 
 pub struct WriteDone {
@@ -33,6 +38,7 @@ impl WriteJob {
             file,
             chunk,
             sync,
+            in_flight: _in_flight,
         } = self;
         let written = file
             .write_at(chunk.buf.clone(), 0..self::len(&chunk), chunk.position, sync)
@@ -54,6 +60,7 @@ fn len(chunk: &FrozenChunk) -> usize {
 /// File work ahead of, or behind, the writes.
 pub struct PrepareJob {
     pub(super) work: Work,
+    pub(super) in_flight: InFlight,
 }
 
 pub struct PrepareDone {
@@ -62,8 +69,12 @@ pub struct PrepareDone {
 
 impl PrepareJob {
     pub async fn run(self) -> PrepareDone {
+        let PrepareJob {
+            work,
+            in_flight: _in_flight,
+        } = self;
         PrepareDone {
-            prepared: self.work.run().await,
+            prepared: work.run().await,
         }
     }
 }
@@ -71,11 +82,16 @@ impl PrepareJob {
 /// Segments that retention took out of the log.
 pub struct DeleteJob {
     pub(super) removal: Removal,
+    pub(super) in_flight: InFlight,
 }
 
 impl DeleteJob {
     pub async fn run(self) -> Result<(), StorageError> {
-        self.removal.run().await
+        let DeleteJob {
+            removal,
+            in_flight: _in_flight,
+        } = self;
+        removal.run().await
     }
 }
 

@@ -159,7 +159,9 @@ async fn open(handle: &Handle, len: u64, sync_dirs: bool) -> Result<(File, u64),
         opened => opened,
     };
     let file = opened.map_err(|source| StorageError::io("open", &path, source))?;
-    let len = preallocate(handle, &file, len).await?;
+    if len > 0 {
+        preallocate(handle, &file, len).await?;
+    }
     if sync_dirs {
         sync_dirs_of(&handle.dir).await?;
     }

@@ -144,7 +144,13 @@ async fn set_aside(path: &Path, reason: &str) -> Result<(), StorageError> {
     let aside = with_suffix(path, CORRUPT);
     tracing::warn!(path = %path.display(), aside = %aside.display(), reason, "file is set aside");
     let renamed = Dir::rename(path, &aside).await;
-    renamed.map_err(|source| StorageError::io("rename", path, source))
+    renamed.map_err(|source| StorageError::io("rename", path, source))?;
+    match path.parent() {
+        Some(dir) => Dir::sync(dir)
+            .await
+            .map_err(|source| StorageError::io("sync directory", dir, source)),
+        None => Ok(()),
+    }
 }
 
 /// A segment that is as a clean stop leaves it.
@@ -168,23 +174,19 @@ impl Recovery<'_> {
     /// Takes the segments that need no check; gives the position in `bases` of the first that does.
     async fn trust(&mut self) -> Result<usize, StorageError> {
         let recovery_point = self.options.checkpoint.map_or(0, |at| at.recovery_point);
-        for at in 0..self.bases.len() {
-            let (base_offset, next_base) = (self.bases[at], self.bases.get(at + 1).copied());
-            match next_base {
-                Some(next_base) if next_base <= recovery_point => {
-                    let segment = self.trust_sealed(base_offset).await?;
-                    self.segments.push(segment);
-                    self.end = next_base;
-                }
+        let next_bases: Vec<i64> = self.bases.iter().skip(1).copied().collect();
+        for (at, base_offset) in self.bases.clone().into_iter().enumerate() {
+            let (segment, end) = match next_bases.get(at) {
+                Some(next_base) if *next_base <= recovery_point => (self.trust_sealed(base_offset).await?, *next_base),
+                Some(_) => return Ok(at),
                 None => match self.trust_last(base_offset, recovery_point).await? {
-                    Some(segment) => {
-                        self.end = if segment.size == 0 { base_offset } else { recovery_point };
-                        self.segments.push(segment);
-                    }
+                    Some(segment) if segment.size == 0 => (segment, base_offset),
+                    Some(segment) => (segment, recovery_point),
                     None => return Ok(at),
                 },
-                Some(_) => return Ok(at),
-            }
+            };
+            self.segments.push(segment);
+            self.end = end;
         }
         Ok(self.bases.len())
     }

@@ -1,12 +1,14 @@
 //! The segments of a log in memory: the heads that are being filled, and the sealed ones behind them.
 
 use std::cell::{Cell, OnceCell};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::StorageError;
-use super::index::{BatchPlace, Indexes};
+use super::index::Indexes;
 use super::layout::{INDEX, LOG, TIME_INDEX, segment_path};
+use super::stage::FrozenChunk;
 use crate::config::TopicConfig;
 use crate::record::{BatchHeader, HEADER_LEN};
 use crate::rt::{ALIGN, Dir, File, Open};
@@ -18,7 +20,7 @@ pub(super) struct Handle {
     pub base_offset: i64,
     pub file: OnceCell<File>,
     pub indexes: OnceCell<Rc<Indexes>>,
-    /// Retention took the segment: a read that finds no file is late, not broken.
+    /// The segment was taken out of the log: a read that comes now is late, not broken.
     pub retired: Cell<bool>,
     /// A broken batch was reported: once is enough.
     pub reported: Cell<bool>,
@@ -50,6 +52,10 @@ impl Handle {
             return Ok(file.clone());
         }
         let path = self.path();
+        if self.retired.get() {
+            // The name may stand for a new log's segment by now.
+            return Err(StorageError::io("open", &path, io::ErrorKind::NotFound.into()));
+        }
         let opened = File::open(&path, Open::Read).await;
         let file = opened.map_err(|source| StorageError::io("open", &path, source))?;
         Ok(self.file.get_or_init(|| file).clone())
@@ -116,7 +122,7 @@ pub(super) struct Head {
     pub written: u64,
     /// Bytes of batches, staged ones included.
     pub staged: u64,
-    /// Of the batches staged: what is looked up is written, so entries beyond that are not met.
+    /// Of the written batches.
     pub indexes: Indexes,
     /// When the segment got its first batch: by the batch's timestamp, or by our clock where it has none.
     pub first_timestamp: Option<i64>,
@@ -169,22 +175,32 @@ impl Head {
     }
 
     /// Counts a staged batch.
-    pub fn note(&mut self, batch: &BatchHeader, last_offset: i64, config: &TopicConfig, now_wall_ms: i64) {
-        let place = BatchPlace {
-            position: self.staged,
-            len: batch.total_len(),
-            last_offset,
-            max_timestamp: batch.max_timestamp,
-        };
+    pub fn on_staged(&mut self, batch: &BatchHeader, now_wall_ms: i64) {
         let at = if batch.max_timestamp >= 0 {
             batch.max_timestamp
         } else {
             now_wall_ms
         };
         self.first_timestamp.get_or_insert(at);
-        self.indexes
-            .note(place, u64::try_from(config.index_interval_bytes).unwrap_or(0));
         self.staged += batch.total_len() as u64;
+    }
+
+    /// Counts and indexes written batches.
+    pub fn on_written(&mut self, chunk: &FrozenChunk, config: &TopicConfig) {
+        let interval_bytes = u64::try_from(config.index_interval_bytes).unwrap_or(0);
+        for batch in chunk.batches() {
+            assert_eq!(
+                batch.position, self.written,
+                "a batch is written elsewhere than it was staged"
+            );
+            self.indexes.note(batch, interval_bytes);
+            self.written += batch.len as u64;
+        }
+        assert!(self.written <= self.staged, "more is written than was staged");
+        assert!(
+            write_end(self.written) <= self.preallocated,
+            "a write past the prepared space"
+        );
     }
 
     /// No batch will be added: the segment is read like the sealed ones from here on.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::index::BatchPlace;
 use super::run::{BatchEnd, Run};
 use super::segment::write_end;
 use crate::record::{HEADER_LEN, patch};
@@ -40,6 +41,8 @@ pub(super) struct Chunk {
     used: usize,
     first_offset: i64,
     ends: Vec<BatchEnd>,
+    /// The largest timestamp of each batch.
+    timestamps: Vec<i64>,
 }
 
 /// A chunk that is being written or is written.
@@ -48,9 +51,12 @@ pub(super) struct FrozenChunk {
     pub buf: Frozen,
     /// Bytes of batches that are new.
     pub len: usize,
+    /// Bytes of memory behind the buffer, which is cut to what is written.
+    allocated: usize,
     repeated: usize,
     first_offset: i64,
     ends: Vec<BatchEnd>,
+    timestamps: Vec<i64>,
 }
 
 /// Where a batch goes.
@@ -61,6 +67,7 @@ pub(super) struct Place {
     pub offset: i64,
     pub next_offset: i64,
     pub epoch: i32,
+    pub max_timestamp: i64,
 }
 
 impl Staging {
@@ -114,14 +121,17 @@ impl Staging {
             "no room for a zero header behind the last batch"
         );
         assert!(behind.iter().all(|byte| *byte == 0), "bytes behind the last batch");
+        let allocated = chunk.buf.as_slice().len();
         chunk.buf.truncate(write_len);
         Some(FrozenChunk {
+            allocated,
             position: chunk.position,
             buf: chunk.buf.freeze(),
             len: chunk.used - chunk.repeated,
             repeated: chunk.repeated,
             first_offset: chunk.first_offset,
             ends: chunk.ends,
+            timestamps: chunk.timestamps,
         })
     }
 
@@ -149,6 +159,7 @@ impl Staging {
             used: repeated,
             first_offset: place.offset,
             ends: Vec::new(),
+            timestamps: Vec::new(),
         }
     }
 }
@@ -174,6 +185,7 @@ impl Chunk {
             next_offset: place.next_offset,
             end: end - self.repeated,
         });
+        self.timestamps.push(place.max_timestamp);
     }
 
     fn reserve(&mut self, len: usize) {
@@ -197,15 +209,31 @@ impl FrozenChunk {
         self.ends.last().map_or(self.first_offset, |last| last.next_offset)
     }
 
-    /// The new batches as readers see them: a view of the buffer, or a copy where the view would hold on to much more
-    /// memory than it shows.
+    /// The new batches, for the indexes.
+    pub fn batches(&self) -> impl Iterator<Item = BatchPlace> {
+        let mut start = 0;
+        self.ends
+            .iter()
+            .zip(&self.timestamps)
+            .map(move |(batch, max_timestamp)| {
+                let from = std::mem::replace(&mut start, batch.end);
+                BatchPlace {
+                    position: self.position + (self.repeated + from) as u64,
+                    len: batch.end - from,
+                    last_offset: batch.next_offset - 1,
+                    max_timestamp: *max_timestamp,
+                }
+            })
+    }
+
+    /// The new batches as readers see them, and the memory that they hold: a view of the buffer, or a copy where the view
+    /// would hold much more than it shows.
     pub fn into_run(self) -> (Run, usize) {
         let range = self.repeated..self.repeated + self.len;
-        let buffer_len = self.buf.as_slice().len();
-        let (bytes, held) = if 2 * self.len < buffer_len {
+        let (bytes, held) = if 2 * self.len < self.allocated {
             (Bytes::copy_from_slice(&self.buf.as_slice()[range]), self.len)
         } else {
-            (self.buf.bytes(range), buffer_len)
+            (self.buf.bytes(range), self.allocated)
         };
         (Run::new(bytes, self.first_offset, self.ends), held)
     }

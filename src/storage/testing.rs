@@ -56,8 +56,11 @@ pub(super) struct Rig {
 
 impl Rig {
     pub async fn open(root: &Path, config: TopicConfig, checkpoint: Option<PartitionCheckpoint>) -> Rig {
+        Rig::with(options(root, config, checkpoint)).await
+    }
+
+    pub async fn with(options: LogOptions) -> Rig {
         let mut observed = Vec::new();
-        let options = options(root, config, checkpoint);
         let opened = Log::open(options, &mut |header| observed.push(*header))
             .await
             .expect("opens");

@@ -1,15 +1,18 @@
 //! The log against a real disk: what is written comes back, whatever happens in between.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
 
 use super::layout::{CORRUPT, INDEX, LEADER_EPOCHS, LOG, PARTITION_METADATA, SNAPSHOT, TIME_INDEX, segment_path};
 use super::testing::{Rig, batch, batch_of_len, config, log_path, scratch};
-use super::{Log, PartitionCheckpoint, ReadError, StageError};
+use super::{Log, PartitionCheckpoint, ReadError, StageError, StorageError};
 use crate::config::TopicConfig;
 use crate::model::{LeaderEpoch, TopicId};
 use crate::record::BatchHeader;
-use crate::rt::blocking;
 use crate::rt::testing::on_shard;
+use crate::rt::{blocking, oneshot, sleep, spawn};
 
 /// What a disk holds in a file.
 fn content(root: &Path, base_offset: i64, suffix: &str) -> Vec<u8> {
@@ -672,4 +675,292 @@ fn foreign_topic_ids_are_refused() {
             .to_string();
         assert!(error.contains("belongs to topic id BwcHBwcHBwcHBwcHBwcHBw"), "{error}");
     });
+}
+
+#[test] // Goal: a log that goes away waits for its late jobs, which could meet a new log of the same name.
+fn deletion_waits_for_jobs_in_flight() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path().to_owned();
+        let mut rig = Rig::open(&root, config(), None).await;
+        rig.append(&batch(1, 100, 0)).await;
+        rig.stage(&batch(1, 100, 0));
+        let job = rig.log.take_write().expect("a write");
+        let (ended, wait) = oneshot();
+        let log = rig.log;
+        spawn(async move {
+            log.delete().await.expect("deleted");
+            ended.send(());
+        });
+        sleep(Duration::from_millis(5)).await;
+        assert!(
+            log_path(&root).join("00000000000000000000.log").exists(),
+            "the write is still in flight"
+        );
+        drop(job.run().await);
+        wait.await.expect("deleted");
+        assert_eq!(blocking::list_dir(&root).expect("directory"), []);
+    });
+}
+
+#[test] // Goal: a late read of a deleted log never shows the batches of a new one of the same name.
+fn late_reads_do_not_meet_a_new_log() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), config(), None).await;
+        rig.append(&batch(1, 100, 0)).await;
+        let checkpoint = rig.log.close(Vec::new()).await.expect("closed");
+        let mut rig = Rig::open(scratch.path(), config(), Some(checkpoint)).await;
+        let late = rig.log.plan_read(0, 1, 1, true, &mut rig.cache).expect("in range");
+        rig.log.delete().await.expect("deleted");
+        let mut rig = Rig::open(scratch.path(), config(), None).await;
+        rig.append(&batch(1, 200, 0)).await;
+        assert!(late.run().await.expect("late").batches.is_empty());
+    });
+}
+
+#[test] // Goal: a full directory refuses batches until it has space; an offline one refuses everything for good.
+fn full_and_offline_directories_refuse_batches() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let options = super::testing::options(scratch.path(), config(), None);
+        let log_dir = options.log_dir.clone();
+        let mut rig = Rig::with(options).await;
+        rig.append(&batch(1, 100, 0)).await;
+        let one = batch(1, 100, 0);
+        let header = BatchHeader::parse(&one).expect("a batch");
+        log_dir.set_full(true);
+        assert!(matches!(
+            rig.log.stage(&one, &header, LeaderEpoch(3), 0),
+            Err(StageError::DiskFull)
+        ));
+        assert_eq!(rig.read_all(0).await.len(), 1);
+        log_dir.set_full(false);
+        rig.append(&one).await;
+        rig.stage(&one);
+        let job = rig.log.take_write().expect("a write");
+        log_dir.set_offline("test");
+        let done = job.run().await;
+        rig.log
+            .on_written(done, &mut rig.cache)
+            .expect("it was written all the same");
+        assert!(matches!(
+            rig.log.stage(&one, &header, LeaderEpoch(3), 0),
+            Err(StageError::Offline)
+        ));
+        assert!(rig.log.take_write().is_none() && rig.log.take_prepare(0).is_none());
+        assert!(matches!(
+            rig.log.plan_read(0, 1, 1, true, &mut rig.cache),
+            Err(ReadError::Offline)
+        ));
+        assert!(matches!(
+            rig.log.close(Vec::new()).await,
+            Err(StorageError::Offline { .. })
+        ));
+    });
+}
+
+#[test] // Goal: an I/O error takes the whole log directory offline.
+fn failed_jobs_take_the_directory_offline() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let options = super::testing::options(scratch.path(), config(), None);
+        let log_dir = options.log_dir.clone();
+        let mut rig = Rig::with(options).await;
+        blocking::remove_dir_all(&log_path(scratch.path())).expect("removed");
+        rig.stage(&batch(1, 100, 0));
+        let done = rig.log.take_prepare(0).expect("to be opened").run().await;
+        assert!(rig.log.on_prepared(done).is_err());
+        assert!(log_dir.is_offline());
+    });
+}
+
+#[test] // Goal: space is given in growing steps, ahead of need and never beyond the segment.
+fn space_grows_with_the_log() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let config = TopicConfig {
+            segment_bytes: 4 << 20,
+            ..config()
+        };
+        let mut rig = Rig::open(scratch.path(), config, None).await;
+        let mut sizes = Vec::new();
+        for at in 0..200 {
+            rig.append(&batch(1, 16_000, at)).await;
+            let size = content(scratch.path(), 0, LOG).len();
+            assert!(size as u64 >= rig.log.size_bytes() + 61);
+            sizes.push(size);
+        }
+        sizes.dedup();
+        assert_eq!(sizes[0], 64 << 10);
+        assert!(sizes.len() <= 5, "{sizes:?}");
+        assert_eq!(*sizes.last().expect("sizes"), (4 << 20) + 4096);
+    });
+}
+
+/// What happens to a log, one after the other.
+#[derive(Clone, Debug)]
+enum Step {
+    Stage { records: usize, bytes: usize },
+    Settle,
+    Read { offset: i64, max_bytes: usize },
+    DropCache,
+    FindTime { record: i64 },
+    DeleteRecords { share: i64 },
+    Retain { kept_bytes: i64 },
+    Checkpoint,
+    CloseAndOpen,
+    KillAndOpen { lost_checkpoint: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (1..5usize, 1..9000usize).prop_map(|(records, bytes)| Step::Stage { records, bytes }),
+        1 => (1..3usize, 9000..200_000usize).prop_map(|(records, bytes)| Step::Stage { records, bytes }),
+        4 => Just(Step::Settle),
+        4 => (0..500i64, 1..100_000usize).prop_map(|(offset, max_bytes)| Step::Read { offset, max_bytes }),
+        2 => Just(Step::DropCache),
+        2 => (0..500i64).prop_map(|record| Step::FindTime { record }),
+        1 => (0..4i64).prop_map(|share| Step::DeleteRecords { share }),
+        1 => (0..300_000i64).prop_map(|kept_bytes| Step::Retain { kept_bytes }),
+        1 => Just(Step::Checkpoint),
+        1 => Just(Step::CloseAndOpen),
+        1 => any::<bool>().prop_map(|lost_checkpoint| Step::KillAndOpen { lost_checkpoint }),
+    ]
+}
+
+/// A log beside a plain list of what was written to it. Record n has timestamp 2 n.
+struct Model {
+    root: PathBuf,
+    rig: Rig,
+    /// Base offset and bytes of each batch since the log's birth.
+    batches: Vec<(i64, Vec<u8>)>,
+    staged: Vec<(i64, Vec<u8>)>,
+    checkpoint: Option<PartitionCheckpoint>,
+}
+
+impl Model {
+    async fn take(&mut self, step: Step) {
+        match step {
+            Step::Stage { records, bytes } => {
+                let offset = self.rig.log.staged();
+                let mut bytes = batch(records, bytes, 2 * offset).to_vec();
+                assert_eq!(self.rig.stage(&bytes), offset);
+                crate::record::patch(&mut bytes, offset, 3);
+                self.staged.push((offset, bytes));
+            }
+            Step::Settle => {
+                self.rig.settle().await;
+                self.batches.append(&mut self.staged);
+            }
+            Step::Read { offset, max_bytes } => self.read(offset, max_bytes).await,
+            Step::DropCache => self.rig.drop_cache(),
+            Step::FindTime { record } => self.find_time(record).await,
+            Step::DeleteRecords { share } => {
+                let written = self.rig.log.written();
+                self.rig.log.set_log_start(written * share / 4);
+            }
+            Step::Retain { kept_bytes } => {
+                let config = TopicConfig {
+                    retention_bytes: kept_bytes,
+                    ..small_segments()
+                };
+                self.rig.log.set_config(config.into());
+                let written = self.rig.log.written();
+                if let Some(job) = self.rig.log.take_retention(0, written) {
+                    job.run().await.expect("deleted");
+                }
+                self.rig.log.set_config(small_segments().into());
+            }
+            Step::Checkpoint => self.checkpoint = Some(self.rig.log.checkpoint()),
+            Step::CloseAndOpen => {
+                self.staged.clear();
+                let log_start = self.rig.log.log_start();
+                let empty = Rig::open(&self.root.join("other"), config(), None).await;
+                let closed = std::mem::replace(&mut self.rig, empty)
+                    .log
+                    .close(b"state".to_vec())
+                    .await;
+                self.checkpoint = Some(closed.expect("closed"));
+                self.open(self.checkpoint).await;
+                assert_eq!(self.rig.log.log_start(), log_start);
+                assert!(self.rig.observed.is_empty(), "a clean stop leaves nothing to look at");
+            }
+            Step::KillAndOpen { lost_checkpoint } => {
+                self.staged.clear();
+                let checkpoint = self.checkpoint.filter(|_| !lost_checkpoint);
+                self.open(checkpoint).await;
+                assert_eq!(self.rig.cut_bytes, 0);
+            }
+        }
+        let expected_end = self.batches.last().map_or(0, |(_, bytes)| end_of(bytes));
+        assert_eq!(self.rig.log.written(), expected_end);
+    }
+
+    async fn open(&mut self, checkpoint: Option<PartitionCheckpoint>) {
+        self.rig = Rig::open(&self.root, small_segments(), checkpoint).await;
+    }
+
+    async fn read(&mut self, offset: i64, max_bytes: usize) {
+        let (start, end) = (self.rig.log.log_start(), self.rig.log.written());
+        let offset = start + offset % (end - start + 1);
+        let expected: Vec<_> = self
+            .batches
+            .iter()
+            .filter(|(_, bytes)| end_of(bytes) > offset)
+            .collect();
+        let got = self.rig.read(offset, max_bytes).await;
+        assert_eq!(got.is_empty(), expected.is_empty());
+        assert!(
+            got.iter().eq(expected.into_iter().take(got.len())),
+            "other batches at {offset}"
+        );
+        let total: usize = got.iter().map(|(_, bytes)| bytes.len()).sum();
+        assert!(got.len() <= 1 || total <= max_bytes);
+    }
+
+    async fn find_time(&mut self, record: i64) {
+        let (start, end) = (self.rig.log.log_start(), self.rig.log.written());
+        let record = record % (end + 1);
+        let all: Vec<(i64, i64)> = (start..end).map(|offset| (offset, self.timestamp_of(offset))).collect();
+        let first = all.iter().find(|(_, timestamp)| *timestamp >= 2 * record);
+        let found = self
+            .rig
+            .log
+            .plan_offset_for_time(2 * record, end)
+            .run()
+            .await
+            .expect("found");
+        assert_eq!(found.as_ref(), first);
+        let largest = self.rig.log.plan_max_timestamp(end).run().await.expect("found");
+        assert_eq!(largest.as_ref(), all.last());
+    }
+
+    /// Of a batch's records, the first has twice its offset, the later ones each one more.
+    fn timestamp_of(&self, offset: i64) -> i64 {
+        let at = self.batches.partition_point(|(base, _)| *base <= offset) - 1;
+        let base = self.batches[at].0;
+        2 * base + (offset - base)
+    }
+}
+
+fn end_of(batch: &[u8]) -> i64 {
+    BatchHeader::parse(batch).expect("a batch").next_offset()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test] // Goal: whatever is done to a log, it holds what a list would hold.
+    fn log_is_a_list_of_batches(steps in prop::collection::vec(step(), 1..120)) {
+        on_shard(move || async move {
+            let scratch = scratch();
+            let root = scratch.path().to_owned();
+            let rig = Rig::open(&root, small_segments(), None).await;
+            let mut model = Model { root, rig, batches: Vec::new(), staged: Vec::new(), checkpoint: None };
+            for step in steps {
+                model.take(step).await;
+            }
+        });
+    }
 }
