@@ -1,0 +1,99 @@
+//! The end of a log: closed with everything in its place, or deleted.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Log;
+use crate::rt::{Dir, random_u64, sleep};
+use crate::storage::layout::delete_dir_name;
+use crate::storage::prepare::{Seal, write_snapshot};
+use crate::storage::retention::Removal;
+use crate::storage::segment::Head;
+use crate::storage::{PartitionCheckpoint, StorageError};
+
+/// How often a log that goes away looks whether its last jobs have ended.
+const IN_FLIGHT_POLL: Duration = Duration::from_millis(1);
+
+impl Log {
+    /// Waits for jobs in flight, whose outcome does not count any more. Writes snapshot + index, cuts the active segment to its size, syncs. The log is gone after.
+    ///
+    /// Batches that are staged only are dropped: nobody was told that they are there.
+    pub async fn close(mut self, producer_snapshot: Vec<u8>) -> Result<PartitionCheckpoint, StorageError> {
+        self.jobs_ended().await;
+        if self.is_offline() {
+            return Err(StorageError::Offline { path: self.options.dir });
+        }
+        let closed = self.close_files(producer_snapshot).await;
+        self.offline_on_error(closed)?;
+        Ok(self.checkpoint())
+    }
+
+    /// Removes the directory (renamed first to `<name>.<uuid>-delete`, as Kafka does), once no job is in flight.
+    pub async fn delete(self) -> Result<(), StorageError> {
+        self.sealed.iter().for_each(|segment| segment.handle.retired.set(true));
+        self.heads.iter().for_each(|head| head.handle.retired.set(true));
+        self.jobs_ended().await;
+        let dir = &self.options.dir;
+        let unique = u128::from(random_u64()) << 64 | u128::from(random_u64());
+        let away = dir.with_file_name(delete_dir_name(&self.options.topic, self.options.index, unique));
+        let renamed = Dir::rename(dir, &away).await;
+        renamed.map_err(|source| StorageError::io("rename", dir, source))?;
+        if let Some(parent) = dir.parent() {
+            let synced = Dir::sync(parent).await;
+            synced.map_err(|source| StorageError::io("sync directory", parent, source))?;
+        }
+        let removed = Dir::remove_all(&away).await;
+        removed.map_err(|source| StorageError::io("remove", &away, source))
+    }
+
+    async fn jobs_ended(&self) {
+        while Rc::strong_count(&self.in_flight) > 1 {
+            sleep(IN_FLIGHT_POLL).await;
+        }
+    }
+
+    async fn close_files(&mut self, producer_snapshot: Vec<u8>) -> Result<(), StorageError> {
+        self.retire_full_heads();
+        while let Some(seal) = self.next_seal() {
+            let base_offset = seal.handle.base_offset;
+            seal.run().await?;
+            if let Some(segment) = self
+                .sealed
+                .iter_mut()
+                .find(|segment| segment.base_offset() == base_offset)
+            {
+                segment.unsealed = None;
+            }
+        }
+        // Segments made ahead for batches that are dropped now.
+        let handles = self.heads.iter().skip(1).map(|head| head.handle.clone()).collect();
+        Removal { handles }.run().await?;
+        self.heads.truncate(1);
+        self.staged = self.written;
+        self.epochs.truncate(self.written);
+        if let Some(head) = self.heads.pop_front() {
+            self.close_head(head).await?;
+        }
+        self.advance_synced(self.written);
+        let is_new = self.written > 0 && !self.snapshots.contains(&self.written);
+        if is_new {
+            let outdated = self.take_outdated_snapshots(self.written);
+            write_snapshot(&self.options.dir, self.written, producer_snapshot, outdated).await?;
+        }
+        Ok(())
+    }
+
+    /// A head that was not opened is as recovery left it.
+    async fn close_head(&self, head: Head) -> Result<(), StorageError> {
+        let Some(file) = head.file else { return Ok(()) };
+        let seal = Seal {
+            handle: head.handle,
+            file,
+            size: head.written,
+            indexes: Rc::new(head.indexes),
+            epochs: self.epochs.to_text(),
+            upto: self.written,
+        };
+        seal.run().await
+    }
+}

@@ -1,0 +1,137 @@
+//! What a read of the log takes, from memory and from the disk.
+
+use bytes::Bytes;
+
+use super::Log;
+use crate::storage::plan::Source;
+use crate::storage::read::{Ask, DiskRead, Extent};
+use crate::storage::segment::{Head, Sealed};
+use crate::storage::time::{TimeSearch, Wanted};
+use crate::storage::{Cache, ReadError, ReadPlan, TimePlan};
+
+/// Slices of cached batches in one read: what one vectored send takes, with room for the headers.
+const SLICES_MAX: usize = 512;
+
+impl Log {
+    /// What to read from `offset`: whole batches, at most `max_bytes` (but at least one batch if `at_least_one`), only batches that end at or below `limit`.
+    pub fn plan_read(
+        &mut self,
+        offset: i64,
+        max_bytes: usize,
+        limit: i64,
+        at_least_one: bool,
+        cache: &mut Cache,
+    ) -> Result<ReadPlan, ReadError> {
+        if self.is_offline() {
+            return Err(ReadError::Offline);
+        }
+        if offset < self.log_start || offset > self.written {
+            return Err(ReadError::OutOfRange);
+        }
+        let ask = Ask {
+            offset,
+            max_bytes,
+            limit: limit.min(self.written),
+            at_least_one,
+        };
+        let source = match self.cached(ask, cache) {
+            Some(batches) => Source::Memory(batches),
+            None => Source::Disk(DiskRead {
+                log: self.id,
+                ask,
+                segments: self.extents_from(offset),
+            }),
+        };
+        Ok(ReadPlan { source })
+    }
+
+    /// First offset whose timestamp >= `timestamp` below `limit`.
+    pub fn plan_offset_for_time(&mut self, timestamp: i64, limit: i64) -> TimePlan {
+        self.plan_time(Wanted::At(timestamp), limit)
+    }
+
+    /// The offset with the largest timestamp (ListOffsets -3).
+    pub fn plan_max_timestamp(&mut self, limit: i64) -> TimePlan {
+        self.plan_time(Wanted::Largest, limit)
+    }
+
+    /// What the cache can answer; `None` if it does not hold the first batch.
+    fn cached(&self, ask: Ask, cache: &Cache) -> Option<Vec<Bytes>> {
+        let mut slices = Vec::new();
+        let (mut offset, mut left) = (ask.offset, ask.max_bytes);
+        while offset < ask.limit && slices.len() < SLICES_MAX {
+            let Some(run) = cache.find(self.id, offset) else {
+                return (!slices.is_empty()).then_some(slices);
+            };
+            let is_first = ask.at_least_one && slices.is_empty();
+            let Some(selected) = run.select(offset, left, ask.limit, is_first) else {
+                break;
+            };
+            offset = selected.next_offset;
+            left = left.saturating_sub(selected.bytes.len());
+            slices.push(selected.bytes);
+        }
+        Some(slices)
+    }
+
+    /// The segments that hold batches at or behind `offset`.
+    fn extents_from(&self, offset: i64) -> Vec<Extent> {
+        let first = self
+            .sealed
+            .partition_point(|segment| segment.base_offset() <= offset)
+            .saturating_sub(1);
+        let head = self.heads.front();
+        let head_only = head.is_some_and(|head| head.base_offset() <= offset);
+        let first = if head_only { self.sealed.len() } else { first };
+        let sealed = self.sealed.iter().skip(first).map(Extent::of_sealed);
+        let head = head.map(|head| Extent::of_head(head, head.indexes.position(offset)));
+        sealed.chain(head).collect()
+    }
+
+    fn plan_time(&self, wanted: Wanted, limit: i64) -> TimePlan {
+        let limit = limit.min(self.written);
+        let sealed = self.sealed.iter().map(Extent::of_sealed);
+        let head = self.heads.front().map(|head| {
+            let timestamp = match wanted {
+                Wanted::At(timestamp) => timestamp,
+                Wanted::Largest => head.indexes.max_timestamp().unwrap_or(-1),
+            };
+            let mut extent = Extent::of_head(head, head.indexes.position_for_time(timestamp));
+            extent.largest_from = head.indexes.position_of_largest_below(limit);
+            extent
+        });
+        TimePlan {
+            search: TimeSearch {
+                wanted,
+                start: self.log_start,
+                limit,
+                segments: sealed
+                    .chain(head)
+                    .filter(|extent| extent.handle.base_offset < limit)
+                    .collect(),
+            },
+        }
+    }
+}
+
+impl Extent {
+    fn of_sealed(segment: &Sealed) -> Extent {
+        Extent {
+            handle: segment.handle.clone(),
+            start: None,
+            largest_from: 0,
+            end: segment.size,
+            max_timestamp: segment.max_timestamp,
+        }
+    }
+
+    fn of_head(head: &Head, start: u64) -> Extent {
+        Extent {
+            handle: head.handle.clone(),
+            start: Some(start),
+            largest_from: 0,
+            end: head.written,
+            max_timestamp: head.indexes.max_timestamp(),
+        }
+    }
+}
