@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
+use std::thread;
+use std::time::{Duration, Instant};
 
 pub use std::net::SocketAddr;
 
@@ -14,9 +16,23 @@ pub fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
 
 /// Listens for a moment without SO_REUSEPORT, so that a port which another process holds is noticed: the shards' sockets
 /// would share it with that process in silence. Gives the address back, with a free port where 0 was asked for.
+///
+/// The kernel lets go of a killed process's io_uring, and of the sockets in it, a moment after the process is gone: a port
+/// that is taken is tried again for [`CLAIM_PATIENCE`].
 pub fn claim(addr: SocketAddr) -> io::Result<SocketAddr> {
-    TcpListener::bind(addr)?.local_addr()
+    let deadline = Instant::now() + CLAIM_PATIENCE;
+    loop {
+        match TcpListener::bind(addr) {
+            Err(taken) if taken.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(CLAIM_RETRY);
+            }
+            bound => return bound?.local_addr(),
+        }
+    }
 }
+
+const CLAIM_PATIENCE: Duration = Duration::from_secs(2);
+const CLAIM_RETRY: Duration = Duration::from_millis(5);
 
 /// This machine's name, for clients that are to be told where to connect.
 pub fn host_name() -> io::Result<String> {

@@ -297,6 +297,7 @@ impl Recovery<'_> {
 
     async fn check_segment(&mut self, base_offset: i64, observe: Observe<'_>) -> Result<Scanned, StorageError> {
         let segment = OpenSegment::open(&self.options.dir, base_offset).await?;
+        segment.outwait_the_dead().await?;
         let mut indexes = Indexes::new(base_offset);
         let interval = self.index_interval();
         let from = ScanFrom {
@@ -468,6 +469,21 @@ impl OpenSegment {
             path,
             len,
         })
+    }
+
+    /// Waits for direct writes that a killed process left in flight: they must not land on what is appended after the scan.
+    /// Allocating space that the file has already changes nothing, but ext4 and XFS first let such writes finish.
+    async fn outwait_the_dead(&self) -> Result<(), StorageError> {
+        if self.len == 0 {
+            return Ok(());
+        }
+        match self.file.preallocate(self.len).await {
+            // Only a file with holes asks for space here; the wait came first.
+            Err(problem) if problem.kind() != std::io::ErrorKind::StorageFull => {
+                Err(StorageError::io("wait for writes to", &self.path, problem))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn scan(&self) -> Scan<'_> {

@@ -148,9 +148,18 @@ pub fn target_dir() -> PathBuf {
     root().join("target")
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, below the range from which the kernel gives clients theirs: a client that knocks while
+/// the broker restarts would otherwise sooner or later be given, and take, the broker's own port.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    let candidates = std::iter::repeat_with(|| 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    candidates
+        .map(|port| port as u16)
+        .take(1_000)
+        .find(is_free)
+        .expect("one of a thousand ports is free")
 }
 
 /// Whether an ApiVersions v0 request is answered: the broker serves, not just listens.
