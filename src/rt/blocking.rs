@@ -9,8 +9,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[cfg(test)]
+use super::sim;
+#[cfg(test)]
+use super::world::{World, current};
+
 /// The whole file. `NotFound` where there is none.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return sim::fs::read_file(path);
+    }
     fs::read(path)
 }
 
@@ -19,6 +28,10 @@ pub fn write_file_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(".tmp");
     let tmp = path.with_file_name(name);
+    #[cfg(test)]
+    if current() == World::Sim {
+        return sim::fs::write_file_atomic(path, &tmp, content);
+    }
     let mut file = File::create(&tmp)?;
     file.write_all(content)?;
     file.sync_all()?;
@@ -35,12 +48,20 @@ fn parent(path: &Path) -> &Path {
 }
 
 pub fn create_dir_all(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return sim::fs::create_dir_all(path);
+    }
     fs::create_dir_all(path)
 }
 
 /// Names (not paths) in a directory, with whether each is a directory. In no particular order; a name that is not UTF-8
 /// is given with its foreign bytes replaced.
 pub fn list_dir(path: &Path) -> io::Result<Vec<(String, bool)>> {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return sim::fs::list_dir(path);
+    }
     fs::read_dir(path)?
         .map(|entry| {
             let entry = entry?;
@@ -51,23 +72,43 @@ pub fn list_dir(path: &Path) -> io::Result<Vec<(String, bool)>> {
 }
 
 pub fn remove_file(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return sim::fs::remove_file(path);
+    }
     fs::remove_file(path)
 }
 
 pub fn remove_dir_all(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return sim::fs::remove_dir_all(path);
+    }
     fs::remove_dir_all(path)
 }
 
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return sim::fs::rename(from, to);
+    }
     fs::rename(from, to)
 }
 
 pub fn sync_dir(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return sim::fs::sync_dir(path);
+    }
     File::open(path)?.sync_all()
 }
 
 /// Free (to this process) and total bytes of the file system that holds `path`.
 pub fn space(path: &Path) -> io::Result<(u64, u64)> {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return sim::fs::space(path);
+    }
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut stat = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
     // SAFETY: `path` is a terminated string and `stat` is valid for the call to fill.
@@ -80,31 +121,59 @@ pub fn space(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// An append-only file, for the metadata log: `append` then `sync`, `truncate` to cut a torn tail.
-pub struct AppendFile {
-    file: File,
+pub struct AppendFile(AppendArm);
+
+enum AppendArm {
+    Real(File),
+    #[cfg(test)]
+    Sim(sim::fs::AppendFile),
 }
 
 impl AppendFile {
     /// Opens it, or creates it and makes its name durable.
     pub fn open(path: &Path) -> io::Result<AppendFile> {
+        #[cfg(test)]
+        if current() == World::Sim {
+            let (file, is_new) = sim::fs::AppendFile::open(path)?;
+            if is_new {
+                sync_dir(parent(path))?;
+            }
+            return Ok(AppendFile(AppendArm::Sim(file)));
+        }
         let is_new = !path.try_exists()?;
         let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         if is_new {
             sync_dir(parent(path))?;
         }
-        Ok(AppendFile { file })
+        Ok(AppendFile(AppendArm::Real(file)))
     }
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        match &mut self.0 {
+            AppendArm::Real(file) => file.write_all(bytes),
+            #[cfg(test)]
+            AppendArm::Sim(file) => file.append(bytes),
+        }
     }
     pub fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        match &mut self.0 {
+            AppendArm::Real(file) => file.sync_data(),
+            #[cfg(test)]
+            AppendArm::Sim(file) => file.sync(),
+        }
     }
     pub fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        match &mut self.0 {
+            AppendArm::Real(file) => file.set_len(len),
+            #[cfg(test)]
+            AppendArm::Sim(file) => file.truncate(len),
+        }
     }
     pub fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        match &self.0 {
+            AppendArm::Real(file) => Ok(file.metadata()?.len()),
+            #[cfg(test)]
+            AppendArm::Sim(file) => file.len(),
+        }
     }
     pub fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
@@ -114,12 +183,25 @@ impl AppendFile {
 /// An advisory lock on a file (flock), held until dropped; the file holds the owner's pid.
 #[derive(Debug)]
 pub struct LockFile {
-    _file: File,
+    _lock: Lock,
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for its drop")]
+enum Lock {
+    Real(File),
+    #[cfg(test)]
+    Sim(sim::fs::LockFile),
 }
 
 impl LockFile {
     /// `Err(WouldBlock)` when another process holds it; [`LockFile::owner`] then tells which.
     pub fn acquire(path: PathBuf) -> io::Result<LockFile> {
+        #[cfg(test)]
+        if current() == World::Sim {
+            let lock = sim::fs::LockFile::acquire(path)?;
+            return Ok(LockFile { _lock: Lock::Sim(lock) });
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -133,13 +215,15 @@ impl LockFile {
         file.set_len(0)?;
         file.seek(SeekFrom::Start(0))?;
         writeln!(file, "{}", std::process::id())?;
-        Ok(LockFile { _file: file })
+        Ok(LockFile {
+            _lock: Lock::Real(file),
+        })
     }
 
     /// The pid that the file names, for the message of a refused start.
     pub fn owner(path: &Path) -> Option<u32> {
-        let content = fs::read_to_string(path).ok()?;
-        content.trim().parse().ok()
+        let content = read_file(path).ok()?;
+        std::str::from_utf8(&content).ok()?.trim().parse().ok()
     }
 }
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+#[cfg(test)]
+use super::sim;
 use super::world::{World, current};
 use super::{ALIGN, Frozen, blocking, real};
 
@@ -32,6 +34,8 @@ pub struct File(Arm);
 #[derive(Clone)]
 enum Arm {
     Real(real::file::File),
+    #[cfg(test)]
+    Sim(sim::File),
 }
 
 impl File {
@@ -39,6 +43,8 @@ impl File {
         match current() {
             World::Shard => Ok(File(Arm::Real(real::file::File::open(path, open).await?))),
             World::Control | World::Plain => Err(io::Error::other("files by direct I/O need a shard")),
+            #[cfg(test)]
+            World::Sim => Ok(File(Arm::Sim(sim::File::open(path, open).await?))),
         }
     }
     /// Writes the bytes `range` of `buf` at `pos`. `range` and `pos` must be multiples of ALIGN. Short writes are errors.
@@ -54,6 +60,8 @@ impl File {
         );
         match &self.0 {
             Arm::Real(file) => file.write_at(buf, range, pos, sync).await,
+            #[cfg(test)]
+            Arm::Sim(file) => file.write_at(buf, range, pos, sync).await,
         }
     }
     /// Reads up to `len` bytes at any `pos`; fewer only at the end of the file.
@@ -63,28 +71,38 @@ impl File {
         }
         match &self.0 {
             Arm::Real(file) => file.read_at(pos, len).await,
+            #[cfg(test)]
+            Arm::Sim(file) => file.read_at(pos, len).await,
         }
     }
     /// fallocate mode 0: the size becomes at least `len`, the new space reads as zeros.
     pub async fn preallocate(&self, len: u64) -> io::Result<()> {
         match &self.0 {
             Arm::Real(file) => file.preallocate(len).await,
+            #[cfg(test)]
+            Arm::Sim(file) => file.preallocate(len).await,
         }
     }
     pub async fn truncate(&self, len: u64) -> io::Result<()> {
         match &self.0 {
             Arm::Real(file) => file.truncate(len).await,
+            #[cfg(test)]
+            Arm::Sim(file) => file.truncate(len).await,
         }
     }
     /// fdatasync: off the hot path only.
     pub async fn sync(&self) -> io::Result<()> {
         match &self.0 {
             Arm::Real(file) => file.sync().await,
+            #[cfg(test)]
+            Arm::Sim(file) => file.sync().await,
         }
     }
     pub async fn len(&self) -> io::Result<u64> {
         match &self.0 {
             Arm::Real(file) => file.len(),
+            #[cfg(test)]
+            Arm::Sim(file) => file.len(),
         }
     }
 }
@@ -141,5 +159,10 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 
     match current() {
         World::Shard => glommio::executor().spawn_blocking(work).await,
         World::Control | World::Plain => work(),
+        #[cfg(test)]
+        World::Sim => {
+            sim::pause().await;
+            work()
+        }
     }
 }

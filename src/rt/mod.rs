@@ -56,6 +56,8 @@ mod net;
 mod process;
 mod real;
 mod ring_flag;
+#[cfg(test)]
+pub mod sim;
 mod task;
 #[cfg(test)]
 pub mod testing;

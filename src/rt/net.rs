@@ -24,6 +24,8 @@ impl Listener {
         match current() {
             World::Shard => Ok(Listener(ListenerArm::Real(real::net::Listener::bind(addr)?))),
             World::Control | World::Plain => Err(io::Error::other("a listener needs a shard")),
+            #[cfg(test)]
+            World::Sim => Err(io::Error::other("a simulated machine has no network")),
         }
     }
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -64,6 +66,8 @@ impl Stream {
                 real::net::Stream::connect(addr, timeout).await?,
             ))),
             World::Control | World::Plain => Err(io::Error::other("a stream needs a shard")),
+            #[cfg(test)]
+            World::Sim => Err(io::Error::other("a simulated machine has no network")),
         }
     }
     pub fn peer(&self) -> SocketAddr {

@@ -19,11 +19,19 @@ impl Instant {
 }
 
 pub fn now() -> Instant {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return Instant(super::sim::now_nanos());
+    }
     Instant(clock_nanos(libc::CLOCK_BOOTTIME))
 }
 
 /// Milliseconds since the Unix epoch.
 pub fn wall_ms() -> i64 {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return super::sim::wall_ms();
+    }
     (clock_nanos(libc::CLOCK_REALTIME) / 1_000_000) as i64
 }
 
@@ -32,6 +40,8 @@ pub async fn sleep(d: Duration) {
         World::Shard => glommio::timer::sleep(d).await,
         World::Control => tokio::time::sleep(d).await,
         World::Plain => no_event_loop("sleep"),
+        #[cfg(test)]
+        World::Sim => super::sim::sleep(d).await,
     }
 }
 
@@ -42,6 +52,8 @@ pub async fn yield_now() {
         World::Shard => glommio::timer::sleep(Duration::from_micros(1)).await,
         World::Control => tokio::task::yield_now().await,
         World::Plain => no_event_loop("yield_now"),
+        #[cfg(test)]
+        World::Sim => super::sim::sleep(Duration::from_micros(1)).await,
     }
 }
 
@@ -51,6 +63,8 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
         World::Shard => drop(glommio::spawn_local(task).detach()),
         World::Control => drop(tokio::task::spawn_local(task)),
         World::Plain => no_event_loop("spawn"),
+        #[cfg(test)]
+        World::Sim => super::sim::spawn(task),
     }
 }
 
@@ -65,6 +79,10 @@ pub async fn timeout<T>(d: Duration, future: impl Future<Output = T>) -> Option<
 }
 
 pub fn random_u64() -> u64 {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return super::sim::random_u64();
+    }
     rand::random()
 }
 

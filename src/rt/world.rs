@@ -10,6 +10,9 @@ pub(super) enum World {
     Shard,
     /// The control thread's event loop (tokio).
     Control,
+    /// A simulated machine (tests).
+    #[cfg(test)]
+    Sim,
 }
 
 thread_local! {
@@ -20,7 +23,7 @@ pub(super) fn current() -> World {
     WORLD.with(Cell::get)
 }
 
-/// Sets this thread's world; called once, by whoever starts the thread.
+/// Sets this thread's world; called by whoever starts the thread, and by the simulation.
 pub(super) fn enter(world: World) {
     WORLD.with(|cell| cell.set(world));
 }

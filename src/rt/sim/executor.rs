@@ -1,0 +1,205 @@
+//! Tasks and timers in one thread, in the order that the seed gives.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::disk::NEVER;
+use super::rng::Rng;
+use super::{SharedDisk, now_nanos, with_current};
+
+/// Task runs of one `run`: more is a task that spins.
+const STEPS_MAX: u64 = 20_000_000;
+/// A timer this near may be early, before tasks that are ready: as on a machine whose tasks take time.
+const OVERTAKE_NANOS_MAX: u64 = 1_000_000;
+const OVERTAKE_ONE_IN: u64 = 8;
+const MAIN: u64 = 0;
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+pub struct Executor {
+    state: RefCell<State>,
+    ready: Arc<Ready>,
+}
+
+struct State {
+    rng: Rng,
+    tasks: BTreeMap<u64, (Task, Arc<TaskWaker>)>,
+    next_task: u64,
+    timers: BTreeMap<(u64, u64), Waker>,
+    next_timer: u64,
+}
+
+#[derive(Default)]
+struct Ready(Mutex<Vec<u64>>);
+
+impl Ready {
+    fn push(&self, task: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    fn take_one(&self, rng: &mut Rng) -> Option<u64> {
+        let mut ready = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ready.is_empty() {
+            return None;
+        }
+        let at = rng.below(ready.len() as u64) as usize;
+        Some(ready.swap_remove(at))
+    }
+}
+
+struct TaskWaker {
+    task: u64,
+    is_queued: AtomicBool,
+    ready: Arc<Ready>,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_queued.swap(true, Ordering::Relaxed) {
+            self.ready.push(self.task);
+        }
+    }
+}
+
+impl Executor {
+    pub fn new(rng: Rng) -> Executor {
+        Executor {
+            state: RefCell::new(State {
+                rng,
+                tasks: BTreeMap::new(),
+                next_task: MAIN + 1,
+                timers: BTreeMap::new(),
+                next_timer: 0,
+            }),
+            ready: Arc::default(),
+        }
+    }
+
+    /// Runs `main` and all tasks until `main` ends; `None` when it cannot, or the machine has stopped.
+    pub fn run<T>(&self, disk: &SharedDisk, main: impl Future<Output = T>) -> Option<T> {
+        let mut main = pin!(main);
+        let main_waker = self.waker_of(MAIN);
+        main_waker.wake_by_ref();
+        for _ in 0..STEPS_MAX {
+            if disk.lock().is_stopped() {
+                return None;
+            }
+            let Some(task) = self.next_task(disk) else {
+                if self.fire_next_timer(disk, NEVER - 1) {
+                    continue;
+                }
+                return None;
+            };
+            if task != MAIN {
+                self.poll_task(task);
+                continue;
+            }
+            main_waker.is_queued.store(false, Ordering::Relaxed);
+            let waker = Waker::from(main_waker.clone());
+            if let Poll::Ready(value) = main.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return Some(value);
+            }
+        }
+        panic!("no end after {STEPS_MAX} task runs");
+    }
+
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let mut state = self.state.borrow_mut();
+        let id = state.next_task;
+        state.next_task += 1;
+        let waker = self.waker_of(id);
+        state.tasks.insert(id, (Box::pin(task), waker.clone()));
+        waker.wake_by_ref();
+    }
+
+    pub fn drop_tasks(&self) {
+        let (tasks, timers) = {
+            let mut state = self.state.borrow_mut();
+            (std::mem::take(&mut state.tasks), std::mem::take(&mut state.timers))
+        };
+        drop((tasks, timers));
+    }
+
+    pub fn random_u64(&self) -> u64 {
+        self.state.borrow_mut().rng.next()
+    }
+
+    pub fn fork_rng(&self) -> Rng {
+        self.state.borrow_mut().rng.fork()
+    }
+
+    fn waker_of(&self, task: u64) -> Arc<TaskWaker> {
+        Arc::new(TaskWaker {
+            task,
+            is_queued: AtomicBool::new(false),
+            ready: self.ready.clone(),
+        })
+    }
+
+    /// One of the tasks that are ready; sometimes a timer comes first.
+    fn next_task(&self, disk: &SharedDisk) -> Option<u64> {
+        if self.state.borrow_mut().rng.one_in(OVERTAKE_ONE_IN) {
+            let until = disk.lock().now_nanos() + OVERTAKE_NANOS_MAX;
+            self.fire_next_timer(disk, until);
+        }
+        self.ready.take_one(&mut self.state.borrow_mut().rng)
+    }
+
+    /// Lets time jump to the next timer that is due by `until`.
+    fn fire_next_timer(&self, disk: &SharedDisk, until: u64) -> bool {
+        let next = {
+            let mut state = self.state.borrow_mut();
+            let first = state.timers.first_entry().filter(|timer| timer.key().0 <= until);
+            first.map(|timer| timer.remove_entry())
+        };
+        let Some(((due_nanos, _), waker)) = next else {
+            return false;
+        };
+        disk.lock().advance(due_nanos);
+        waker.wake();
+        true
+    }
+
+    fn poll_task(&self, id: u64) {
+        let taken = self.state.borrow_mut().tasks.remove(&id);
+        let Some((mut task, waker)) = taken else { return };
+        waker.is_queued.store(false, Ordering::Relaxed);
+        let polled = task
+            .as_mut()
+            .poll(&mut Context::from_waker(&Waker::from(waker.clone())));
+        if polled.is_pending() {
+            self.state.borrow_mut().tasks.insert(id, (task, waker));
+        }
+    }
+
+    fn set_timer(&self, due_nanos: u64, waker: Waker) {
+        let mut state = self.state.borrow_mut();
+        let id = state.next_timer;
+        state.next_timer += 1;
+        state.timers.insert((due_nanos, id), waker);
+    }
+}
+
+/// Waits until the clock shows at least `nanos`; for ever, if that is [`NEVER`].
+pub async fn sleep_until(nanos: u64) {
+    let mut is_set = false;
+    poll_fn(|cx| {
+        if now_nanos() >= nanos {
+            return Poll::Ready(());
+        }
+        if !is_set && nanos != NEVER {
+            is_set = true;
+            with_current(|machine| machine.executor.set_timer(nanos, cx.waker().clone()));
+        }
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,287 @@
+//! The simulation itself: it repeats, it loses what it should, and keeps what it must.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{FaultPlan, JOURNAL_MS, World, WriteFault};
+use crate::rt::blocking::{self, AppendFile, LockFile};
+use crate::rt::{ALIGN, Buf, Dir, File, Frozen, Open, Sync, lane, now, random_u64, sleep, spawn, wall_ms};
+
+const SEEDS: u64 = 64;
+
+fn block(byte: u8) -> Frozen {
+    let mut buf = Buf::zeroed(ALIGN);
+    buf.as_mut_slice().fill(byte);
+    buf.freeze()
+}
+
+fn path() -> &'static Path {
+    Path::new("/file")
+}
+
+/// A file with durable space for 16 blocks, none of them written.
+async fn prepared() -> File {
+    let file = File::open(path(), Open::CreateNew).await.unwrap();
+    file.preallocate(16 * ALIGN as u64).await.unwrap();
+    file.sync().await.unwrap();
+    Dir::sync(Path::new("/")).await.unwrap();
+    file
+}
+
+async fn write(file: &File, at: u64, byte: u8, sync: Sync) {
+    let written = file.write_at(block(byte), 0..ALIGN, at * ALIGN as u64, sync).await;
+    written.unwrap();
+}
+
+/// The first byte of a block; `None` where the bytes of the block differ.
+fn byte_of(world: &mut World, at: u64) -> Option<u8> {
+    let content = world.run(async { Dir::read_file(path()).await.unwrap() });
+    let block = &content[at as usize * ALIGN..][..ALIGN];
+    block.iter().all(|byte| *byte == block[0]).then_some(block[0])
+}
+
+/// How many of the seeds satisfy it.
+fn count(test: impl Fn(u64) -> bool) -> u64 {
+    (0..SEEDS).filter(|seed| test(*seed)).count() as u64
+}
+
+#[test] // Goal: the same seed gives the same run to the last operation; another seed another.
+fn a_seed_repeats() {
+    let run = |seed| {
+        let mut world = World::new(seed, FaultPlan::none());
+        let order = Rc::new(RefCell::new(Vec::new()));
+        world.run(async {
+            let (done, mut finished) = lane(10);
+            for name in 0..10_u64 {
+                let (order, done) = (order.clone(), done.clone());
+                spawn(async move {
+                    let path = format!("/{name}");
+                    let file = File::open(Path::new(&path), Open::CreateNew).await.unwrap();
+                    file.preallocate(ALIGN as u64).await.unwrap();
+                    sleep(Duration::from_micros(random_u64() % 1000)).await;
+                    write(&file, 0, 1, Sync::No).await;
+                    order.borrow_mut().push(name);
+                    done.try_send(()).unwrap();
+                });
+            }
+            drop(done);
+            let mut burst = Vec::new();
+            while finished.recv_burst(&mut burst, 10).await {}
+        });
+        let order = order.borrow().clone();
+        (world.power_cut().trace(), order)
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+    assert_ne!(run(1).1, (0..10).collect::<Vec<_>>(), "nothing is shuffled");
+}
+
+#[test] // Goal: time stands still while tasks run, and jumps to the next timer when all wait.
+fn time_jumps() {
+    World::new(1, FaultPlan::none()).run(async {
+        let (before, wall_before) = (now(), wall_ms());
+        sleep(Duration::from_secs(86_400)).await;
+        assert_eq!(now().since(before), Duration::from_secs(86_400));
+        assert_eq!(wall_ms() - wall_before, 86_400_000);
+    });
+}
+
+#[test] // Goal: what every task waits for in vain ends the run.
+fn a_stall_ends_the_run() {
+    let mut world = World::new(1, FaultPlan::none());
+    let (tx, mut rx) = lane::<()>(1);
+    assert_eq!(
+        world.run_until_crash(async { rx.recv_burst(&mut Vec::new(), 1).await }),
+        None
+    );
+    drop(tx);
+}
+
+#[test] // Goal: completed writes survive a killed process, wherever they went.
+fn kill_keeps_completed_writes() {
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed, FaultPlan::none());
+        world.run(async {
+            let file = prepared().await;
+            write(&file, 3, 7, Sync::No).await;
+        });
+        assert_eq!(byte_of(&mut world.kill(), 3), Some(7));
+    }
+}
+
+#[test] // Goal: at a power cut, plain writes into fresh space are mostly lost; DSYNC, synced and journaled ones never.
+fn power_cut_loses_unwritten_extents() {
+    let kept = |sync: Sync, afterwards: &'static str| {
+        count(|seed| {
+            let mut world = World::new(seed, FaultPlan::none());
+            world.run(async {
+                let file = prepared().await;
+                write(&file, 3, 7, sync).await;
+                match afterwards {
+                    "sync" => file.sync().await.unwrap(),
+                    "dsync" => write(&file, 9, 1, Sync::Data).await,
+                    "wait" => sleep(Duration::from_millis(JOURNAL_MS)).await,
+                    _ => {}
+                }
+            });
+            byte_of(&mut world.power_cut(), 3) == Some(7)
+        })
+    };
+    let plain = kept(Sync::No, "");
+    assert!(plain > 0 && plain < SEEDS / 2, "{plain} of {SEEDS} kept");
+    assert_eq!(kept(Sync::Data, ""), SEEDS);
+    assert_eq!(kept(Sync::No, "sync"), SEEDS);
+    assert_eq!(kept(Sync::No, "dsync"), SEEDS);
+    assert_eq!(kept(Sync::No, "wait"), SEEDS);
+}
+
+#[test] // Goal: at a power cut, completed plain writes into blocks that were written before are kept.
+fn power_cut_keeps_overwrites() {
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed, FaultPlan::none());
+        world.run(async {
+            let file = prepared().await;
+            write(&file, 3, 1, Sync::Data).await;
+            write(&file, 3, 2, Sync::No).await;
+        });
+        assert_eq!(byte_of(&mut world.power_cut(), 3), Some(2));
+    }
+}
+
+#[test] // Goal: a write in flight at a crash lands wholly, partly, or not at all, and each of these happens.
+fn writes_in_flight_are_torn() {
+    let after_kill = |seed| {
+        let plan = FaultPlan::write(2, WriteFault::Tear);
+        let mut world = World::new(seed, plan);
+        let ended = world.run_until_crash(async {
+            let file = prepared().await;
+            write(&file, 3, 1, Sync::Data).await;
+            write(&file, 3, 2, Sync::No).await;
+        });
+        assert_eq!(ended, None, "the write completed");
+        byte_of(&mut world.kill(), 3)
+    };
+    assert!(count(|seed| after_kill(seed).is_none()) > 0);
+    for (fault, byte) in [(WriteFault::Lose, 1), (WriteFault::Land, 2), (WriteFault::Lie, 1)] {
+        let mut world = World::new(5, FaultPlan::write(2, fault));
+        world.run_until_crash(async {
+            let file = prepared().await;
+            write(&file, 3, 1, Sync::Data).await;
+            write(&file, 3, 2, Sync::No).await;
+        });
+        assert_eq!(byte_of(&mut world.kill(), 3), Some(byte), "{fault:?}");
+    }
+}
+
+#[test] // Goal: names are lost at a power cut until their directory is synced; a killed process loses none.
+fn power_cut_loses_names() {
+    let kept = |is_synced: bool, is_power_cut: bool| {
+        count(|seed| {
+            let mut world = World::new(seed, FaultPlan::none());
+            world.run(async {
+                prepared().await;
+                Dir::rename(path(), Path::new("/renamed")).await.unwrap();
+                if is_synced {
+                    Dir::sync(Path::new("/")).await.unwrap();
+                }
+            });
+            let mut world = if is_power_cut { world.power_cut() } else { world.kill() };
+            let names = world.run(async { Dir::list(Path::new("/")).await.unwrap() });
+            assert_eq!(names.len(), 1, "a rename is whole");
+            names[0].0 == "renamed"
+        })
+    };
+    let unsynced = kept(false, true);
+    assert!(unsynced > 0 && unsynced < SEEDS / 2, "{unsynced} of {SEEDS} kept");
+    assert_eq!(kept(true, true), SEEDS);
+    assert_eq!(kept(false, false), SEEDS);
+}
+
+#[test] // Goal: appended bytes survive a kill, but a power cut only once synced; what is left is a prefix, or zeros.
+fn appended_bytes_need_a_sync() {
+    let mut lens = std::collections::BTreeSet::new();
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed, FaultPlan::none());
+        world.run(async {
+            let mut file = AppendFile::open(path()).unwrap();
+            file.append(&[1; 5000]).unwrap();
+            file.sync().unwrap();
+            file.append(&[2; 5000]).unwrap();
+        });
+        let mut world = world.kill();
+        let content = world.run(async { blocking::read_file(path()).unwrap() });
+        assert_eq!(content, [[1; 5000], [2; 5000]].concat());
+        let content = world.power_cut().run(async { blocking::read_file(path()).unwrap() });
+        let (synced, later) = content.split_at(5000);
+        assert_eq!(synced, [1; 5000]);
+        assert!(later.iter().all(|byte| *byte == 2) || later.iter().all(|byte| *byte == 0));
+        lens.insert(later.len());
+    }
+    assert!(lens.len() > 10, "only {lens:?}");
+}
+
+#[test] // Goal: a whole small file is replaced or not, at whatever step the machine stops and the power goes.
+fn small_files_are_replaced_at_once() {
+    let mut outcomes = std::collections::BTreeSet::new();
+    for stop in 1..20 {
+        for seed in 0..8 {
+            let mut world = World::new(seed, FaultPlan::none());
+            world.run(async { blocking::write_file_atomic(path(), b"old").unwrap() });
+            world.set_plan(FaultPlan::stop_at(stop));
+            let done = world.run_until_crash(async { blocking::write_file_atomic(path(), b"new").is_ok() });
+            let content = world.power_cut().run(async { blocking::read_file(path()).unwrap() });
+            assert!(
+                content == b"new" || (content == b"old" && done != Some(true)),
+                "{content:?}"
+            );
+            outcomes.insert(content);
+        }
+    }
+    assert_eq!(outcomes.len(), 2);
+}
+
+#[test] // Goal: a full disk refuses growth, keeps what is there, and takes more once something is removed.
+fn a_full_disk_refuses_growth() {
+    World::new(1, FaultPlan::capacity(32 * ALIGN as u64)).run(async {
+        let file = prepared().await;
+        let full = file.preallocate(64 * ALIGN as u64).await.unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        write(&file, 15, 1, Sync::No).await;
+        let other = File::open(Path::new("/other"), Open::CreateNew).await.unwrap();
+        assert!(other.preallocate(20 * ALIGN as u64).await.is_err());
+        Dir::remove_file(path()).await.unwrap();
+        other.preallocate(20 * ALIGN as u64).await.unwrap();
+    });
+}
+
+#[test] // Goal: a lock is held by one, and a crash frees it.
+fn locks_are_free_after_a_crash() {
+    let mut world = World::new(1, FaultPlan::none());
+    let lock = world.run(async {
+        let lock = LockFile::acquire("/lock".into()).unwrap();
+        assert!(LockFile::acquire("/lock".into()).is_err());
+        lock
+    });
+    world
+        .kill()
+        .run(async { LockFile::acquire("/lock".into()).map(drop).unwrap() });
+    drop(lock);
+}
+
+#[test] // Goal: a failed write or sync says so.
+fn errors_are_reported() {
+    let mut world = World::new(1, FaultPlan::write(1, WriteFault::Eio));
+    world.run(async {
+        let file = prepared().await;
+        let failed = file.write_at(block(1), 0..ALIGN, 0, Sync::No).await;
+        assert_eq!(failed.unwrap_err().raw_os_error(), Some(libc::EIO));
+    });
+    world.set_plan(FaultPlan::sync_fails(1));
+    world.run(async {
+        let file = File::open(path(), Open::ReadWrite).await.unwrap();
+        assert!(file.sync().await.is_err());
+        file.sync().await.unwrap();
+    });
+}
