@@ -17,6 +17,8 @@ mod limits;
 mod memory;
 mod open;
 mod pipeline;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 use std::sync::Arc;
