@@ -1,9 +1,11 @@
 //! End to end: the real binary as a process, on loopback, with its data on a real file system.
 //!
-//! `compat`: real clients. `crash`: kill -9 under load. `hostile`: broken bytes. `notebook`: the command line.
+//! `compat`: real clients. `crash`: kill -9 under load. `hostile`: broken bytes. `idle`: what nothing costs.
+//! `notebook`: the command line.
 
 mod compat;
 mod crash;
 mod hostile;
+mod idle;
 mod notebook;
 mod support;

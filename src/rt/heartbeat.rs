@@ -20,9 +20,10 @@ use super::home::reclaim;
 const TICK: Duration = Duration::from_millis(10);
 /// …this long, when it had nothing to do for a second.
 const TICK_IDLE: Duration = Duration::from_millis(100);
-const IDLE_TICKS_BEFORE_STRETCHING: u32 = 100;
-/// Task runs between two ticks that still count as idle: the tick's own, and a timer's.
-const IDLE_TASK_RUNS_MAX: u64 = 2;
+const WINDOW: Duration = Duration::from_secs(1);
+/// Task runs in a window that still count as idle: the ticks' own (100), and those of timers that look whether there is
+/// something to do.
+const IDLE_TASK_RUNS_MAX: u64 = 250;
 /// How often the shards are looked at from outside; longer than the longest tick.
 const LOOK: Duration = Duration::from_millis(250);
 /// Does nothing, and is ignored where it is not caught.
@@ -61,18 +62,20 @@ impl Heartbeat {
 
 /// A shard's tick. Frees what other shards gave back, too.
 pub(super) async fn tick(heartbeat: Arc<Heartbeat>) {
-    let mut idle_ticks = 0;
+    let mut is_idle = false;
+    let (mut task_runs, mut elapsed) = (0, Duration::ZERO);
     loop {
-        let stretched = idle_ticks >= IDLE_TICKS_BEFORE_STRETCHING;
-        glommio::timer::sleep(if stretched { TICK_IDLE } else { TICK }).await;
+        let pause = if is_idle { TICK_IDLE } else { TICK };
+        glommio::timer::sleep(pause).await;
         heartbeat.beats.fetch_add(1, Ordering::Relaxed);
         reclaim();
-        let task_runs = glommio::executor().executor_stats().tasks_executed();
-        idle_ticks = if task_runs <= IDLE_TASK_RUNS_MAX {
-            idle_ticks + 1
-        } else {
-            0
-        };
+        task_runs += glommio::executor().executor_stats().tasks_executed();
+        elapsed += pause;
+        let is_busy = task_runs > IDLE_TASK_RUNS_MAX;
+        if is_busy || elapsed >= WINDOW {
+            is_idle = !is_busy;
+            (task_runs, elapsed) = (0, Duration::ZERO);
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Hostile and broken bytes on the port: they cost a closed connection and a counter, never a panic, a hang or memory.
 
-use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -39,12 +38,6 @@ fn send_until_closed(broker: &Broker, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-fn rss_kib(broker: &Broker) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", broker.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 /// A frame: key, version, correlation id, null client id, body.
 fn frame(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
@@ -71,7 +64,7 @@ fn a_zookeeper_clients_hello_is_closed() {
 #[test]
 fn impossible_lengths_are_closed_and_cost_no_memory() {
     let broker = broker();
-    let before = rss_kib(&broker);
+    let before = broker.rss_kib();
     for length in [-1, i32::MIN, i32::MAX, 104_857_601] {
         let mut bytes = length.to_be_bytes().to_vec();
         bytes.extend([0; 64]);
@@ -87,7 +80,7 @@ fn impossible_lengths_are_closed_and_cost_no_memory() {
         })
         .collect();
     assert!(answers_api_versions(broker.port), "others are still served");
-    let grown = rss_kib(&broker).saturating_sub(before);
+    let grown = broker.rss_kib().saturating_sub(before);
     assert!(grown < GROWTH_KIB_MAX, "grew by {grown} KiB");
     drop(waiting);
 }
@@ -121,7 +114,7 @@ fn every_request_may_be_cut_anywhere() {
 #[test]
 fn arrays_that_announce_billions_cost_no_memory() {
     let broker = broker();
-    let before = rss_kib(&broker);
+    let before = broker.rss_kib();
     for version in 0..=13 {
         for announced in [&[0x7f, 0xff, 0xff, 0xff][..], &[0xff, 0xff, 0xff, 0xff, 0x0f]] {
             let mut body = announced.to_vec();
@@ -130,14 +123,14 @@ fn arrays_that_announce_billions_cost_no_memory() {
         }
     }
     assert!(answers_api_versions(broker.port));
-    let grown = rss_kib(&broker).saturating_sub(before);
+    let grown = broker.rss_kib().saturating_sub(before);
     assert!(grown < GROWTH_KIB_MAX, "grew by {grown} KiB");
 }
 
 #[test]
 fn random_bytes_are_survived() {
     let broker = broker();
-    let before = rss_kib(&broker);
+    let before = broker.rss_kib();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state ^= state << 13;
@@ -154,7 +147,7 @@ fn random_bytes_are_survived() {
         send_until_closed(&broker, &body);
     }
     assert!(answers_api_versions(broker.port));
-    assert!(rss_kib(&broker).saturating_sub(before) < GROWTH_KIB_MAX);
+    assert!(broker.rss_kib().saturating_sub(before) < GROWTH_KIB_MAX);
 }
 
 #[test]
@@ -180,10 +173,10 @@ fn a_slow_sender_is_closed_when_idle() {
 fn ten_thousand_idle_connections_leave_room_for_work() {
     let wanted = raise_descriptors().saturating_sub(500).min(10_000) as usize;
     let broker = Broker::start(&[("shard.count", "2")]);
-    let before = rss_kib(&broker);
+    let before = broker.rss_kib();
     let idle: Vec<_> = (0..wanted).map(|_| connect(&broker)).collect();
     wait_until("the broker serves beside them", || answers_api_versions(broker.port));
-    let per_connection = (rss_kib(&broker).saturating_sub(before)) * 1024 / wanted as u64;
+    let per_connection = (broker.rss_kib().saturating_sub(before)) * 1024 / wanted as u64;
     eprintln!("{wanted} idle connections, {per_connection} bytes each");
     assert!(per_connection < 16 << 10, "{per_connection} bytes per idle connection");
     drop(idle);

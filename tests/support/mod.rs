@@ -68,6 +68,13 @@ impl Broker {
         self.child.as_ref().unwrap().id()
     }
 
+    /// Resident memory of the process.
+    pub fn rss_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.dir.join("data")
     }
