@@ -30,6 +30,11 @@ kit() { # Kafka's own clients and tools from Maven
     (cd "$dir/kafka" && mvn -q -B dependency:copy-dependencies -DoutputDirectory=libs -DincludeScope=runtime)
 }
 
+odradek() { # a conformance suite for brokers
+    cargo install odradek-acceptance --version 0.1.0 --locked --root "$dir/odradek" --target-dir "$dir/odradek-build"
+    rm -rf "$dir/odradek-build"
+}
+
 node_packages() {
     mkdir -p "$dir/node"
     npm install --silent --no-audit --no-fund --prefix "$dir/node" kafkajs@2.2.4
@@ -45,6 +50,7 @@ step kafka-python-2 venv kafka-python-2 kafka-python==2.0.2 six lz4 python-snapp
 step kafka-python-3 venv kafka-python-3 kafka-python==3.0.12 lz4 python-snappy zstandard
 step kafkajs node_packages
 step kafka kit
+step odradek odradek
 if ! command -v kcat >/dev/null; then
     if [ "$(id -u)" = 0 ]; then
         step kcat debian_kcat

@@ -58,6 +58,20 @@ fn kcat_on_an_old_librdkafka() {
     run_script("kcat", "sh", "kcat.sh");
 }
 
+/// The committed baseline names every check's outcome; one that got worse fails. Write it anew only for the better:
+/// `odradek-accept --server HOST:PORT --write-baseline tests/compat/odradek-baseline.json`.
+#[test]
+fn odradeks_conformance_checks_get_no_worse() {
+    let broker = Broker::start(&[("shard.count", "2")]);
+    let output = Command::new(target_dir().join("clients/odradek/bin/odradek-accept"))
+        .args(["--server", &broker.bootstrap(), "--baseline"])
+        .arg(root().join("tests/compat/odradek-baseline.json"))
+        .output()
+        .unwrap();
+    let report = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{report}");
+}
+
 /// Runs tests/clients/`script` with `interpreter` against a broker of its own and shows its output when it fails.
 fn run_script(client: &str, interpreter: &str, script: &str) {
     let broker = Broker::start(&[("shard.count", "2")]);
