@@ -31,7 +31,7 @@ kit() { # Kafka's own clients and tools from Maven
 }
 
 odradek() { # a conformance suite for brokers
-    cargo install odradek-acceptance --version 0.1.0 --locked --root "$dir/odradek" --target-dir "$dir/odradek-build"
+    cargo install odradek-acceptance --version 0.1.0 --root "$dir/odradek" --target-dir "$dir/odradek-build"
     rm -rf "$dir/odradek-build"
 }
 
