@@ -229,8 +229,11 @@ pub(super) struct TimesDone {
     pub(super) to: ShardId,
     pub(super) request: u64,
     pub(super) answers: Vec<ListedOffset>,
-    pub(super) found: Vec<(usize, Life, Result<Option<(i64, i64)>, StorageError>)>,
+    pub(super) found: Vec<(usize, Life, Found)>,
 }
+
+/// What a search by time ended with: (offset, timestamp).
+pub(super) type Found = Result<Option<(i64, i64)>, StorageError>;
 
 impl Question {
     /// The answer that refuses every item.

@@ -68,7 +68,11 @@ fn odradeks_conformance_checks_get_no_worse() {
         .arg(root().join("tests/compat/odradek-baseline.json"))
         .output()
         .unwrap();
-    let report = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let report = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success(), "{report}");
 }
 

@@ -125,7 +125,7 @@ fn start_producer(
                 Err(_) => thread::sleep(Duration::from_millis(1)), // its queue is full
             }
             producer.poll(Duration::ZERO);
-            if sequence % 64 == 0 {
+            if sequence.is_multiple_of(64) {
                 producer.poll(Duration::from_millis(1));
             }
         }

@@ -189,9 +189,12 @@ fn control_batch_moves_the_epoch() {
 /// The model: every batch of the current epoch in a list, sequences as numbers modulo 2^31.
 #[derive(Default)]
 struct Model {
-    producers: HashMap<i64, (i16, Vec<(i64, i64, i64)>)>,
+    producers: HashMap<i64, (i16, Vec<Appended>)>,
     next_offset: i64,
 }
+
+/// First sequence, last sequence, offset.
+type Appended = (i64, i64, i64);
 
 const SEQUENCES: i64 = 1 << 31;
 

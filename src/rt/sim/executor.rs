@@ -129,7 +129,7 @@ impl Executor {
     }
 
     pub fn random_u64(&self) -> u64 {
-        self.state.borrow_mut().rng.next()
+        self.state.borrow_mut().rng.draw()
     }
 
     pub fn fork_rng(&self) -> Rng {

@@ -11,14 +11,14 @@ impl Rng {
     }
     /// A generator of its own, so that what one part draws does not shift what another gets.
     pub fn fork(&mut self) -> Rng {
-        Rng::new(self.next())
+        Rng::new(self.draw())
     }
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0.random()
     }
     /// Below `limit`, which is at least 1.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
+        self.draw() % limit.max(1)
     }
     /// Once in `n` times.
     pub fn one_in(&mut self, n: u64) -> bool {
