@@ -356,13 +356,17 @@ impl Partition {
         (epoch < ask.last_fetched_epoch || end_offset < ask.offset).then_some((epoch, end_offset))
     }
 
-    /// The largest epoch up to `epoch` and the offset behind its last record (behaviour 44).
+    /// The largest epoch up to `epoch` and the offset behind its last record (behaviour 44). The current epoch counts
+    /// from the log's end on even before it has a batch, as in Kafka, where a new leader notes where it begins.
     pub fn end_of_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
-        if epoch == self.leadership.epoch.0 {
-            return Some((epoch, self.log.written()));
+        let current = self.leadership.epoch.0;
+        let written = self.log.written();
+        match self.log.latest_epoch() {
+            _ if epoch > current => None,
+            _ if epoch == current => Some((epoch, written)),
+            Some(latest) if epoch > latest => Some((latest, written)),
+            _ => self.log.end_offset_for_epoch(epoch),
         }
-        let (epoch, end_offset) = self.log.end_offset_for_epoch(epoch)?;
-        Some((epoch, end_offset.min(self.log.written())))
     }
 
     /// The epoch of the batch at `offset`; the newest for the log's end.

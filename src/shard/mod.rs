@@ -38,6 +38,9 @@ mod types;
 mod upkeep;
 mod waits;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -67,6 +70,7 @@ pub struct ShardSpec {
     pub image: Arc<Image>,
     pub metrics: Cells,
     /// Counts the ticks that went through the pump: the watchdog's sign of life, about ten a second.
+    /// [`metadata::BEAT_ENDED`] at the end.
     pub liveness: Arc<AtomicU64>,
 }
 

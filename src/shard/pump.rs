@@ -45,6 +45,7 @@ pub(super) async fn pump(mut shard: Shard, mut inbox: Rx<Message>, post: Rc<Post
         drop(messages);
         end_turn(&mut shard, &post);
     }
+    shard.end_liveness();
     post.close();
 }
 

@@ -140,9 +140,6 @@ fn epoch_end(open: &Open, item: &EpochItem) -> EpochEnd {
     if let Err(error) = open.partition.check_epoch(item.current_leader_epoch) {
         return EpochEnd::refused(epoch_refusal(error));
     }
-    if item.epoch > open.partition.leadership().epoch.0 {
-        return EpochEnd::refused(ErrorCode::None);
-    }
     match open.partition.end_of_epoch(item.epoch) {
         None => EpochEnd::refused(ErrorCode::None),
         Some((epoch, end_offset)) => EpochEnd {

@@ -27,6 +27,15 @@ const FIRST_RETENTION_MS: i64 = 30_000;
 pub(super) struct Openings {
     waiting: VecDeque<PartitionId>,
     running: usize,
+    /// An alarm is set for those whose directory name is in use.
+    retry: Option<Instant>,
+}
+
+impl Openings {
+    /// Whether the alarm that has gone off is the one to try again.
+    pub(super) fn take_retry(&mut self, at: Instant) -> bool {
+        self.retry.take_if(|retry| *retry == at).is_some()
+    }
 }
 
 /// What the image says about one partition of this shard.
@@ -163,8 +172,10 @@ impl Shard {
             };
             blocked |= !self.start_opening(id);
         }
-        if blocked {
-            self.jobs.push(Job::Alarm(Instant(now.instant.0 + CLAIM_RETRY_NS)));
+        if blocked && self.openings.retry.is_none() {
+            let at = Instant(now.instant.0 + CLAIM_RETRY_NS);
+            self.openings.retry = Some(at);
+            self.jobs.push(Job::Alarm(at));
         }
     }
 

@@ -18,7 +18,7 @@ use super::timers::{Due, Timers};
 use super::upkeep::Upkeep;
 use super::waits::Waits;
 use crate::config::BrokerConfig;
-use crate::metadata::Image;
+use crate::metadata::{BEAT_ENDED, Image};
 use crate::metrics::{Cells, Metric};
 use crate::model::{DirId, ErrorCode, Incarnation, PartitionId, ShardId};
 use crate::partition::AckToken;
@@ -82,7 +82,8 @@ pub(super) struct Shard {
     peers: Vec<ShardHandle>,
     /// One per shard; the own one is handled right after the message that filled it.
     outbox: Vec<VecDeque<Message>>,
-    outbox_retry: bool,
+    /// An alarm is set to send again what an inbox had no room for.
+    outbox_retry: Option<Instant>,
     /// Scratch for the acks that one completion covers.
     pub(super) acked: Vec<AckToken>,
 }
@@ -114,7 +115,7 @@ impl Shard {
             exit: false,
             outbox: parts.peers.iter().map(|_| VecDeque::new()).collect(),
             peers: parts.peers,
-            outbox_retry: false,
+            outbox_retry: None,
             acked: Vec::new(),
         }
     }
@@ -141,13 +142,20 @@ impl Shard {
         match message {
             Local::Request(request) => self.begin(request, now),
             Local::Done(done) => self.on_done(done, now),
-            Local::Alarm(at) => {
-                self.timers.on_alarm(at);
-                self.start_openings(now);
-            }
+            Local::Alarm(at) => self.on_alarm(at, now),
             Local::Tick => self.on_tick(now),
         }
         self.handle_own(now);
+    }
+
+    fn on_alarm(&mut self, at: Instant, now: Now) {
+        self.timers.on_alarm(at);
+        if self.outbox_retry == Some(at) {
+            self.outbox_retry = None;
+        }
+        if self.openings.take_retry(at) {
+            self.start_openings(now);
+        }
     }
 
     /// Deadlines that have passed.
@@ -236,10 +244,10 @@ impl Shard {
     /// The end of a turn: one write per partition touched, one send per other shard, the next alarm.
     pub(super) fn flush(&mut self, now: Now) {
         self.submit_touched(now);
-        self.send_outboxes();
-        if self.outbox_retry {
-            self.outbox_retry = false;
-            self.jobs.push(Job::Alarm(Instant(now.instant.0 + OUTBOX_RETRY_NS)));
+        if !self.send_outboxes() && self.outbox_retry.is_none() {
+            let at = Instant(now.instant.0 + OUTBOX_RETRY_NS);
+            self.outbox_retry = Some(at);
+            self.jobs.push(Job::Alarm(at));
         }
         if let Some(at) = self.timers.take_alarm() {
             self.jobs.push(Job::Alarm(at));
@@ -247,7 +255,9 @@ impl Shard {
         self.metrics.add(Metric::ShardTurns, 1);
     }
 
-    fn send_outboxes(&mut self) {
+    /// False: an inbox had no room for all of it.
+    fn send_outboxes(&mut self) -> bool {
+        let mut all = true;
         for (peer, queue) in self.peers.iter().zip(&mut self.outbox) {
             if queue.is_empty() {
                 continue;
@@ -255,8 +265,9 @@ impl Shard {
             let before = queue.len();
             peer.tx.try_send_all(queue);
             self.metrics.add(Metric::LaneMessages, (before - queue.len()) as i64);
-            self.outbox_retry |= !queue.is_empty();
+            all &= queue.is_empty() || peer.tx.is_closed();
         }
+        all
     }
 
     /// What the pump is to run.
@@ -266,5 +277,10 @@ impl Shard {
 
     pub(super) fn bump_liveness(&self) {
         self.liveness.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The watchdog need not look any more.
+    pub(super) fn end_liveness(&self) {
+        self.liveness.store(BEAT_ENDED, Ordering::Relaxed);
     }
 }
