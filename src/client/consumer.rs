@@ -104,7 +104,7 @@ impl Consumer {
         let mut tries = 0;
         loop {
             match step(self) {
-                Err(problem) if tries < RETRIES_MAX && is_passing(&problem) => {
+                Err(problem) if tries < RETRIES_MAX && problem.is_passing() => {
                     tries += 1;
                     self.leaders.values().for_each(|leader| self.cluster.forget(*leader));
                     self.leaders.clear();
@@ -306,23 +306,5 @@ fn consumed(partition: i32, header: &BatchHeader, record: Record) -> ConsumedRec
         key: record.key,
         value: record.value,
         headers: record.headers,
-    }
-}
-
-/// Worth another try: the topic is being created, its leader moves, the broker restarts.
-fn is_passing(problem: &ClientError) -> bool {
-    match problem.code() {
-        None => matches!(problem, ClientError::Unreachable(..) | ClientError::Broken(..)),
-        Some(code) => matches!(
-            code,
-            ErrorCode::UnknownTopicOrPartition
-                | ErrorCode::LeaderNotAvailable
-                | ErrorCode::NotLeaderOrFollower
-                | ErrorCode::OffsetNotAvailable
-                | ErrorCode::BrokerNotAvailable
-                | ErrorCode::KafkaStorageError
-                | ErrorCode::FencedLeaderEpoch
-                | ErrorCode::UnknownLeaderEpoch
-        ),
     }
 }

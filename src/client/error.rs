@@ -44,6 +44,29 @@ impl ClientError {
         }
     }
 
+    /// Worth another try: the topic is being created, its leader moves, the broker restarts.
+    pub(super) fn is_passing(&self) -> bool {
+        match self.code() {
+            None => matches!(self, ClientError::Unreachable(..) | ClientError::Broken(..)),
+            Some(code) => matches!(
+                code,
+                ErrorCode::UnknownTopicOrPartition
+                    | ErrorCode::LeaderNotAvailable
+                    | ErrorCode::NotLeaderOrFollower
+                    | ErrorCode::OffsetNotAvailable
+                    | ErrorCode::RequestTimedOut
+                    | ErrorCode::BrokerNotAvailable
+                    | ErrorCode::NetworkException
+                    | ErrorCode::CoordinatorLoadInProgress
+                    | ErrorCode::NotEnoughReplicas
+                    | ErrorCode::NotEnoughReplicasAfterAppend
+                    | ErrorCode::KafkaStorageError
+                    | ErrorCode::FencedLeaderEpoch
+                    | ErrorCode::UnknownLeaderEpoch
+            ),
+        }
+    }
+
     pub(super) fn answer(address: &str, problem: impl std::fmt::Display) -> ClientError {
         ClientError::Answer(address.to_owned(), problem.to_string())
     }

@@ -183,7 +183,7 @@ impl Producer {
         }
         self.in_flight.push_back(sent);
         match written {
-            Err(problem) if is_retriable(&problem) => self.send_again(problem),
+            Err(problem) if problem.is_passing() => self.send_again(problem),
             done => done,
         }
     }
@@ -225,7 +225,7 @@ impl Producer {
                 self.in_flight.pop_front();
                 Ok(())
             }
-            Err(problem) if is_retriable(&problem) => self.send_again(problem),
+            Err(problem) if problem.is_passing() => self.send_again(problem),
             Err(problem) => self.give_up_oldest(problem),
         }
     }
@@ -332,7 +332,7 @@ impl Producer {
     ) -> Result<(), ClientError> {
         loop {
             match step(self) {
-                Err(problem) if is_retriable(&problem) && now() < give_up_at => {
+                Err(problem) if problem.is_passing() && now() < give_up_at => {
                     self.forget_connections();
                     tool::sleep(self.settings.retry_backoff);
                 }
@@ -371,25 +371,6 @@ fn check_answer(answer: &ProduceResponse) -> Result<(), ClientError> {
         }
     }
     Ok(())
-}
-
-fn is_retriable(problem: &ClientError) -> bool {
-    match problem.code() {
-        None => matches!(problem, ClientError::Unreachable(..) | ClientError::Broken(..)),
-        Some(code) => matches!(
-            code,
-            ErrorCode::UnknownTopicOrPartition
-                | ErrorCode::LeaderNotAvailable
-                | ErrorCode::NotLeaderOrFollower
-                | ErrorCode::RequestTimedOut
-                | ErrorCode::BrokerNotAvailable
-                | ErrorCode::NetworkException
-                | ErrorCode::CoordinatorLoadInProgress
-                | ErrorCode::NotEnoughReplicas
-                | ErrorCode::NotEnoughReplicasAfterAppend
-                | ErrorCode::KafkaStorageError
-        ),
-    }
 }
 
 /// MurmurHash2, 32 bits, with the seed of Kafka's partitioner.

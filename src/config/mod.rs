@@ -1,7 +1,9 @@
 //! Configuration: THE table of keys, the properties file, and the resolved broker and topic configs.
 //!
-//!     text → Properties::parse → BrokerConfig::resolve ─┬→ typed fields, warnings
-//!            (syntax)             (table, rules)        └→ all problems, if one is fatal
+//! ```text
+//! text → Properties::parse → BrokerConfig::resolve ─┬→ typed fields, warnings
+//!        (syntax)             (table, rules)        └→ all problems, if one is fatal
+//! ```
 //!
 //! Everything here is synchronous and reads no file: callers bring the text. A new key is one row in `keys/`; it is
 //! then known to the file's check, to DescribeConfigs and to `config/server.properties`.

@@ -1,7 +1,9 @@
 //! The cluster's metadata: records, image, pure decide and apply, and the engine that makes decisions durable.
 //!
-//!     shards ── Command ──► lane ──► control thread: decide → records → engine.commit → Image::apply
-//!     shards ◄── Published (Arc<Image>) ─────────────┘ then the answer
+//! ```text
+//! shards ── Command ──► lane ──► control thread: decide → records → engine.commit → Image::apply
+//! shards ◄── Published (Arc<Image>) ─────────────┘ then the answer
+//! ```
 //!
 //! `decide` and `apply` are pure; the control thread brings randomness, and the engine the disk. What is acknowledged is
 //! on disk, and what anyone sees is acknowledged or about to be.
