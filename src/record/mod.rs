@@ -5,7 +5,6 @@ mod batch;
 mod build;
 mod codec;
 mod iterate;
-mod old;
 mod validate;
 
 #[cfg(test)]
@@ -15,7 +14,6 @@ pub use batch::{BatchError, BatchHeader, HEADER_LEN, patch};
 pub use build::{BatchBuilder, restamp};
 pub use codec::{CodecError, Compression};
 pub use iterate::{Header, HeaderView, HeaderViews, Record, RecordView, RecordViews, Records};
-pub use old::{OldFormat, convert_down};
 pub use validate::{
     DECOMPRESSED_BYTES_MAX, INVALID_RECORDS_MAX, Invalid, InvalidRecord, Rules, TimestampType, ValidBatch,
 };
