@@ -33,6 +33,8 @@ use endpoints::BoundListener;
 
 /// How long requests in flight may take when the broker stops.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a shard may take to write and close its logs. On a full disk it never could; the next start then recovers.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(20);
 /// How often the log directories' free space is looked at.
 const SPACE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Orders to a shard's connections that may wait: a stop, and one to hurry.
@@ -205,12 +207,15 @@ impl Broker {
         let mut rows = Vec::new();
         let mut clean: Vec<DirId> = self.dirs.dirs.iter().map(|dir| dir.id).collect();
         for shard in &self.shards {
-            match shard.shutdown().await {
+            match rt::timeout(CLOSE_PATIENCE, shard.shutdown()).await.flatten() {
                 Some(stopped) => {
                     rows.extend(stopped.checkpoints);
                     clean.retain(|dir| !stopped.unclean.contains(dir));
                 }
-                None => clean.clear(),
+                None => {
+                    warn!("a shard did not close its logs in time: the next start will check them");
+                    clean.clear();
+                }
             }
         }
         self.metadata.stop();
