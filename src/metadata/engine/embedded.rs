@@ -92,6 +92,7 @@ impl Embedded {
         let files = Files::list(&self.dir).map_err(fault)?;
         let recovered = read(&self.dir, &files)?;
         let log = self.open_log(&recovered).map_err(fault)?;
+        self.sync_names().map_err(fault)?;
         self.remove_replaced(&files, recovered.log_base);
         self.log = Some(log);
         self.last = recovered.last;
@@ -106,8 +107,9 @@ impl Embedded {
             let (at, bytes) = (recovered.log_len, recovered.torn_bytes);
             tracing::warn!(path = %path.display(), at, bytes, "cut a torn commit off the metadata log: it was never acknowledged");
             file.truncate(at)?;
-            file.sync()?;
         }
+        // What was read may never have been synced, and it counts from now on.
+        file.sync()?;
         let (len, frames) = (recovered.log_len, recovered.frames);
         Ok(Log {
             file,
@@ -116,6 +118,12 @@ impl Embedded {
             bytes: len,
             failed: false,
         })
+    }
+
+    /// Commits are synced into the log, but a power cut takes the log with its name if that was made only now.
+    fn sync_names(&self) -> io::Result<()> {
+        blocking::sync_dir(&self.dir)?;
+        self.dir.parent().map_or(Ok(()), blocking::sync_dir)
     }
 
     /// Snapshots and logs that a newer snapshot holds. They are harmless, so a failure is only noted.
