@@ -181,7 +181,7 @@ async fn sync(handle: &Handle, file: &File) -> Result<(), StorageError> {
 }
 
 /// The segment's name in the log's directory, and that directory's in the log directory.
-async fn sync_dirs_of(dir: &Path) -> Result<(), StorageError> {
+pub(super) async fn sync_dirs_of(dir: &Path) -> Result<(), StorageError> {
     for dir in [Some(dir), dir.parent()].into_iter().flatten() {
         let synced = Dir::sync(dir).await;
         synced.map_err(|source| StorageError::io("sync directory", dir, source))?;

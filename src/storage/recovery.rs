@@ -12,7 +12,7 @@ use std::rc::Rc;
 use super::epochs::LeaderEpochs;
 use super::index::{BatchPlace, Indexes};
 use super::layout::*;
-use super::prepare::{remove_if_there, write_file, write_indexes};
+use super::prepare::{remove_if_there, sync_dirs_of, write_file, write_indexes};
 use super::retention::Removal;
 use super::scan::{Scan, ScanFrom, Scanned, Stop};
 use super::segment::{Handle, Head, Sealed, load_indexes};
@@ -38,15 +38,22 @@ pub(super) struct Recovered {
 
 pub(super) async fn recover(options: &LogOptions, observe: Observe<'_>) -> Result<Recovered, StorageError> {
     let survey = survey(options).await?;
+    let stored_epochs = load_epochs(&options.dir).await?;
+    let has_epochs = stored_epochs.is_some();
+    let epochs = stored_epochs.unwrap_or_default();
     let mut recovery = Recovery {
         options,
         bases: survey.bases,
         segments: Vec::new(),
         end: 0,
-        epochs: load_epochs(&options.dir).await?,
+        stored_epochs: epochs.to_text(),
+        epochs,
         cut_bytes: 0,
     };
     let first_unchecked = recovery.trust().await?;
+    if !has_epochs {
+        recovery.note_trusted_epochs().await?;
+    }
     let checked_from = recovery.bases.get(first_unchecked).copied();
     let producer_snapshot = load_snapshot(&options.dir, &survey.snapshots, checked_from.unwrap_or(recovery.end)).await;
     let observe_from = producer_snapshot.as_ref().map_or(0, |(offset, _)| *offset);
@@ -113,17 +120,18 @@ async fn check_topic_id(options: &LogOptions, is_there: bool) -> Result<(), Stor
     write_file(&path, partition_metadata(options.topic_id).into_bytes()).await
 }
 
-async fn load_epochs(dir: &Path) -> Result<LeaderEpochs, StorageError> {
+/// `None`: there is no readable file.
+async fn load_epochs(dir: &Path) -> Result<Option<LeaderEpochs>, StorageError> {
     let path = dir.join(LEADER_EPOCHS);
     match Dir::read_file(&path).await {
         Ok(content) => match LeaderEpochs::parse(&String::from_utf8_lossy(&content)) {
-            Some(epochs) => Ok(epochs),
+            Some(epochs) => Ok(Some(epochs)),
             None => {
                 set_aside(&path, "not a leader epoch checkpoint").await?;
-                Ok(LeaderEpochs::default())
+                Ok(None)
             }
         },
-        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(LeaderEpochs::default()),
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(StorageError::io("read", &path, source)),
     }
 }
@@ -167,6 +175,8 @@ struct Recovery<'a> {
     /// Of the segments so far.
     end: i64,
     epochs: LeaderEpochs,
+    /// What the file of the epochs holds.
+    stored_epochs: String,
     cut_bytes: u64,
 }
 
@@ -254,6 +264,15 @@ impl Recovery<'_> {
         }))
     }
 
+    /// Without its file, the history of epochs is read off the batches.
+    async fn note_trusted_epochs(&mut self) -> Result<(), StorageError> {
+        let mut epochs = LeaderEpochs::default();
+        let mut note = |header: &BatchHeader| epochs.note(header.leader_epoch, header.base_offset);
+        self.observe_trusted(0, &mut note).await?;
+        self.epochs = epochs;
+        Ok(())
+    }
+
     /// Shows the headers of trusted segments that the producer snapshot does not cover.
     async fn observe_trusted(&self, from: i64, observe: Observe<'_>) -> Result<(), StorageError> {
         let first = self
@@ -289,7 +308,8 @@ impl Recovery<'_> {
             }
             let scanned = self.check_segment(base_offset, observe).await?;
             let next_base = unchecked.get(at + 1).copied();
-            let has_hole = scanned.stop == Stop::Zeros && next_base.is_some_and(|next| scanned.next_offset < next);
+            // A power cut leaves zeros where blocks were lost, and a shorter file where its length was.
+            let has_hole = next_base.is_some_and(|next| scanned.next_offset < next);
             is_cut = has_hole || matches!(scanned.stop, Stop::Bad(_));
         }
         Ok(())
@@ -381,6 +401,7 @@ impl Recovery<'_> {
             remove_if_there(&segment_path(dir, offset, SNAPSHOT)).await?;
         }
         self.epochs.truncate(self.end);
+        self.make_durable().await?;
         let (head, tail) = match self.segments.pop() {
             Some(last) => self.resume_head(last).await?,
             None => (Head::new(Handle::new(dir, self.end), 0), Vec::new()),
@@ -396,6 +417,16 @@ impl Recovery<'_> {
             producer_snapshot,
             cut_bytes: self.cut_bytes,
         })
+    }
+
+    /// A checkpoint may name this end as the recovery point from now on, and the next start trusts what is below. The
+    /// process before this one may have died between making a file and syncing its name.
+    async fn make_durable(&self) -> Result<(), StorageError> {
+        let epochs = self.epochs.to_text();
+        if epochs != self.stored_epochs {
+            write_file(&self.options.dir.join(LEADER_EPOCHS), epochs.into_bytes()).await?;
+        }
+        sync_dirs_of(&self.options.dir).await
     }
 
     /// The newest segment goes on being filled.
