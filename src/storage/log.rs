@@ -317,7 +317,7 @@ impl Log {
 
     pub fn checkpoint(&self) -> PartitionCheckpoint {
         PartitionCheckpoint {
-            recovery_point: self.synced,
+            recovery_point: self.synced.min(self.first_unsealed()),
             log_start: self.log_start,
         }
     }

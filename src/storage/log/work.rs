@@ -188,6 +188,15 @@ impl Log {
         Some(work)
     }
 
+    /// Below this offset every segment is sealed: recovery may trust its size, its index files and the epochs' file.
+    /// Synced bytes alone are not enough. A head that was not opened is as recovery left it.
+    pub(super) fn first_unsealed(&self) -> i64 {
+        let rolled = self.sealed.iter().find(|segment| segment.unsealed.is_some());
+        let head = self.heads.iter().find(|head| head.file.is_some());
+        let rolled = rolled.map(|segment| segment.base_offset());
+        rolled.or(head.map(|head| head.base_offset())).unwrap_or(i64::MAX)
+    }
+
     /// The oldest segment that was rolled and is not sealed yet.
     pub(super) fn next_seal(&self) -> Option<Seal> {
         let at = self.sealed.iter().position(|segment| segment.unsealed.is_some())?;
