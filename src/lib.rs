@@ -84,3 +84,7 @@ pub mod rt;
 pub mod shard;
 pub mod storage;
 pub mod wire;
+
+#[cfg(test)]
+#[path = "../tests/faults/mod.rs"]
+mod faults;

@@ -11,10 +11,10 @@
 mod apply;
 mod command;
 mod decide;
-mod engine;
+pub(crate) mod engine;
 mod handle;
 mod image;
-mod record;
+pub(crate) mod record;
 mod thread;
 mod watchdog;
 
