@@ -30,6 +30,9 @@ clients: ## install the real clients that the tests use, under target/clients
 crash: ## kill -9 under load, ROUNDS times (50): every acknowledged record must be there
 	ROUNDS=$(ROUNDS) $(CARGO) test --release --test e2e crash:: -- --nocapture
 
+tune-check: ## what this machine is set to, and what it should be (tuning/tune help says the rest)
+	@tuning/tune check || test $$? -le 2
+
 doc: ## the code's guide: target/doc/corelane/index.html
 	$(CARGO) doc --no-deps --document-private-items
 
@@ -40,4 +43,4 @@ install: build ## the binary and links with Kafka's script names, under PREFIX (
 clean: ## remove what was built (not ./data)
 	$(CARGO) clean
 
-.PHONY: help build run test lint clients crash doc install clean
+.PHONY: help build run test lint clients crash tune-check doc install clean

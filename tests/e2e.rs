@@ -1,7 +1,7 @@
 //! End to end: the real binary as a process, on loopback, with its data on a real file system.
 //!
 //! `compat`: real clients. `crash`: kill -9 under load. `hostile`: broken bytes. `idle`: what nothing costs.
-//! `notebook`: the command line.
+//! `notebook`: the command line. `tuning`: the scripts that set a server up.
 
 mod compat;
 mod crash;
@@ -9,3 +9,4 @@ mod hostile;
 mod idle;
 mod notebook;
 mod support;
+mod tuning;

@@ -40,9 +40,9 @@ node_packages() {
     npm install --silent --no-audit --no-fund --prefix "$dir/node" kafkajs@2.2.4
 }
 
-debian_kcat() {
+debian() { # PACKAGE…
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends kcat
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
 }
 
 step confluent venv confluent confluent-kafka==2.16.1
@@ -53,8 +53,18 @@ step kafka kit
 step odradek odradek
 if ! command -v kcat >/dev/null; then
     if [ "$(id -u)" = 0 ]; then
-        step kcat debian_kcat
+        step kcat debian kcat
     else
         echo "kcat is not installed and this is not root: its tests will be skipped"
     fi
 fi
+# What the tests of tuning/ and config/ look at the scripts and units with.
+for tool in busybox:busybox shellcheck:shellcheck mkfs.xfs:xfsprogs systemd-analyze:systemd; do
+    if ! command -v "${tool%:*}" >/dev/null && [ ! -x "/sbin/${tool%:*}" ]; then
+        if [ "$(id -u)" = 0 ]; then
+            step "${tool#*:}" debian "${tool#*:}"
+        else
+            echo "${tool%:*} is not installed and this is not root: its tests will be skipped"
+        fi
+    fi
+done
