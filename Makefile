@@ -3,13 +3,14 @@
 CARGO  ?= cargo
 PREFIX ?= /usr/local
 ROUNDS ?= 50
+BENCH  := target/release/examples/corelane-bench
 NAMES  := kafka-server-start.sh kafka-server-stop.sh kafka-topics.sh kafka-configs.sh \
           kafka-console-producer.sh kafka-console-consumer.sh
 
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 build: ## build the broker: target/release/corelane
 	$(CARGO) build --release
@@ -33,6 +34,17 @@ crash: ## kill -9 under load, ROUNDS times (50): every acknowledged record must 
 tune-check: ## what this machine is set to, and what it should be (tuning/tune help says the rest)
 	@tuning/tune check || test $$? -le 2
 
+bench: bench-build ## Corelane beside Kafka, three loads, 5 minutes: target/bench/report.html
+	sh benches/install.sh kafka
+	$(BENCH) suite --short
+
+bench-compare: bench-build ## every load and measure, beside Kafka, Tansu and Redis, some hours: target/bench-compare/report.html
+	sh benches/install.sh kafka tansu redis
+	$(BENCH) suite --brokers corelane,kafka,tansu --extras --out target/bench-compare
+
+bench-build:
+	$(CARGO) build --release --bin corelane --example corelane-bench
+
 doc: ## the code's guide: target/doc/corelane/index.html
 	$(CARGO) doc --no-deps --document-private-items
 
@@ -43,4 +55,4 @@ install: build ## the binary and links with Kafka's script names, under PREFIX (
 clean: ## remove what was built (not ./data)
 	$(CARGO) clean
 
-.PHONY: help build run test lint clients crash tune-check doc install clean
+.PHONY: help build run test lint clients crash bench bench-compare bench-build tune-check doc install clean

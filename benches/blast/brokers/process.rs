@@ -1,0 +1,141 @@
+//! A broker as a child process on loopback: started, waited for, stopped for a while, ended.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+/// How long a broker may take to start, and to end after SIGTERM before it is killed.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+const END_PATIENCE: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(5);
+
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    stopped: bool,
+}
+
+impl Process {
+    /// Starts the command with its output in `dir`, and waits until `is_ready`.
+    pub fn start(
+        name: &str,
+        command: &mut Command,
+        dir: &Path,
+        is_ready: impl Fn() -> bool,
+    ) -> anyhow::Result<Process> {
+        let log = dir.join("output.log");
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .context("make a log")?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("start {name}"))?;
+        let mut process = Process {
+            name: name.to_owned(),
+            child,
+            log,
+            stopped: false,
+        };
+        process.wait_until(is_ready)?;
+        Ok(process)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Takes the process off the CPUs: a broker that is not measured burns nothing.
+    pub fn pause(&mut self) {
+        self.stopped = true;
+        self.signal(libc::SIGSTOP);
+    }
+
+    pub fn resume(&mut self) {
+        self.stopped = false;
+        self.signal(libc::SIGCONT);
+    }
+
+    /// SIGTERM, and SIGKILL for what does not listen.
+    pub fn end(&mut self) {
+        if self.stopped {
+            self.resume();
+        }
+        self.signal(libc::SIGTERM);
+        let deadline = Instant::now() + END_PATIENCE;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(LOOK);
+        }
+        self.kill();
+    }
+
+    /// SIGKILL: nothing is flushed.
+    pub fn kill(&mut self) {
+        // An error means that it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Resident memory in bytes, shared pages by their share.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).ok()?;
+        let line = rollup.lines().find(|line| line.starts_with("Pss:"))?;
+        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kib << 10)
+    }
+
+    fn wait_until(&mut self, is_ready: impl Fn() -> bool) -> anyhow::Result<()> {
+        let deadline = Instant::now() + START_PATIENCE;
+        while !is_ready() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended with {status}:\n{}", self.name, self.last_words());
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "{} does not answer after {START_PATIENCE:?}:\n{}",
+                    self.name,
+                    self.last_words()
+                );
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        // SAFETY: takes no memory of ours; the child has not been waited for, so that its id is its own.
+        unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that was free a moment ago, below those from which the kernel gives clients theirs.
+pub fn free_port() -> u16 {
+    let first = 10_000 + (std::process::id() * 97 % 20_000) as u16;
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    (first..32_000).find(is_free).expect("one of many ports is free")
+}
