@@ -34,6 +34,7 @@
 //! | [`storage`] | one log on one disk |
 //! | [`client`] | a small blocking client for the command line and for tests |
 //! | [`partition`] | one replica's state in memory |
+//! | [`group`] | group coordinators and committed offsets, as pure state |
 //! | [`metadata`] | records, image, apply, decide, engine; the control thread |
 //! | [`shard`] | the pump, its messages, the router |
 //! | [`api`] | one file per Kafka API, and THE list of them |
@@ -49,7 +50,7 @@
 //!   conn
 //!   api
 //!   shard
-//!   partition, metadata            (these do not import each other; shard connects them)
+//!   partition, group, metadata     (these do not import each other; shard connects them)
 //!   storage, client
 //!   config, metrics, wire, record
 //!   rt
@@ -74,6 +75,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod conn;
+pub mod group;
 pub mod metadata;
 pub mod metrics;
 pub mod model;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::check;
+use super::groups::GroupConfig;
 use super::listeners;
 use super::properties::{ConfigProblem, Properties};
 use super::topic::TopicConfig;
@@ -65,6 +66,7 @@ pub struct BrokerConfig {
     pub producer_id_expiration_ms: i64,
     pub max_incremental_fetch_session_cache_slots: i32,
     pub broker_session_timeout_ms: i64,
+    pub groups: GroupConfig,
     /// Our own keys.
     pub shard_count: Option<usize>,
     pub shard_cpus: Option<Vec<usize>>,
@@ -141,6 +143,7 @@ impl BrokerConfig {
             producer_id_expiration_ms: values.long("producer.id.expiration.ms"),
             max_incremental_fetch_session_cache_slots: values.int("max.incremental.fetch.session.cache.slots"),
             broker_session_timeout_ms: values.long("broker.session.timeout.ms"),
+            groups: GroupConfig::read(values),
             shard_count: values.explicit("shard.count").map(|_| values.size("shard.count")),
             shard_cpus: shard_cpus(values, report),
             shard_io_memory_bytes: values.size("shard.io.memory.bytes"),

@@ -11,6 +11,7 @@
 mod broker;
 mod check;
 mod describe;
+mod groups;
 mod hints;
 mod keys;
 mod listeners;
@@ -24,6 +25,7 @@ mod values;
 pub use broker::{BrokerConfig, ListenerSpec};
 pub use check::check_broker_configs;
 pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic};
+pub use groups::GroupConfig;
 pub use hints::environment_problems;
 pub use keys::{BROKER_KEYS, Key, Kind, Origin, Scope, TOPIC_KEYS, broker_key, topic_key};
 pub use properties::{ConfigProblem, Properties};

@@ -1,8 +1,10 @@
 //! Nouns without behaviour: ids, epochs and error codes that every other module speaks of.
 
+mod coordination;
 mod error_code;
 mod ids;
 
+pub use coordination::{Effects, Entry, Ticket};
 pub use error_code::ErrorCode;
 pub use ids::{BrokerId, DirId, Incarnation, LeaderEpoch, PartitionId, ShardId, TopicId};
 
@@ -10,3 +12,6 @@ pub use ids::{BrokerId, DirId, Incarnation, LeaderEpoch, PartitionId, ShardId, T
 pub const NO_PRODUCER_ID: i64 = -1;
 /// An epoch that a client did not state: not checked.
 pub const NO_EPOCH: i32 = -1;
+
+/// The topic that keeps committed offsets and the groups; each of its partitions is one group coordinator's log.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";

@@ -75,4 +75,4 @@ pub use launch::{Cores, PROBE_FILE, ShardOptions, Shards, run_control, run_shard
 pub use net::{Listener, Stream};
 pub use process::{Signal, abort, exit, pid, signals};
 pub use ring_flag::coop_taskrun_setups;
-pub use task::{Instant, now, random_u64, sleep, spawn, timeout, wall_ms, yield_now};
+pub use task::{Instant, Now, now, random_u64, sleep, spawn, timeout, wall_ms, yield_now};

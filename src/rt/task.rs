@@ -18,6 +18,22 @@ impl Instant {
     }
 }
 
+/// Both clocks, read together: what pure code gets as an argument.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    pub instant: Instant,
+    pub wall_ms: i64,
+}
+
+impl Now {
+    pub fn read() -> Now {
+        Now {
+            instant: now(),
+            wall_ms: wall_ms(),
+        }
+    }
+}
+
 pub fn now() -> Instant {
     #[cfg(test)]
     if current() == World::Sim {

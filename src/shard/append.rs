@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::acks::WaitingPart;
 use super::hosted::{Hosted, Open, PARKED_MAX, Parked, open_at};
 use super::message::{Answer, AppendPart, Life};
-use super::state::{Now, Shard};
+use super::state::Shard;
 use super::timers::Due;
 use super::types::{Acks, AppendItem, AppendOutcome};
 use crate::model::{ErrorCode, ShardId};
 use crate::partition::{AckToken, AppendError, Appended, SequenceError};
+use crate::rt::Now;
 use crate::storage::{PrepareDone, StageError, StorageError, WriteDone};
 
 /// Kafka's timeout covers the wait for other replicas and not the leader's own write; a client that says 0 or 1 ms must
@@ -98,28 +99,29 @@ impl Shard {
         }
     }
 
-    pub(super) fn on_written(&mut self, life: Life, done: WriteDone) {
+    pub(super) fn on_written(&mut self, life: Life, done: WriteDone, now: Now) {
         if let Some(open) = open_at(&mut self.hosted, life) {
             let advanced = open.partition.on_written(done, &mut self.cache, &mut self.acked);
-            self.on_advanced(life, advanced);
+            self.on_advanced(life, advanced, now);
         }
         self.finish_job(life);
     }
 
     /// File work can move the high watermark too: where the topic promises it, a sync does.
-    pub(super) fn on_prepared(&mut self, life: Life, done: PrepareDone) {
+    pub(super) fn on_prepared(&mut self, life: Life, done: PrepareDone, now: Now) {
         if let Some(open) = open_at(&mut self.hosted, life) {
             let advanced = open.partition.on_prepared(done, &mut self.acked);
-            self.on_advanced(life, advanced);
+            self.on_advanced(life, advanced, now);
         }
         self.finish_job(life);
     }
 
-    fn on_advanced(&mut self, life: Life, visible_bytes: Result<u64, StorageError>) {
+    fn on_advanced(&mut self, life: Life, visible_bytes: Result<u64, StorageError>, now: Now) {
         match visible_bytes {
             Ok(bytes) => {
                 self.acknowledge();
                 self.notify_waiters(life.partition, bytes);
+                self.advance_coordinator(life.partition, now);
             }
             Err(error) => self.fail_log(life, &error),
         }

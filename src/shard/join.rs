@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::append::WRITE_WAIT_MIN;
+use super::coordinator::CoordinatorReply;
 use super::long_poll::LongPoll;
 use super::message::*;
 use super::placement::owner;
 use super::reply::ReplyTx;
-use super::state::{Now, Shard};
+use super::state::Shard;
 use super::types::*;
 use crate::model::{ErrorCode, PartitionId, ShardId};
+use crate::rt::Now;
 
 /// Requests whose answers are not complete; bounded by what the connections have in flight.
 #[derive(Default)]
@@ -26,6 +28,7 @@ pub(super) enum Join {
     EpochEnds(Gather<EpochEnd>),
     DeleteRecords(Gather<DeletedRecords>),
     LogSizes(Gather<LogSize>),
+    Coordinate(ReplyTx<Result<Box<CoordinatorReply>, ErrorCode>>),
 }
 
 /// One shard's items, with their places in the request.
@@ -169,6 +172,16 @@ impl Shard {
             Request::LogSizes { items, reply } => {
                 self.scatter(items, |item| item.partition, reply, Join::LogSizes, Question::LogSizes);
             }
+            Request::Coordinate {
+                partition,
+                request: asked,
+                reply,
+            } => {
+                let request = self.joins.next();
+                self.joins.insert(request, Join::Coordinate(reply));
+                let to = owner(partition, self.shards());
+                self.ask(to, request, Question::Coordinate(partition, asked));
+            }
         }
     }
 
@@ -216,6 +229,12 @@ impl Shard {
 
     pub(super) fn on_answer(&mut self, answer: PartAnswer) {
         let PartAnswer { request, from, answer } = answer;
+        if let Answer::Coordinate(reply) = answer {
+            if let Some(Join::Coordinate(waiting)) = self.joins.open.remove(&request) {
+                waiting.send(reply);
+            }
+            return;
+        }
         let Some(join) = self.joins.open.get_mut(&request) else {
             return;
         };
@@ -244,6 +263,6 @@ fn finish(join: Join) {
         Join::EpochEnds(gather) => gather.finish(),
         Join::DeleteRecords(gather) => gather.finish(),
         Join::LogSizes(gather) => gather.finish(),
-        Join::Fetch(_) => {}
+        Join::Fetch(_) | Join::Coordinate(_) => {}
     }
 }

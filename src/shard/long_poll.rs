@@ -5,11 +5,11 @@ use bytes::Bytes;
 use super::join::{Join, split};
 use super::message::*;
 use super::reply::ReplyTx;
-use super::state::{Now, Shard};
+use super::state::Shard;
 use super::timers::Due;
 use super::types::*;
 use crate::model::{PartitionId, ShardId};
-use crate::rt::Instant;
+use crate::rt::{Instant, Now};
 
 /// A fetch request whose answer is not complete, or not enough yet.
 pub(super) struct LongPoll {

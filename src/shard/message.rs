@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::claims::Claim;
+use super::coordinator::{CoordinatorReply, CoordinatorRequest, LoadDone, LoadJob};
 use super::hosted::Place;
 use super::reply::ReplyTx;
 use super::types::*;
@@ -59,6 +60,8 @@ pub(super) enum Question {
     EpochEnds(Vec<EpochItem>),
     DeleteRecords(Vec<DeleteRecordsItem>),
     LogSizes(Vec<LogSizeItem>),
+    /// Of the coordinator whose log the partition is.
+    Coordinate(PartitionId, Box<CoordinatorRequest>),
 }
 
 pub(super) struct AppendPart {
@@ -88,6 +91,7 @@ pub(super) enum Answer {
     EpochEnds(Vec<EpochEnd>),
     DeleteRecords(Vec<DeletedRecords>),
     LogSizes(Vec<LogSize>),
+    Coordinate(Result<Box<CoordinatorReply>, ErrorCode>),
 }
 
 pub(super) struct FetchAnswer {
@@ -158,6 +162,11 @@ pub(super) enum Request {
         items: Vec<LogSizeItem>,
         reply: ReplyTx<Vec<LogSize>>,
     },
+    Coordinate {
+        partition: PartitionId,
+        request: Box<CoordinatorRequest>,
+        reply: ReplyTx<Result<Box<CoordinatorReply>, ErrorCode>>,
+    },
 }
 
 /// The life of a partition that a job belongs to.
@@ -177,6 +186,7 @@ pub(super) enum Job {
     Remove(Life, Box<ClosingLog>),
     Read(ReadJob),
     Times(TimesJob),
+    Load(Life, Box<LoadJob>),
     Alarm(Instant),
 }
 
@@ -197,6 +207,7 @@ pub(super) enum Done {
     Removed(Life, Result<(), StorageError>),
     Read(ReadDone),
     Times(TimesDone),
+    Loaded(Life, Box<LoadDone>),
 }
 
 /// The reads of one fetch part; the answer goes to `to`.
@@ -248,6 +259,8 @@ impl Question {
             Question::EpochEnds(items) => Answer::EpochEnds(vec![EpochEnd::refused(error); items.len()]),
             Question::DeleteRecords(items) => Answer::DeleteRecords(vec![DeletedRecords::refused(error); items.len()]),
             Question::LogSizes(items) => Answer::LogSizes(vec![LogSize::refused(error); items.len()]),
+            // Whatever the reason, the client is to look for the coordinator again.
+            Question::Coordinate(..) => Answer::Coordinate(Err(ErrorCode::NotCoordinator)),
         }
     }
 }

@@ -12,12 +12,14 @@
 //! | state, pump | the shard, one message at a time; the loop around it |
 //! | join, long_poll | the connection's side of a request: split, gather, wait, trim |
 //! | append, acks, read, waits, query | the owner's side |
+//! | coordinator | the coordinators of groups, on their partitions' owners |
 //! | hosted, reconcile, claims, placement | which partitions are here, and how they come and go |
 //! | upkeep, stop, timers | what the clock asks for; the end |
 
 mod acks;
 mod append;
 mod claims;
+mod coordinator;
 mod hosted;
 mod join;
 mod long_poll;
@@ -51,6 +53,7 @@ use crate::metrics::Cells;
 use crate::model::DirId;
 use crate::storage::{Checkpoint, LogDir};
 
+pub use coordinator::{CoordinatorReply, CoordinatorRequest};
 pub use mesh::{INBOX_MAX, Inbox, ShardHandle, mesh};
 pub use message::{CheckpointRow, Message, Stopped};
 pub use placement::owner;

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use super::message::*;
 use super::post::Post;
-use super::state::{Now, Shard};
+use super::state::Shard;
 use crate::metrics::{Cells, Metric};
 use crate::model::ErrorCode;
 use crate::partition::Producers;
-use crate::rt::{self, Rx};
+use crate::rt::{self, Now, Rx};
 use crate::storage::{Log, LogOptions, Opened, StorageError};
 
 /// Messages taken from the lane at a time.
@@ -30,7 +30,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Runs until [`Message::Exit`].
 pub(super) async fn pump(mut shard: Shard, mut inbox: Rx<Message>, post: Rc<Post>) {
     spawn_ticker(post.clone());
-    shard.reconcile_all(now());
+    shard.reconcile_all(Now::read());
     end_turn(&mut shard, &post);
     let mut burst = Vec::new();
     let mut local = VecDeque::new();
@@ -51,7 +51,7 @@ pub(super) async fn pump(mut shard: Shard, mut inbox: Rx<Message>, post: Rc<Post
 
 /// True: everything is handled. False: the turn's time is over.
 fn take_turn(shard: &mut Shard, messages: &mut impl Iterator<Item = Message>, local: &mut VecDeque<Local>) -> bool {
-    let mut now = now();
+    let mut now = Now::read();
     let started = now.instant;
     shard.adopt_image(now);
     shard.handle_due(now);
@@ -65,7 +65,7 @@ fn take_turn(shard: &mut Shard, messages: &mut impl Iterator<Item = Message>, lo
                 return true;
             }
         }
-        now = self::now();
+        now = Now::read();
         if now.instant.since(started) >= TURN_BUDGET {
             return false;
         }
@@ -73,17 +73,10 @@ fn take_turn(shard: &mut Shard, messages: &mut impl Iterator<Item = Message>, lo
 }
 
 fn end_turn(shard: &mut Shard, post: &Rc<Post>) {
-    shard.flush(now());
+    shard.flush(Now::read());
     let metrics = shard.metrics.clone();
     for job in shard.take_jobs() {
         rt::spawn(run(job, metrics.clone(), post.clone()));
-    }
-}
-
-fn now() -> Now {
-    Now {
-        instant: rt::now(),
-        wall_ms: rt::wall_ms(),
     }
 }
 
@@ -119,6 +112,7 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
         }
         Job::Read(job) => Done::Read(read(job, &metrics).await),
         Job::Times(job) => Done::Times(search(job).await),
+        Job::Load(life, job) => Done::Loaded(life, Box::new(job.run().await)),
         Job::Alarm(at) => {
             rt::sleep(at.since(rt::now())).await;
             return post.push(Local::Alarm(at));

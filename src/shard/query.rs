@@ -5,10 +5,11 @@ use std::path::Path;
 use super::hosted::{Hosted, Open, open_at};
 use super::message::{Answer, Job, TimesDone, TimesJob};
 use super::read::{bound, epoch_refusal};
-use super::state::{Now, Shard};
+use super::state::Shard;
 use super::types::*;
 use crate::model::{ErrorCode, PartitionId, ShardId};
 use crate::partition::DeleteError;
+use crate::rt::Now;
 use crate::storage::TimePlan;
 
 /// What became of one ListOffsets item.

@@ -96,6 +96,7 @@ impl Shard {
         open.partition.abandon(&mut abandoned);
         let waiters = open.partition.waiters().to_vec();
         self.fail_acks(abandoned, ErrorCode::KafkaStorageError);
+        self.unseat(life.partition, ErrorCode::CoordinatorNotAvailable);
         self.notify_all(waiters);
     }
 }

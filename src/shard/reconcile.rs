@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::hosted::{Failed, Hosted, Leaving, Open, Opening, Place, directory_name};
 use super::message::{ClosingLog, Job, Life};
 use super::placement::owner;
-use super::state::{Now, Shard};
+use super::state::Shard;
 use crate::metadata::{Image, PartitionState, Topic};
 use crate::metrics::Metric;
 use crate::model::{BrokerId, ErrorCode, PartitionId, TopicId};
 use crate::partition::{Identity, Leadership, Partition, Producers};
-use crate::rt::Instant;
+use crate::rt::{Instant, Now};
 use crate::storage::{LogOptions, Opened, StorageError};
 
 /// Logs that are opened (and so perhaps recovered) at the same time.
@@ -51,7 +51,7 @@ impl Shard {
     pub(super) fn reconcile_all(&mut self, now: Now) {
         let image = self.image.clone();
         for topic in image.topics_by_id.values() {
-            self.reconcile_topic(topic);
+            self.reconcile_topic(topic, now);
         }
         self.start_openings(now);
         self.count_partitions();
@@ -64,21 +64,26 @@ impl Shard {
                 .topic_by_id(&topic.id)
                 .is_some_and(|known| Arc::ptr_eq(known, topic));
             if !same {
-                self.reconcile_topic(topic);
+                self.reconcile_topic(topic, now);
             }
         }
+        let mut gone = Vec::new();
         for topic in old
             .topics_by_id
             .values()
             .filter(|topic| image.topic_by_id(&topic.id).is_none())
         {
+            gone.push(topic.name.to_string());
             self.leave_topic(topic.id);
+        }
+        if !gone.is_empty() {
+            self.forget_topics(&gone, now);
         }
         self.start_openings(now);
         self.count_partitions();
     }
 
-    fn reconcile_topic(&mut self, topic: &Topic) {
+    fn reconcile_topic(&mut self, topic: &Topic, now: Now) {
         let broker = BrokerId(self.config.broker_id);
         for state in &topic.partitions {
             let id = PartitionId {
@@ -90,12 +95,15 @@ impl Shard {
             }
             match state.replicas.iter().position(|replica| *replica == broker) {
                 None => self.leave(id),
-                Some(replica) => self.host(Wanted {
-                    id,
-                    topic,
-                    state,
-                    replica,
-                }),
+                Some(replica) => {
+                    self.host(Wanted {
+                        id,
+                        topic,
+                        state,
+                        replica,
+                    });
+                    self.settle_coordinator(id, now);
+                }
             }
         }
     }
@@ -261,6 +269,7 @@ impl Shard {
         self.hosted.insert(life.partition, Hosted::Open(open));
         self.touched.push(life.partition);
         self.unpark(opening.parked, now);
+        self.settle_coordinator(life.partition, now);
         self.count_partitions();
     }
 
@@ -287,6 +296,7 @@ impl Shard {
                 self.fail_acks(tokens, ErrorCode::UnknownTopicOrPartition);
             }
             Some(Hosted::Open(mut open)) => {
+                self.unseat(id, ErrorCode::NotCoordinator);
                 let mut abandoned = Vec::new();
                 open.partition.abandon(&mut abandoned);
                 let waiters = open.partition.waiters().to_vec();
@@ -318,7 +328,7 @@ impl Shard {
         }
         self.hosted.remove(&life.partition);
         if let Some(topic) = self.image.topic_by_id(&life.partition.topic).cloned() {
-            self.reconcile_topic(&topic);
+            self.reconcile_topic(&topic, now);
             self.start_openings(now);
         }
         self.count_partitions();

@@ -5,12 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::coordinator::{CoordinatorReply, CoordinatorRequest};
 use super::message::{Local, Request};
 use super::post::Post;
 use super::reply::{ReplyRx, ReplyTx, reply};
 use super::types::*;
+use crate::group::{GroupReply, GroupRequest};
 use crate::metadata::{Handle, Image};
-use crate::model::ErrorCode;
+use crate::model::{ErrorCode, PartitionId};
 
 /// A handle to all shards, on one shard. Cheap to clone; not Send.
 #[derive(Clone)]
@@ -94,7 +96,37 @@ impl Router {
         )
     }
 
-    fn put<T>(&self, request: impl FnOnce(ReplyTx<Vec<T>>) -> Request) -> ReplyRx<Vec<T>> {
+    /// Asks the group coordinator whose log `partition` is. Enqueued at once.
+    pub fn group(
+        &self,
+        partition: PartitionId,
+        request: GroupRequest,
+    ) -> impl Future<Output = Result<GroupReply, ErrorCode>> + 'static {
+        let answer = self.coordinate(partition, CoordinatorRequest::Group(request));
+        async move {
+            match answer.await {
+                Some(Ok(reply)) => match *reply {
+                    CoordinatorReply::Group(reply) => Ok(reply),
+                },
+                Some(Err(error)) => Err(error),
+                None => Err(ErrorCode::NotCoordinator),
+            }
+        }
+    }
+
+    fn coordinate(
+        &self,
+        partition: PartitionId,
+        request: CoordinatorRequest,
+    ) -> ReplyRx<Result<Box<CoordinatorReply>, ErrorCode>> {
+        self.put(|reply| Request::Coordinate {
+            partition,
+            request: Box::new(request),
+            reply,
+        })
+    }
+
+    fn put<T>(&self, request: impl FnOnce(ReplyTx<T>) -> Request) -> ReplyRx<T> {
         let (tx, rx) = reply();
         self.post.push(Local::Request(request(tx)));
         rx

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::acks::Acknowledgements;
 use super::claims::Claims;
+use super::coordinator::Coordinators;
 use super::hosted::Hosted;
 use super::join::Joins;
 use super::mesh::ShardHandle;
@@ -22,7 +23,7 @@ use crate::metadata::{BEAT_ENDED, Image};
 use crate::metrics::{Cells, Metric};
 use crate::model::{DirId, ErrorCode, Incarnation, PartitionId, ShardId};
 use crate::partition::AckToken;
-use crate::rt::Instant;
+use crate::rt::{Instant, Now};
 use crate::storage::{Cache, Checkpoint, LogDir};
 
 /// Messages kept for another shard whose inbox is full. Beyond it, requests are refused; answers, which are bounded by
@@ -30,13 +31,6 @@ use crate::storage::{Cache, Checkpoint, LogDir};
 pub(super) const OUTBOX_MAX: usize = 16_384;
 /// Between two attempts to send what an inbox had no room for.
 const OUTBOX_RETRY_NS: u64 = 1_000_000;
-
-/// The two clocks, read once per turn.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    pub(super) instant: Instant,
-    pub(super) wall_ms: i64,
-}
 
 /// What a shard is made of, besides its inbox.
 pub(super) struct Parts {
@@ -76,6 +70,7 @@ pub(super) struct Shard {
     pub(super) timers: Timers,
     pub(super) openings: Openings,
     pub(super) upkeep: Upkeep,
+    pub(super) coordinators: Coordinators,
     pub(super) stopping: Option<Stopping>,
     pub(super) exit: bool,
 
@@ -111,6 +106,7 @@ impl Shard {
             timers: Timers::default(),
             openings: Openings::default(),
             upkeep: Upkeep::default(),
+            coordinators: Coordinators::default(),
             stopping: None,
             exit: false,
             outbox: parts.peers.iter().map(|_| VecDeque::new()).collect(),
@@ -164,6 +160,7 @@ impl Shard {
             match due {
                 Due::Ack(request) => self.on_ack_timeout(request),
                 Due::Fetch(request) => self.on_fetch_timeout(request),
+                Due::Coordinator(partition) => self.on_coordinator_due(partition, now),
             }
             self.handle_own(now);
         }
@@ -207,19 +204,21 @@ impl Shard {
             Question::EpochEnds(items) => self.on_epoch_ends(from, request, items),
             Question::DeleteRecords(items) => self.on_delete_records(from, request, items, now),
             Question::LogSizes(items) => self.on_log_sizes(from, request, items),
+            Question::Coordinate(partition, asked) => self.on_coordinate(from, request, (partition, *asked), now),
         }
     }
 
     fn on_done(&mut self, done: Done, now: Now) {
         match done {
             Done::Opened(life, result) => self.on_opened(life, result, now),
-            Done::Prepared(life, done) => self.on_prepared(life, done),
-            Done::Written(life, done) => self.on_written(life, done),
+            Done::Prepared(life, done) => self.on_prepared(life, done, now),
+            Done::Written(life, done) => self.on_written(life, done, now),
             Done::Freed(life, result) => self.on_freed(life, result),
             Done::Closed(life, place, result) => self.on_closed(life, place, result),
             Done::Removed(life, result) => self.on_removed(life, result, now),
             Done::Read(done) => self.on_read(done),
             Done::Times(done) => self.on_times(done),
+            Done::Loaded(life, done) => self.on_loaded(life, *done, now),
         }
     }
 

@@ -30,6 +30,7 @@ impl Shard {
             idle: VecDeque::new(),
             closing: 0,
         });
+        self.stop_coordinators();
         self.cancel_openings();
         let ids: Vec<PartitionId> = self.hosted.keys().copied().collect();
         for id in ids {

@@ -17,10 +17,10 @@ use crate::record::{BatchBuilder, BatchHeader, Compression, ValidBatch};
 use crate::rt::{self, testing::on_shards};
 use crate::storage::LogDirs;
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs `body` on each of `shards` shards over the data in `path`, then stops them in order.
-fn broker<F, Fut>(path: &Path, shards: usize, body: F)
+pub(super) fn broker<F, Fut>(path: &Path, shards: usize, body: F)
 where
     F: Fn(ShardId, Router) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + 'static,
@@ -105,7 +105,7 @@ fn write_checkpoints(dirs: &LogDirs, stopped: &[Stopped]) {
     }
 }
 
-async fn create(router: &Router, name: &str, partitions: i32, configs: &[(&str, &str)]) -> TopicId {
+pub(super) async fn create(router: &Router, name: &str, partitions: i32, configs: &[(&str, &str)]) -> TopicId {
     let topic = CreateTopic {
         name: name.to_string(),
         partitions,
@@ -126,14 +126,14 @@ async fn create(router: &Router, name: &str, partitions: i32, configs: &[(&str, 
     }
 }
 
-async fn delete(router: &Router, name: &str) {
+pub(super) async fn delete(router: &Router, name: &str) {
     let topics = vec![DeleteTopic::Name(name.to_string())];
     let deleted = router.metadata().submit(Command::DeleteTopics { topics }).await;
     assert!(matches!(deleted, Ok(Reply::DeleteTopics(results)) if results[0].is_ok()));
 }
 
 /// Waits until this shard has seen the topic.
-async fn topic(router: &Router, name: &str) -> TopicId {
+pub(super) async fn topic(router: &Router, name: &str) -> TopicId {
     let deadline = rt::now().after(TIMEOUT);
     loop {
         if let Some(topic) = router.image().topic(name) {
@@ -172,7 +172,7 @@ fn valid(bytes: Bytes) -> ValidBatch {
     }
 }
 
-fn id(topic: TopicId, index: i32) -> PartitionId {
+pub(super) fn id(topic: TopicId, index: i32) -> PartitionId {
     PartitionId { topic, index }
 }
 
@@ -219,7 +219,7 @@ fn long_poll(items: Vec<FetchItem>, min_bytes: usize, max_wait: Duration) -> Fet
 }
 
 /// Every header from offset 0 to the high watermark; checks that the offsets have no gap.
-async fn read_all(router: &Router, partition: PartitionId) -> Vec<BatchHeader> {
+pub(super) async fn read_all(router: &Router, partition: PartitionId) -> Vec<BatchHeader> {
     let mut headers: Vec<BatchHeader> = Vec::new();
     loop {
         let next = headers.last().map_or(0, BatchHeader::next_offset);

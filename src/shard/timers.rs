@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::PartitionId;
 use crate::rt::Instant;
 
 /// What a deadline is for.
@@ -11,6 +12,8 @@ pub(super) enum Due {
     Ack(u64),
     /// A long poll of a connection of this shard.
     Fetch(u64),
+    /// What the coordinator of this partition wants to be reminded of.
+    Coordinator(PartitionId),
 }
 
 /// One entry per waiting request. Alarms cannot be cancelled, so there is one for the earliest deadline only, and the

@@ -5,9 +5,10 @@ use std::ops::Bound;
 
 use super::hosted::{Hosted, Open};
 use super::message::{CheckpointRow, Job, Life};
-use super::state::{Now, Shard};
+use super::state::Shard;
 use crate::metrics::Metric;
 use crate::model::PartitionId;
+use crate::rt::Now;
 use crate::storage::StorageError;
 
 /// Every partition is looked at once in this many ticks, as far as the limit below allows.

@@ -8,7 +8,7 @@ pub mod fetch;
 mod frame;
 mod header;
 pub mod messages;
-mod primitives;
+pub mod primitives;
 pub mod produce;
 mod response;
 mod shape;

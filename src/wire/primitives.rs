@@ -1,4 +1,4 @@
-//! The protocol's primitive types, for the codecs that are our own: Produce, Fetch, headers.
+//! The protocol's primitive types, for the codecs that are our own: Produce, Fetch, headers, coordinators' records.
 //!
 //! The [`Reader`] never panics on hostile input and never reserves memory on the word of a length alone: a length is
 //! held against the bytes that are left, and the elements of one message against [`ELEMENTS_MAX`]. Strings and byte
@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 /// How many array elements and tags (topics and partitions together) one message may hold. An element takes up to 24
 /// times its wire size in memory, so without this a body of 100 MiB could ask for gigabytes.
-pub(super) const ELEMENTS_MAX: usize = 1 << 18;
+pub const ELEMENTS_MAX: usize = 1 << 18;
 
 /// What stops a message from being read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum DecodeError {
 
 /// A cursor over one message. `flexible` chooses between the two encodings of every string, byte field and array
 /// (//= KIP-482: compact lengths are varints of length + 1, and each structure ends with a tag section).
-pub(super) struct Reader<'a> {
+pub struct Reader<'a> {
     body: &'a Bytes,
     at: usize,
     end: usize,
@@ -40,7 +40,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(body: &'a Bytes, flexible: bool) -> Reader<'a> {
+    pub fn new(body: &'a Bytes, flexible: bool) -> Reader<'a> {
         Reader {
             body,
             at: 0,
@@ -51,44 +51,44 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes not read yet.
-    pub(super) fn remaining(&self) -> usize {
+    pub fn remaining(&self) -> usize {
         self.end - self.at
     }
 
     /// Everything that is left, as one slice.
-    pub(super) fn rest(self) -> Bytes {
+    pub fn rest(self) -> Bytes {
         self.body.slice(self.at..self.end)
     }
 
-    pub(super) fn i8(&mut self) -> Result<i8, DecodeError> {
+    pub fn i8(&mut self) -> Result<i8, DecodeError> {
         self.fixed().map(i8::from_be_bytes)
     }
 
-    pub(super) fn i16(&mut self) -> Result<i16, DecodeError> {
+    pub fn i16(&mut self) -> Result<i16, DecodeError> {
         self.fixed().map(i16::from_be_bytes)
     }
 
-    pub(super) fn i32(&mut self) -> Result<i32, DecodeError> {
+    pub fn i32(&mut self) -> Result<i32, DecodeError> {
         self.fixed().map(i32::from_be_bytes)
     }
 
-    pub(super) fn i64(&mut self) -> Result<i64, DecodeError> {
+    pub fn i64(&mut self) -> Result<i64, DecodeError> {
         self.fixed().map(i64::from_be_bytes)
     }
 
-    pub(super) fn uuid(&mut self) -> Result<[u8; 16], DecodeError> {
+    pub fn uuid(&mut self) -> Result<[u8; 16], DecodeError> {
         self.fixed()
     }
 
-    pub(super) fn skip(&mut self, len: usize) -> Result<(), DecodeError> {
+    pub fn skip(&mut self, len: usize) -> Result<(), DecodeError> {
         self.advance(len).map(drop)
     }
 
-    pub(super) fn string(&mut self) -> Result<Bytes, DecodeError> {
+    pub fn string(&mut self) -> Result<Bytes, DecodeError> {
         self.nullable_string()?.ok_or(DecodeError::Null)
     }
 
-    pub(super) fn nullable_string(&mut self) -> Result<Option<Bytes>, DecodeError> {
+    pub fn nullable_string(&mut self) -> Result<Option<Bytes>, DecodeError> {
         let len = if self.flexible {
             self.compact_len()?
         } else {
@@ -97,7 +97,11 @@ impl<'a> Reader<'a> {
         len.map(|len| self.utf8(len)).transpose()
     }
 
-    pub(super) fn nullable_bytes(&mut self) -> Result<Option<Bytes>, DecodeError> {
+    pub fn bytes(&mut self) -> Result<Bytes, DecodeError> {
+        self.nullable_bytes()?.ok_or(DecodeError::Null)
+    }
+
+    pub fn nullable_bytes(&mut self) -> Result<Option<Bytes>, DecodeError> {
         let len = if self.flexible {
             self.compact_len()?
         } else {
@@ -108,7 +112,7 @@ impl<'a> Reader<'a> {
 
     /// An array whose elements take at least `element_bytes_min` bytes each. The one allocation is bounded by the bytes
     /// that are really there.
-    pub(super) fn array<T>(
+    pub fn array<T>(
         &mut self,
         element_bytes_min: usize,
         element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
@@ -117,7 +121,7 @@ impl<'a> Reader<'a> {
             .ok_or(DecodeError::Null)
     }
 
-    pub(super) fn nullable_array<T>(
+    pub fn nullable_array<T>(
         &mut self,
         element_bytes_min: usize,
         mut element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
@@ -144,13 +148,13 @@ impl<'a> Reader<'a> {
 
     /// The tag section of a flexible structure with no tag that we know; nothing at all in a version that is not
     /// flexible.
-    pub(super) fn skip_tags(&mut self) -> Result<(), DecodeError> {
+    pub fn skip_tags(&mut self) -> Result<(), DecodeError> {
         self.tags(|_, _| Ok(()))
     }
 
     /// The tag section: `known` gets each tag with a reader that is confined to the tag's own bytes, and may leave it
     /// unread.
-    pub(super) fn tags(
+    pub fn tags(
         &mut self,
         mut known: impl FnMut(u32, &mut Reader<'a>) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
@@ -179,7 +183,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned varint of 32 bits: at most five bytes, lowest seven bits first.
-    pub(super) fn varint(&mut self) -> Result<u32, DecodeError> {
+    pub fn varint(&mut self) -> Result<u32, DecodeError> {
         let mut value = 0_u32;
         for shift in (0..35).step_by(7) {
             let [byte] = self.fixed::<1>()?;
@@ -242,7 +246,7 @@ fn non_negative(len: i64) -> Option<usize> {
 }
 
 /// Collects a message as slices: small fields gather in one growing head, record data is passed through untouched.
-pub(super) struct Writer {
+pub struct Writer {
     head: BytesMut,
     slices: Vec<Bytes>,
     flexible: bool,
@@ -250,7 +254,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// `head_bytes` is a guess of everything but the record data; a wrong one costs a reallocation, nothing else.
-    pub(super) fn new(flexible: bool, head_bytes: usize) -> Writer {
+    pub fn new(flexible: bool, head_bytes: usize) -> Writer {
         Writer {
             head: BytesMut::with_capacity(head_bytes),
             slices: Vec::new(),
@@ -258,32 +262,41 @@ impl Writer {
         }
     }
 
-    pub(super) fn finish(mut self) -> Vec<Bytes> {
+    pub fn finish(mut self) -> Vec<Bytes> {
         self.cut_head();
         self.slices
     }
 
-    pub(super) fn i8(&mut self, value: i8) {
+    /// Everything as one piece.
+    pub fn into_bytes(self) -> Bytes {
+        let slices = self.finish();
+        match slices.as_slice() {
+            [one] => one.clone(),
+            _ => slices.concat().into(),
+        }
+    }
+
+    pub fn i8(&mut self, value: i8) {
         self.head.put_i8(value);
     }
 
-    pub(super) fn i16(&mut self, value: i16) {
+    pub fn i16(&mut self, value: i16) {
         self.head.put_i16(value);
     }
 
-    pub(super) fn i32(&mut self, value: i32) {
+    pub fn i32(&mut self, value: i32) {
         self.head.put_i32(value);
     }
 
-    pub(super) fn i64(&mut self, value: i64) {
+    pub fn i64(&mut self, value: i64) {
         self.head.put_i64(value);
     }
 
-    pub(super) fn uuid(&mut self, value: [u8; 16]) {
+    pub fn uuid(&mut self, value: [u8; 16]) {
         self.head.put_slice(&value);
     }
 
-    pub(super) fn string(&mut self, text: &[u8]) {
+    pub fn string(&mut self, text: &[u8]) {
         if self.flexible {
             self.len(Some(text.len()));
             self.head.put_slice(text);
@@ -294,7 +307,12 @@ impl Writer {
         }
     }
 
-    pub(super) fn nullable_string(&mut self, text: Option<&[u8]>) {
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.len(Some(bytes.len()));
+        self.head.put_slice(bytes);
+    }
+
+    pub fn nullable_string(&mut self, text: Option<&[u8]>) {
         match text {
             Some(text) => self.string(text),
             None if self.flexible => self.len(None),
@@ -302,14 +320,14 @@ impl Writer {
         }
     }
 
-    pub(super) fn array<T>(&mut self, elements: &[T], mut element: impl FnMut(&mut Self, &T)) {
+    pub fn array<T>(&mut self, elements: &[T], mut element: impl FnMut(&mut Self, &T)) {
         self.len(Some(elements.len()));
         for each in elements {
             element(self, each);
         }
     }
 
-    pub(super) fn nullable_array<T>(&mut self, elements: Option<&[T]>, element: impl FnMut(&mut Self, &T)) {
+    pub fn nullable_array<T>(&mut self, elements: Option<&[T]>, element: impl FnMut(&mut Self, &T)) {
         match elements {
             Some(elements) => self.array(elements, element),
             None => self.len(None),
@@ -317,7 +335,7 @@ impl Writer {
     }
 
     /// A byte field made of several slices, none of them copied. Its length is known beforehand, so nothing is patched.
-    pub(super) fn records(&mut self, slices: impl IntoIterator<Item = Bytes>, len: usize) {
+    pub fn records(&mut self, slices: impl IntoIterator<Item = Bytes>, len: usize) {
         self.len(Some(len));
         if len > 0 {
             self.cut_head();
@@ -325,19 +343,19 @@ impl Writer {
         }
     }
 
-    pub(super) fn null_records(&mut self) {
+    pub fn null_records(&mut self) {
         self.len(None);
     }
 
     /// The end of a structure without tagged fields.
-    pub(super) fn no_tags(&mut self) {
+    pub fn no_tags(&mut self) {
         if self.flexible {
             self.varint(0);
         }
     }
 
     /// The end of a structure: the tagged fields that are set, in ascending order of their tags.
-    pub(super) fn tags(&mut self, fields: &[(u32, Bytes)]) {
+    pub fn tags(&mut self, fields: &[(u32, Bytes)]) {
         self.varint(fields.len() as u32);
         for (tag, field) in fields {
             self.varint(*tag);
@@ -373,7 +391,7 @@ impl Writer {
 }
 
 /// A tagged field's bytes.
-pub(super) fn tag_field(write: impl FnOnce(&mut Writer)) -> Bytes {
+pub fn tag_field(write: impl FnOnce(&mut Writer)) -> Bytes {
     let mut writer = Writer::new(true, 32);
     write(&mut writer);
     writer.head.freeze()

@@ -15,13 +15,13 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Milliseconds for which a coordinator gathers records before it writes them. -1: as the load suggests."),
     int("group.coordinator.cached.buffer.max.bytes").default("1048588").at_least(524288).cluster_wide()
         .doc("Bytes of the largest write buffer that a coordinator keeps for reuse."),
-    int("group.min.session.timeout.ms").default("6000")
+    int("group.min.session.timeout.ms").default("6000").effective()
         .doc("Milliseconds of the shortest session timeout that a member may ask for (classic protocol)."),
-    int("group.max.session.timeout.ms").default("1800000")
+    int("group.max.session.timeout.ms").default("1800000").effective()
         .doc("Milliseconds of the longest session timeout that a member may ask for (classic protocol)."),
-    int("group.initial.rebalance.delay.ms").default("3000")
+    int("group.initial.rebalance.delay.ms").default("3000").effective()
         .doc("Milliseconds for which a new group waits for more members before its first assignment (classic protocol)."),
-    int("group.max.size").default("2147483647").at_least(1)
+    int("group.max.size").default("2147483647").at_least(1).effective()
         .doc("Members that a group may have (classic protocol)."),
     int("group.consumer.session.timeout.ms").default("45000").at_least(1)
         .doc("Milliseconds of silence after which a member is dropped (consumer protocol)."),
@@ -121,23 +121,23 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Standby copies of each task's state."),
     int("group.streams.max.standby.replicas").default("2").at_least(0)
         .doc("Most standby copies that a streams group may set."),
-    int("offset.metadata.max.bytes").default("4096")
+    int("offset.metadata.max.bytes").default("4096").effective()
         .doc("Bytes of the note that a client may store with a committed offset."),
-    int("offsets.topic.num.partitions").default("50").at_least(1)
+    int("offsets.topic.num.partitions").default("50").at_least(1).effective()
         .doc("Partitions of the topic that keeps committed offsets. Not to be changed once it exists."),
-    short("offsets.topic.replication.factor").default("3").at_least(1)
+    short("offsets.topic.replication.factor").default("3").at_least(1).effective()
         .doc("Replicas of the topic that keeps committed offsets. It cannot be created until as many brokers are there."),
-    int("offsets.topic.segment.bytes").default("104857600").at_least(1)
+    int("offsets.topic.segment.bytes").default("104857600").at_least(1).effective()
         .doc("Segment bytes of the topic that keeps committed offsets."),
-    int("offsets.topic.compression.codec").default("0")
+    int("offsets.topic.compression.codec").default("0").effective()
         .doc("The codec of the topic that keeps committed offsets, by its number: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd."),
     int("offsets.commit.timeout.ms").default("5000").at_least(1)
         .doc("Milliseconds for which an offset commit waits for its replicas."),
-    int("offsets.load.buffer.size").default("5242880").at_least(1)
+    int("offsets.load.buffer.size").default("5242880").at_least(1).effective()
         .doc("Bytes to read at a time when offsets are loaded."),
-    int("offsets.retention.minutes").default("10080").at_least(1)
+    int("offsets.retention.minutes").default("10080").at_least(1).effective()
         .doc("Minutes for which an idle group's offsets are kept."),
-    long("offsets.retention.check.interval.ms").default("600000").at_least(1)
+    long("offsets.retention.check.interval.ms").default("600000").at_least(1).effective()
         .doc("Milliseconds between two looks for committed offsets that have passed their retention."),
     int("transaction.state.log.num.partitions").default("50").at_least(1)
         .doc("Partitions of the topic that keeps the transactions' state. Not to be changed once it exists."),

@@ -1,0 +1,34 @@
+//! What the clock is to bring about, in order of time.
+
+use crate::rt::Instant;
+use std::collections::BTreeSet;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// Look for offsets that have passed their retention.
+    Retention,
+}
+
+/// An entry is a reminder to look, not a promise that something is due: a member that was heard of meanwhile just gets
+/// its next one. So a heartbeat moves no entry.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines {
+    entries: BTreeSet<(Instant, Timer)>,
+}
+
+impl Deadlines {
+    pub(super) fn add(&mut self, at: Instant, timer: Timer) {
+        self.entries.insert((at, timer));
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.entries.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn pop(&mut self, now: Instant) -> Option<Timer> {
+        if self.next()? > now {
+            return None;
+        }
+        self.entries.pop_first().map(|(_, timer)| timer)
+    }
+}

@@ -1,0 +1,29 @@
+//! Group coordinators: consumer groups and the offsets that they commit. Pure and synchronous; `now` is an argument.
+//!
+//! A [`GroupCoordinator`] is the state of one partition of the topic of committed offsets. Its groups are those whose
+//! ids hash to that partition ([`partition_of`]). It handles a request at once in its state, and returns what must be
+//! written before the reply may be given; who hosts it (`shard`) does that, and gives it back what was written when it
+//! loads. Error codes are Kafka's: the rules of groups are about little else.
+//!
+//! | file | what |
+//! |---|---|
+//! | request | what is asked and answered |
+//! | coordinator | all groups of one partition: dispatch, replay, deadlines |
+//! | one | one group, whatever its kind |
+//! | offsets | what a group has committed, and what a transaction may yet commit |
+//! | record | the formats of the log |
+
+mod coordinator;
+mod deadlines;
+mod hash;
+mod offsets;
+mod one;
+mod record;
+mod request;
+
+#[cfg(test)]
+mod tests;
+
+pub use coordinator::GroupCoordinator;
+pub use hash::partition_of;
+pub use request::*;

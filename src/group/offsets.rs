@@ -1,0 +1,157 @@
+//! The offsets of one group: committed, and pending in transactions that have not ended.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::record::{OffsetValue, offset_key};
+use crate::model::{Entry, ErrorCode};
+
+use super::request::FetchedOffset;
+
+type ByPartition = BTreeMap<i32, Committed>;
+
+#[derive(Debug, Default)]
+pub(super) struct Offsets {
+    committed: BTreeMap<Arc<str>, ByPartition>,
+    /// By producer id.
+    pending: BTreeMap<i64, BTreeMap<(Arc<str>, i32), Committed>>,
+}
+
+#[derive(Debug)]
+struct Committed {
+    value: OffsetValue,
+    /// Its place among all commits of the coordinator: of two for one partition the later one counts, also where the
+    /// earlier one became visible later, with the end of its transaction.
+    order: u64,
+}
+
+impl Offsets {
+    /// Nothing committed and nothing pending.
+    pub(super) fn is_empty(&self) -> bool {
+        self.committed.is_empty() && self.pending.is_empty()
+    }
+
+    pub(super) fn commit(&mut self, topic: &Arc<str>, partition: i32, value: OffsetValue, order: u64) {
+        put(&mut self.committed, topic, partition, Committed { value, order });
+    }
+
+    /// Commits within the transaction of a producer: visible when that is committed.
+    pub(super) fn commit_pending(
+        &mut self,
+        producer: i64,
+        topic: &Arc<str>,
+        partition: i32,
+        value: OffsetValue,
+        order: u64,
+    ) {
+        let pending = self.pending.entry(producer).or_default();
+        pending.insert((topic.clone(), partition), Committed { value, order });
+    }
+
+    pub(super) fn end_transaction(&mut self, producer: i64, committed: bool) {
+        let pending = self.pending.remove(&producer).unwrap_or_default();
+        for ((topic, partition), offset) in pending.into_iter().filter(|_| committed) {
+            put(&mut self.committed, &topic, partition, offset);
+        }
+    }
+
+    pub(super) fn remove(&mut self, topic: &str, partition: i32) {
+        let Some(partitions) = self.committed.get_mut(topic) else {
+            return;
+        };
+        partitions.remove(&partition);
+        if partitions.is_empty() {
+            self.committed.remove(topic);
+        }
+    }
+
+    fn is_pending(&self, topic: &Arc<str>, partition: i32) -> bool {
+        let key = (topic.clone(), partition);
+        self.pending.values().any(|offsets| offsets.contains_key(&key))
+    }
+
+    //= behaviour 54: a partition without an offset is present, with offset -1 and no error
+    pub(super) fn fetch(&self, topic: &Arc<str>, partition: i32, require_stable: bool) -> FetchedOffset {
+        let committed = self.committed.get(topic).and_then(|of| of.get(&partition));
+        let unstable = require_stable && self.is_pending(topic, partition);
+        match committed {
+            _ if unstable => FetchedOffset {
+                error: ErrorCode::UnstableOffsetCommit,
+                ..FetchedOffset::none(topic, partition)
+            },
+            None => FetchedOffset::none(topic, partition),
+            Some(Committed { value, .. }) => FetchedOffset {
+                offset: value.offset,
+                leader_epoch: value.leader_epoch,
+                metadata: value.metadata.clone(),
+                ..FetchedOffset::none(topic, partition)
+            },
+        }
+    }
+
+    /// Every partition with an offset, committed or pending.
+    pub(super) fn partitions(&self) -> Vec<(Arc<str>, i32)> {
+        let committed = self.committed.iter();
+        let committed = committed.flat_map(|(topic, of)| of.keys().map(|index| (topic.clone(), *index)));
+        let mut all: Vec<_> = committed.collect();
+        all.extend(self.pending.values().flat_map(|offsets| offsets.keys().cloned()));
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Removes every committed offset of which `is_over` holds; the tombstones go into `entries`.
+    pub(super) fn remove_if(
+        &mut self,
+        group: &str,
+        entries: &mut Vec<Entry>,
+        is_over: impl Fn(&str, &OffsetValue) -> bool,
+    ) {
+        self.committed.retain(|topic, partitions| {
+            partitions.retain(|partition, committed| {
+                let over = is_over(topic, &committed.value);
+                if over {
+                    entries.push(tombstone(group, topic, *partition));
+                }
+                !over
+            });
+            !partitions.is_empty()
+        });
+    }
+
+    /// The topic is gone: its pending offsets with it.
+    pub(super) fn forget_pending(&mut self, topic: &str) {
+        self.pending.retain(|_, offsets| {
+            offsets.retain(|(name, _), _| **name != *topic);
+            !offsets.is_empty()
+        });
+    }
+}
+
+fn put(committed: &mut BTreeMap<Arc<str>, ByPartition>, topic: &Arc<str>, partition: i32, offset: Committed) {
+    let partitions = committed.entry(topic.clone()).or_default();
+    let is_older = |known: &Committed| known.order > offset.order;
+    if !partitions.get(&partition).is_some_and(is_older) {
+        partitions.insert(partition, offset);
+    }
+}
+
+pub(super) fn tombstone(group: &str, topic: &str, partition: i32) -> Entry {
+    Entry {
+        key: offset_key(group, topic, partition),
+        value: None,
+    }
+}
+
+impl FetchedOffset {
+    pub(super) fn none(topic: &Arc<str>, partition: i32) -> FetchedOffset {
+        FetchedOffset {
+            topic: topic.clone(),
+            partition,
+            error: ErrorCode::None,
+            offset: -1,
+            leader_epoch: -1,
+            metadata: String::new(),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Coordinators by themselves: requests in, entries and replies out, on a clock of the test's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::config::{BrokerConfig, GroupConfig};
+use crate::model::{Effects, Entry, ErrorCode, ShardId, Ticket, TopicId};
+use crate::rt::{Instant, Now};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// A coordinator, its log, and the time.
+struct Rig {
+    coordinator: GroupCoordinator,
+    log: Vec<Entry>,
+    now_ms: i64,
+    tickets: u64,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        Rig::loaded(Vec::new(), 1_000)
+    }
+
+    /// A coordinator that finds this log.
+    fn loaded(log: Vec<Entry>, now_ms: i64) -> Rig {
+        let mut coordinator = GroupCoordinator::new(config());
+        for entry in &log {
+            coordinator.replay(&entry.key, entry.value.as_ref(), None);
+        }
+        let mut rig = Rig {
+            coordinator,
+            log,
+            now_ms,
+            tickets: 0,
+        };
+        let effects = rig.coordinator.on_loaded(rig.now());
+        assert!(effects.replies.is_empty());
+        rig
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            instant: Instant(self.now_ms as u64 * 1_000_000),
+            wall_ms: self.now_ms,
+        }
+    }
+
+    fn ask(&mut self, request: GroupRequest) -> GroupReply {
+        self.tickets += 1;
+        let ticket = Ticket {
+            shard: ShardId(0),
+            request: self.tickets,
+        };
+        let Effects { entries, mut replies } = self.coordinator.handle(ticket, request, self.now());
+        self.log.extend(entries);
+        assert_eq!(replies.len(), 1);
+        let (to, reply) = replies.remove(0);
+        assert_eq!(to, ticket);
+        reply
+    }
+
+    /// Lets the time pass, deadline by deadline.
+    fn pass(&mut self, ms: i64) {
+        let end_ms = self.now_ms + ms;
+        while let Some(next) = self.coordinator.next_time() {
+            let next_ms = next.0.div_ceil(1_000_000) as i64;
+            if next_ms > end_ms {
+                break;
+            }
+            self.now_ms = self.now_ms.max(next_ms);
+            let effects = self.coordinator.on_time(self.now());
+            self.log.extend(effects.entries);
+        }
+        self.now_ms = end_ms;
+    }
+
+    fn commit(&mut self, group: &str, partition: i32, offset: i64) -> Result<Vec<ErrorCode>, ErrorCode> {
+        let items = vec![item("t", partition, offset)];
+        match self.ask(GroupRequest::CommitOffsets(commit(group, items))) {
+            GroupReply::Committed(result) => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn fetch(&mut self, group: &str, partitions: Option<&[i32]>) -> Vec<(i32, i64)> {
+        let fetched = self.fetch_stable(group, partitions, false);
+        fetched.iter().map(|one| (one.partition, one.offset)).collect()
+    }
+
+    fn fetch_stable(&mut self, group: &str, partitions: Option<&[i32]>, require_stable: bool) -> Vec<FetchedOffset> {
+        let partitions = partitions.map(|of| of.iter().map(|index| (Arc::from("t"), *index)).collect());
+        let fetch = FetchOffsets {
+            group: group.into(),
+            partitions,
+            require_stable,
+        };
+        match self.ask(GroupRequest::FetchOffsets(fetch)) {
+            GroupReply::Fetched(result) => result.unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn config() -> GroupConfig {
+    BrokerConfig::embedded(std::path::Path::new("/nowhere")).groups
+}
+
+fn commit(group: &str, items: Vec<CommitItem>) -> CommitOffsets {
+    CommitOffsets {
+        group: group.into(),
+        sender: Sender {
+            epoch: -1,
+            ..Sender::default()
+        },
+        version: 8,
+        retention_ms: None,
+        items,
+    }
+}
+
+fn item(topic: &str, partition: i32, offset: i64) -> CommitItem {
+    CommitItem {
+        topic: topic.into(),
+        topic_id: TopicId([1; 16]),
+        partition,
+        offset,
+        leader_epoch: 3,
+        metadata: format!("note {offset}"),
+    }
+}
+
+#[test] // Goal (behaviours 53, 54): a simple consumer commits and fetches, note included; what it never committed is -1.
+fn a_simple_consumer_commits_and_fetches() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.fetch("g", Some(&[0])), [(0, -1)]);
+    assert_eq!(rig.fetch("g", None), []);
+    assert_eq!(rig.commit("g", 1, 7), Ok(vec![ErrorCode::None]));
+    assert_eq!(rig.commit("g", 1, 9), Ok(vec![ErrorCode::None]));
+    assert_eq!(rig.fetch("g", Some(&[0, 1])), [(0, -1), (1, 9)]);
+    let all = rig.fetch_stable("g", None, true);
+    assert_eq!((all[0].metadata.as_str(), all[0].leader_epoch), ("note 9", 3));
+    assert_eq!(rig.fetch("other", Some(&[1])), [(1, -1)]);
+}
+
+#[test] // Goal (behaviour 53): a generation of a group that does not exist is refused, by the code of the request's version.
+fn a_generation_needs_its_group() {
+    let mut rig = Rig::new();
+    for (version, error) in [(8, ErrorCode::IllegalGeneration), (9, ErrorCode::GroupIdNotFound)] {
+        let mut commit = commit("g", vec![item("t", 0, 1)]);
+        (commit.version, commit.sender.epoch) = (version, 4);
+        let reply = rig.ask(GroupRequest::CommitOffsets(commit));
+        assert_eq!(reply, GroupReply::Committed(Err(error)));
+    }
+    assert!(rig.log.is_empty());
+}
+
+#[test] // Goal (behaviour 53): a note that is too long costs its own partition only.
+fn a_long_note_is_refused_alone() {
+    let mut rig = Rig::new();
+    let mut long = item("t", 0, 1);
+    long.metadata = "x".repeat(4097);
+    let mut fits = item("t", 1, 1);
+    fits.metadata = "x".repeat(4096);
+    let reply = rig.ask(GroupRequest::CommitOffsets(commit("g", vec![long, fits])));
+    let codes = vec![ErrorCode::OffsetMetadataTooLarge, ErrorCode::None];
+    assert_eq!(reply, GroupReply::Committed(Ok(codes)));
+    assert_eq!(rig.fetch("g", Some(&[0, 1])), [(0, -1), (1, 1)]);
+}
+
+#[test] // Goal: what was written is what a coordinator that loads it answers.
+fn a_loaded_coordinator_knows_the_same() {
+    let mut rig = Rig::new();
+    for (partition, offset) in [(0, 5), (1, 6), (0, 8)] {
+        rig.commit("g", partition, offset).unwrap();
+    }
+    let before = rig.fetch_stable("g", None, false);
+    let mut again = Rig::loaded(rig.log.clone(), rig.now_ms);
+    assert_eq!(again.fetch_stable("g", None, false), before);
+}
+
+#[test] // Goal (behaviour 55): a simple consumer's offsets go when they have not been committed for the retention.
+fn offsets_go_after_their_retention() {
+    let mut rig = Rig::new();
+    rig.commit("g", 0, 5).unwrap();
+    rig.pass(4 * DAY_MS);
+    rig.commit("g", 1, 6).unwrap();
+    rig.pass(4 * DAY_MS);
+    assert_eq!(rig.fetch("g", None), [(1, 6)]);
+    rig.pass(4 * DAY_MS);
+    assert_eq!(rig.fetch("g", None), []);
+    // The log says the same: its tombstones are there.
+    let mut again = Rig::loaded(rig.log.clone(), rig.now_ms);
+    assert_eq!(again.fetch("g", None), []);
+}
+
+#[test] // Goal (behaviour 55): the retention that a request asked for comes before the broker's.
+fn a_requests_retention_comes_first() {
+    let mut rig = Rig::new();
+    let mut asked = commit("g", vec![item("t", 0, 1)]);
+    asked.retention_ms = Some(DAY_MS);
+    rig.ask(GroupRequest::CommitOffsets(asked));
+    rig.pass(DAY_MS - 1);
+    assert_eq!(rig.fetch("g", None), [(0, 1)]);
+    rig.pass(3_600_000);
+    assert_eq!(rig.fetch("g", None), []);
+}
+
+#[test] // Goal: thousands of groups are looked through in pieces, and none is left out.
+fn retention_looks_at_every_group() {
+    let mut rig = Rig::new();
+    for group in 0..1_000 {
+        rig.commit(&format!("g{group}"), 0, 1).unwrap();
+    }
+    rig.pass(8 * DAY_MS);
+    for group in 0..1_000 {
+        assert_eq!(rig.fetch(&format!("g{group}"), None), []);
+    }
+}
+
+#[test] // Goal: the offsets of a deleted topic are gone, for good.
+fn a_deleted_topics_offsets_go() {
+    let mut rig = Rig::new();
+    let items = vec![item("t", 0, 1), item("kept", 0, 2)];
+    rig.ask(GroupRequest::CommitOffsets(commit("g", items)));
+    let effects = rig.coordinator.on_topics_deleted(&["t".to_string()], rig.now());
+    rig.log.extend(effects.entries);
+    assert_eq!(rig.fetch("g", None), [(0, 2)]);
+    let mut again = Rig::loaded(rig.log.clone(), rig.now_ms);
+    assert_eq!(again.fetch("g", None), [(0, 2)]);
+}
+
+#[test] // Goal (behaviour 54): an offset in an open transaction is not seen, and refused where stability is asked for; it
+// counts once the transaction is committed, unless a later commit came in between.
+fn pending_offsets_wait_for_their_transaction() {
+    let mut rig = Rig::new();
+    rig.commit("g", 0, 1).unwrap();
+    let mut other = Rig::new();
+    for (partition, offset) in [(0, 10), (1, 11)] {
+        other.commit("g", partition, offset).unwrap();
+    }
+    let replay = |rig: &mut Rig, producer| {
+        for entry in &other.log {
+            rig.coordinator.replay(&entry.key, entry.value.as_ref(), Some(producer));
+        }
+    };
+    replay(&mut rig, 7);
+    assert_eq!(rig.fetch("g", Some(&[0])), [(0, 1)]);
+    let unstable = rig.fetch_stable("g", None, true);
+    assert!(unstable.iter().all(|one| one.error == ErrorCode::UnstableOffsetCommit));
+    assert_eq!(unstable.len(), 2);
+
+    rig.coordinator.end_transaction(7, false);
+    assert_eq!(rig.fetch("g", None), [(0, 1)]);
+
+    replay(&mut rig, 8);
+    rig.commit("g", 0, 20).unwrap();
+    rig.coordinator.end_transaction(8, true);
+    assert_eq!(rig.fetch("g", None), [(0, 20), (1, 11)]);
+    let stable = rig.fetch_stable("g", None, true);
+    assert!(stable.iter().all(|one| one.error.is_none()));
+}
+
+#[test] // Goal: an idle coordinator asks for the clock only to look for offsets past their retention.
+fn an_idle_coordinator_rests() {
+    let mut rig = Rig::new();
+    for group in 0..100 {
+        rig.commit(&format!("g{group}"), 0, 1).unwrap();
+    }
+    let check = config().offsets_retention_check;
+    assert_eq!(check, Duration::from_secs(600));
+    assert_eq!(rig.coordinator.next_time(), Some(rig.now().instant.after(check)));
+}

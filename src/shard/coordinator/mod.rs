@@ -1,0 +1,65 @@
+//! Hosts the coordinators: of groups, one per partition of the topic of committed offsets that this shard owns.
+//!
+//! A coordinator is a plain value. It handles a request at once in its own state and says what is to be written and
+//! answered; the shard appends what one call wrote as one batch to the coordinator's partition, along the way of every
+//! append, and gives the replies when the high watermark covers them. A reply that wrote nothing waits too while earlier
+//! writes of its coordinator are under way: nobody sees what a killed process could take back. Where a write fails the
+//! state is ahead of the log, so it is dropped and loaded again.
+//!
+//! | file | what |
+//! |---|---|
+//! | ask | requests, replies, and the enum of the coordinators |
+//! | seats | which coordinators are here, and how they come and go |
+//! | effects | writes, held replies, deadlines |
+//! | load | the state from the partition's records |
+
+mod ask;
+mod effects;
+mod load;
+mod seats;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+pub(super) use ask::Coordinator;
+pub use ask::{CoordinatorReply, CoordinatorRequest};
+pub(super) use load::{LoadDone, LoadJob};
+
+use crate::model::{PartitionId, Ticket};
+use crate::rt::Instant;
+
+/// The coordinators of a shard, by their partitions.
+#[derive(Default)]
+pub(super) struct Coordinators {
+    seats: BTreeMap<PartitionId, Seat>,
+    /// Numbers the loadings: one that was overtaken is not taken for the current one.
+    loads: u64,
+}
+
+enum Seat {
+    Loading(Loading),
+    Active(Box<Active>),
+}
+
+struct Loading {
+    load: u64,
+    /// At rest: the next record to read lies behind what is written yet.
+    waiting: Option<LoadJob>,
+    /// Topics that were deleted meanwhile.
+    deleted_topics: Vec<String>,
+}
+
+struct Active {
+    coordinator: Coordinator,
+    /// In the order of their offsets.
+    held: VecDeque<Held>,
+    /// The deadline that the shard's timers have.
+    deadline: Option<Instant>,
+}
+
+/// Replies that wait until the high watermark reaches `offset`.
+struct Held {
+    offset: i64,
+    replies: Vec<(Ticket, CoordinatorReply)>,
+}

@@ -1,0 +1,185 @@
+//! Coordinators on real shards: written before they answer, and loaded again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::group::{
+    CommitItem, CommitOffsets, FetchOffsets, FetchedOffset, GroupReply, GroupRequest, Sender, partition_of,
+};
+use crate::model::{ErrorCode, OFFSETS_TOPIC, PartitionId, ShardId, TopicId};
+use crate::rt;
+use crate::shard::Router;
+use crate::shard::tests::{TIMEOUT, broker, create, delete, id, read_all, topic};
+
+const PARTITIONS: i32 = 5;
+
+fn coordinator(topic: TopicId, group: &str) -> PartitionId {
+    id(topic, partition_of(group, PARTITIONS))
+}
+
+/// Asks until the coordinator is there and loaded.
+async fn ask(router: &Router, at: PartitionId, request: impl Fn() -> GroupRequest) -> GroupReply {
+    let deadline = rt::now().after(TIMEOUT);
+    loop {
+        match router.group(at, request()).await {
+            Ok(reply) => return reply,
+            Err(ErrorCode::CoordinatorLoadInProgress | ErrorCode::NotCoordinator) if rt::now() < deadline => {
+                rt::sleep(Duration::from_millis(1)).await;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+async fn commit(router: &Router, at: PartitionId, group: &str, of: &str, offset: i64) {
+    let request = || {
+        GroupRequest::CommitOffsets(CommitOffsets {
+            group: group.into(),
+            sender: Sender {
+                epoch: -1,
+                ..Sender::default()
+            },
+            version: 9,
+            retention_ms: None,
+            items: vec![CommitItem {
+                topic: of.into(),
+                topic_id: TopicId::ZERO,
+                partition: 0,
+                offset,
+                leader_epoch: -1,
+                metadata: String::new(),
+            }],
+        })
+    };
+    let reply = ask(router, at, request).await;
+    assert_eq!(reply, GroupReply::Committed(Ok(vec![ErrorCode::None])));
+}
+
+async fn committed(router: &Router, at: PartitionId, group: &str) -> Vec<FetchedOffset> {
+    let request = || {
+        GroupRequest::FetchOffsets(FetchOffsets {
+            group: group.into(),
+            partitions: None,
+            require_stable: false,
+        })
+    };
+    match ask(router, at, request).await {
+        GroupReply::Fetched(offsets) => offsets.unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn offset(router: &Router, at: PartitionId, group: &str) -> Option<i64> {
+    committed(router, at, group).await.first().map(|one| one.offset)
+}
+
+/// Commits of many groups from every shard are answered once they are written: whoever reads the log then finds them,
+/// and after a restart with another number of shards the coordinators know them all.
+#[test]
+fn commits_are_written_and_loaded_again() {
+    const GROUPS: usize = 20;
+    let root = tempfile::tempdir().unwrap();
+    broker(root.path(), 2, |shard, router| async move {
+        let offsets = match shard {
+            ShardId(0) => create(&router, OFFSETS_TOPIC, PARTITIONS, &[]).await,
+            _ => topic(&router, OFFSETS_TOPIC).await,
+        };
+        for at in 0..GROUPS {
+            let group = format!("g{at}-{}", shard.0);
+            let partition = coordinator(offsets, &group);
+            for round in 1..=3 {
+                commit(&router, partition, &group, "t", at as i64 * 10 + round).await;
+                let headers = read_all(&router, partition).await;
+                assert!(headers.iter().any(|header| header.record_count > 0));
+            }
+        }
+    });
+    broker(root.path(), 3, |shard, router| async move {
+        let offsets = topic(&router, OFFSETS_TOPIC).await;
+        for at in 0..GROUPS {
+            for first in 0..2 {
+                let group = format!("g{at}-{first}");
+                let found = offset(&router, coordinator(offsets, &group), &group).await;
+                assert_eq!(found, Some(at as i64 * 10 + 3), "{group} on {shard:?}");
+            }
+        }
+    });
+}
+
+/// The offsets of a deleted topic go; deleting the coordinators' own topic takes the coordinators with it.
+#[test]
+fn deleted_topics_take_their_offsets_along() {
+    let root = tempfile::tempdir().unwrap();
+    broker(root.path(), 1, |_, router| async move {
+        create(&router, "t", 1, &[]).await;
+        let offsets = create(&router, OFFSETS_TOPIC, PARTITIONS, &[]).await;
+        let at = coordinator(offsets, "g");
+        commit(&router, at, "g", "t", 5).await;
+        commit(&router, at, "g", "kept", 6).await;
+        delete(&router, "t").await;
+        let deadline = rt::now().after(TIMEOUT);
+        while committed(&router, at, "g").await.len() > 1 && rt::now() < deadline {
+            rt::sleep(Duration::from_millis(1)).await;
+        }
+        let left = committed(&router, at, "g").await;
+        assert_eq!((left.len(), &left[0].topic), (1, &Arc::from("kept")));
+
+        delete(&router, OFFSETS_TOPIC).await;
+        let fetch = || {
+            GroupRequest::FetchOffsets(FetchOffsets {
+                group: "g".into(),
+                partitions: None,
+                require_stable: false,
+            })
+        };
+        while router.group(at, fetch()).await.is_ok() && rt::now() < deadline {
+            rt::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(router.group(at, fetch()).await, Err(ErrorCode::NotCoordinator));
+
+        let again = create(&router, OFFSETS_TOPIC, PARTITIONS, &[]).await;
+        assert_eq!(offset(&router, coordinator(again, "g"), "g").await, None);
+    });
+}
+
+/// Requests that follow each other are answered in order, and a read never runs ahead of the write before it.
+#[test]
+fn a_reply_waits_for_earlier_writes() {
+    let root = tempfile::tempdir().unwrap();
+    broker(root.path(), 1, |_, router| async move {
+        let offsets = create(&router, OFFSETS_TOPIC, PARTITIONS, &[]).await;
+        let at = coordinator(offsets, "g");
+        commit(&router, at, "g", "t", 1).await;
+        for round in 2..50 {
+            let write = router.group(
+                at,
+                GroupRequest::CommitOffsets(CommitOffsets {
+                    group: "g".into(),
+                    sender: Sender {
+                        epoch: -1,
+                        ..Sender::default()
+                    },
+                    version: 9,
+                    retention_ms: None,
+                    items: vec![CommitItem {
+                        topic: "t".into(),
+                        topic_id: TopicId::ZERO,
+                        partition: 0,
+                        offset: round,
+                        leader_epoch: -1,
+                        metadata: String::new(),
+                    }],
+                }),
+            );
+            // Asked before the write is done: its answer comes with the write's, and the log holds what it says.
+            assert_eq!(offset(&router, at, "g").await, Some(round));
+            let written: i32 = read_all(&router, at)
+                .await
+                .iter()
+                .map(|header| header.record_count)
+                .sum();
+            assert_eq!(i64::from(written), round);
+            write.await.unwrap();
+        }
+    });
+}
