@@ -1,9 +1,9 @@
 //! AlterConfigs and IncrementalAlterConfigs, of topics and of brokers: all or nothing per resource.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Scratch, duplicates, refuse};
-use crate::config::{Key, Kind, Scope, broker_key, check_topic_configs, topic_key};
+use crate::config::{Key, Kind, broker_key, check_broker_configs, check_topic_configs, topic_key};
 use crate::metadata::command::{CommandError, ConfigChange, ConfigOp, ConfigResource};
 use crate::metadata::image::Image;
 use crate::metadata::record::{self, Record, Resource};
@@ -55,7 +55,7 @@ fn alter_one(scratch: &mut Scratch<'_>, change: &ConfigChange) -> Result<(), Com
     let after = outcome(&scratch.image, change, &before)?;
     match &change.resource {
         ConfigResource::Topic(_) => check_topic(&after)?,
-        ConfigResource::Broker(broker) => check_broker(*broker, change, &after)?,
+        ConfigResource::Broker(broker) => check_broker(*broker, &after)?,
     }
     push_differences(scratch, &resource, &before, &after);
     Ok(())
@@ -156,35 +156,9 @@ fn check_topic(configs: &Configs) -> Result<(), CommandError> {
     check_topic_configs(configs).or_else(|message| refuse(ErrorCode::InvalidConfig, message))
 }
 
-/// Only what can change without a restart, and only where it may be set.
-fn check_broker(broker: Option<BrokerId>, change: &ConfigChange, after: &Configs) -> Result<(), CommandError> {
-    let named = || change.ops.iter().map(|(name, _)| name.as_str());
-    if let Some(name) = named().find(|name| broker_key(name).is_none()) {
-        return refuse(ErrorCode::InvalidConfig, format!("Unknown broker config name: {name}"));
-    }
-    let of_scope = |scope| -> BTreeSet<&str> {
-        named()
-            .filter(|name| broker_key(name).is_some_and(|key| key.scope == scope))
-            .collect()
-    };
-    let fixed = of_scope(Scope::ReadOnly);
-    if !fixed.is_empty() {
-        return refuse_keys("Cannot update these configs dynamically", fixed);
-    }
-    let of_one_broker = of_scope(Scope::PerBroker);
-    if broker.is_none() && !of_one_broker.is_empty() {
-        return refuse_keys("Cannot update these configs at default cluster level", of_one_broker);
-    }
-    for (name, value) in after {
-        let checked = broker_key(name).map_or(Ok(()), |key| key.check(value));
-        checked.or_else(|message| refuse(ErrorCode::InvalidConfig, message))?;
-    }
-    Ok(())
-}
-
-fn refuse_keys(why: &str, keys: BTreeSet<&str>) -> Result<(), CommandError> {
-    let keys = Vec::from_iter(keys).join(", ");
-    refuse(ErrorCode::InvalidRequest, format!("{why}: Set({keys})"))
+/// As in Kafka, INVALID_REQUEST whatever is wrong. //= KAFKA-13609
+fn check_broker(broker: Option<BrokerId>, configs: &Configs) -> Result<(), CommandError> {
+    check_broker_configs(configs, broker.is_some()).or_else(|message| refuse(ErrorCode::InvalidRequest, message))
 }
 
 fn push_differences(scratch: &mut Scratch<'_>, resource: &Resource, before: &Configs, after: &Configs) {

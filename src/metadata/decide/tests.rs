@@ -769,7 +769,7 @@ fn broker_configs_are_held_to_their_scope() {
             "/x",
             refused(
                 ErrorCode::InvalidRequest,
-                "Cannot update these configs dynamically: Set(log.dirs)",
+                "Cannot update these configs dynamically: [log.dirs]",
             ),
         ),
         (
@@ -778,15 +778,20 @@ fn broker_configs_are_held_to_their_scope() {
             "/x",
             refused(
                 ErrorCode::InvalidRequest,
-                "Cannot update these configs at default cluster level: Set(cordoned.log.dirs)",
+                "Cannot update these configs at default cluster level, broker id must be specified: [cordoned.log.dirs]",
             ),
         ),
         (
             mine.clone(),
-            "no.such",
-            "1",
-            refused(ErrorCode::InvalidConfig, "Unknown broker config name: no.such"),
+            "ssl.keystore.location",
+            "/x",
+            refused(
+                ErrorCode::InvalidRequest,
+                "These security configs can be dynamically updated only per-listener using the listener prefix: \
+                 [ssl.keystore.location]",
+            ),
         ),
+        (mine.clone(), "a.plugins.key", "1", Ok(())),
         (
             ConfigResource::Broker(Some(BrokerId(9))),
             "log.retention.ms",
@@ -798,8 +803,17 @@ fn broker_configs_are_held_to_their_scope() {
             "log.retention.ms",
             "x",
             refused(
-                ErrorCode::InvalidConfig,
+                ErrorCode::InvalidRequest,
                 "Invalid value x for configuration log.retention.ms: Not a number of type LONG",
+            ),
+        ),
+        (
+            all.clone(),
+            "log.retention.ms",
+            "0",
+            refused(
+                ErrorCode::InvalidRequest,
+                "log.retention.ms must be -1 (keep for ever) or at least 1",
             ),
         ),
         (all, "log.retention.ms", "1000", Ok(())),
