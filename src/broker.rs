@@ -1,12 +1,13 @@
 //! The composition root: builds everything once, starts the shards, owns the order of shutdown.
 //!
 //! ```text
-//!   start   preflight → ports → log directories → metadata → shards (pump, then connections) → "started"
+//!   start   preflight → ports → log directories → metadata → strays → shards (pump, then connections) → "started"
 //!   stop    connections drain → logs flush and close → checkpoints, clean marker → metadata → shards end
 //! ```
 
 mod checkpoints;
 mod endpoints;
+mod strays;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
     dirs.check_space(config.log_dir_min_free_bytes);
 
     let mut broker = Broker::start_metadata(&config, &dirs, read.clone(), cluster_id, cores.len())?;
+    strays::set_aside(&dirs, &broker.image, &broker.registry);
     let parts = ShardParts {
         inboxes: Arc::new(Mutex::new(broker.take_inboxes())),
         orders: Arc::new(Mutex::new(broker.take_orders())),

@@ -46,5 +46,6 @@ metrics! {
     CacheMisses, Counter, "corelane_cache_misses_total", "Partition reads that needed the disk.";
     OfflineLogDirs, Gauge, "kafka_log_logmanager_offlinelogdirectorycount", "Log directories that failed.";
     FullLogDirs, Gauge, "corelane_full_log_directories", "Log directories below log.dir.min.free.bytes: produce is refused there.";
+    StrayDirs, Gauge, "corelane_stray_directories", "Partition directories without a topic that lie in the log directories, renamed to end in -stray; counted at start.";
     FetchSessions, Gauge, "corelane_fetch_sessions", "Incremental fetch sessions held.";
 }

@@ -14,6 +14,8 @@ pub(super) const DELETED: &str = ".deleted";
 pub(super) const CORRUPT: &str = ".corrupt";
 /// A partition's directory on its way out is renamed to end so.
 pub(super) const DELETE_DIR: &str = "-delete";
+/// A partition's directory that belongs to no topic is renamed to end so, and kept.
+pub(super) const STRAY_DIR: &str = "-stray";
 
 pub(super) const PARTITION_METADATA: &str = "partition.metadata";
 pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
@@ -47,10 +49,17 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The name that a partition's directory gets before it is removed: `<topic>-<index>.<32 hex digits>-delete`, the topic
-/// cut where the name would be too long, as in Kafka.
-pub(super) fn delete_dir_name(topic: &str, index: i32, unique: u128) -> String {
-    let tail = format!("-{index}.{unique:032x}{DELETE_DIR}");
+/// The topic and index in the name of a partition's directory; `None` for any other name.
+pub(super) fn parse_partition_dir_name(name: &str) -> Option<(&str, i32)> {
+    let (topic, index) = name.rsplit_once('-')?;
+    let is_number = !index.is_empty() && index.bytes().all(|digit| digit.is_ascii_digit());
+    (is_number && !topic.is_empty()).then(|| Some((topic, index.parse().ok()?)))?
+}
+
+/// The name under which a partition's directory makes room: `<topic>-<index>.<32 hex digits>` and what becomes of it
+/// (`-delete`, `-stray`), the topic cut where the name would be too long, as in Kafka.
+pub(super) fn aside_dir_name(topic: &str, index: i32, unique: u128, suffix: &str) -> String {
+    let tail = format!("-{index}.{unique:032x}{suffix}");
     let kept = topic.len().min(NAME_LEN_MAX - tail.len());
     format!("{}{tail}", topic.get(..kept).unwrap_or_default())
 }
@@ -102,9 +111,25 @@ mod tests {
     }
 
     #[test] // Goal: the longest topic name still gives a name that the file system takes.
-    fn delete_names_fit_the_file_system() {
-        let name = delete_dir_name(&"t".repeat(249), 2_000_000_000, u128::MAX);
+    fn names_of_what_makes_room_fit_the_file_system() {
+        let name = aside_dir_name(&"t".repeat(249), 2_000_000_000, u128::MAX, DELETE_DIR);
         assert_eq!(name.len(), NAME_LEN_MAX);
         assert!(name.ends_with(DELETE_DIR));
+    }
+
+    #[test] // Goal: a partition's directory is known by its name, and nothing that was renamed is.
+    fn partition_directories_are_known_by_their_names() {
+        assert_eq!(parse_partition_dir_name("a-b-12"), Some(("a-b", 12)));
+        for other in [
+            "a",
+            "-1",
+            "a-",
+            "a-1x",
+            "a-99999999999",
+            "a-1.00-delete",
+            "a-1.00-stray",
+        ] {
+            assert_eq!(parse_partition_dir_name(other), None, "{other}");
+        }
     }
 }

@@ -9,7 +9,8 @@
 //!              PrepareJob: open, preallocate | seal, sync, snapshot      prepare.rs, segment.rs, index.rs, epochs.rs
 //!   plan_read ─▶ cached slices, or DiskRead ──▶ ReadResult               cache.rs, run.rs, read.rs, time.rs
 //!   take_retention ─▶ DeleteJob                                          retention.rs
-//!   open: survey, trust or check, cut, set aside                         recovery.rs, scan.rs, checkpoint.rs, dirs.rs
+//!   open: survey, trust or check, cut, set aside                         recovery.rs, scan.rs, checkpoint.rs, dirs.rs,
+//!                                                                       strays.rs
 //! ```
 
 mod cache;
@@ -28,6 +29,7 @@ mod run;
 mod scan;
 mod segment;
 mod stage;
+mod strays;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -39,3 +41,4 @@ pub use checkpoint::{Checkpoint, PartitionCheckpoint};
 pub use dirs::{LogDir, LogDirError, LogDirs};
 pub use log::{Log, LogOptions, Opened, StageError, StorageError};
 pub use plan::{DeleteJob, PrepareDone, PrepareJob, ReadError, ReadPlan, ReadResult, TimePlan, WriteDone, WriteJob};
+pub use strays::{PartitionDir, set_aside_strays};

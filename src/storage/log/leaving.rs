@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Log;
 use crate::rt::{Dir, random_u64, sleep};
-use crate::storage::layout::delete_dir_name;
+use crate::storage::layout::{DELETE_DIR, aside_dir_name};
 use crate::storage::prepare::{Seal, write_snapshot};
 use crate::storage::retention::Removal;
 use crate::storage::segment::Head;
@@ -35,7 +35,12 @@ impl Log {
         self.jobs_ended().await;
         let dir = &self.options.dir;
         let unique = u128::from(random_u64()) << 64 | u128::from(random_u64());
-        let away = dir.with_file_name(delete_dir_name(&self.options.topic, self.options.index, unique));
+        let away = dir.with_file_name(aside_dir_name(
+            &self.options.topic,
+            self.options.index,
+            unique,
+            DELETE_DIR,
+        ));
         let renamed = Dir::rename(dir, &away).await;
         renamed.map_err(|source| StorageError::io("rename", dir, source))?;
         if let Some(parent) = dir.parent() {
