@@ -11,9 +11,11 @@ use crate::rt;
 use crate::shard::{FetchItem, FetchSpec, FetchedPartition, Isolation};
 use crate::wire::ApiKey;
 use crate::wire::fetch::{FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse};
+use crate::wire::produce::NodeEndpoint;
 
 use super::cluster_view::led_partition;
 use super::fetch_session::{FetchPlan, Key};
+use super::leader_hints::{LeaderHints, is_about_the_leader};
 use super::{Answer, Api, Context, Refusal, Request};
 
 pub const API: Api = Api {
@@ -27,6 +29,8 @@ pub const API: Api = Api {
 
 /// Below this version topics are named, from it on they come by id. //= KIP-516
 const FIRST_VERSION_BY_ID: i16 = 13;
+/// From here on an answer can say where the leader is. //= KIP-951
+const FIRST_VERSION_WITH_LEADERS: i16 = 16;
 
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
@@ -48,9 +52,10 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let fetched = cx.router().fetch(spec).await;
     let answers = join(places, fetched, message.isolation_level, version);
     count_answers(&cx, &answers);
-    let (session_id, answers) = sessions.finish(plan, answers, by_id, new_session_id(), rt::now());
+    let (session_id, mut answers) = sessions.finish(plan, answers, by_id, new_session_id(), rt::now());
     let response = FetchResponse {
         session_id,
+        node_endpoints: resolver.name_leaders(&mut answers, &cx.listener),
         topics: by_topic(answers),
         ..Default::default()
     };
@@ -121,6 +126,23 @@ impl Resolver<'_> {
             return Err(ErrorCode::UnsupportedCompressionType);
         }
         led_partition(topic, key.index, self.me)
+    }
+
+    /// Where the leaders are that a partition's error is about.
+    fn name_leaders(&self, answers: &mut [(Key, FetchPartitionResponse)], listener: &str) -> Vec<NodeEndpoint> {
+        let mut answers = answers
+            .iter_mut()
+            .filter(|(_, answer)| is_about_the_leader(answer.error_code))
+            .peekable();
+        if self.version < FIRST_VERSION_WITH_LEADERS || answers.peek().is_none() {
+            return Vec::new();
+        }
+        let mut hints = LeaderHints::new(self.image, listener);
+        for (key, answer) in answers {
+            let topic = self.topic(key).ok();
+            answer.current_leader = topic.and_then(|topic| hints.leader_of(topic, key.index));
+        }
+        hints.into_endpoints()
     }
 
     fn topic(&self, key: &Key) -> Result<&Topic, ErrorCode> {
@@ -383,6 +405,38 @@ mod tests {
             .partition(&named("a", 0)),
             Err(ErrorCode::NotLeaderOrFollower)
         );
+    }
+
+    /// An error about the leader names it from version 16 on, any other error does not.
+    #[test]
+    fn the_leader_is_named_beside_an_error_about_it() {
+        let image = testing::image(&[("a", 2)]);
+        let id = image.topic("a").expect("created above").id;
+        let answer = |index, error| {
+            (
+                Key {
+                    name: Bytes::new(),
+                    id,
+                    index,
+                },
+                failed(index, error),
+            )
+        };
+        let named = |version, error| {
+            let mut answers = [answer(0, error), answer(1, ErrorCode::OffsetOutOfRange)];
+            let resolver = Resolver {
+                image: &image,
+                me: BrokerId(2),
+                version,
+            };
+            let endpoints = resolver.name_leaders(&mut answers, "PLAINTEXT");
+            assert_eq!(answers[1].1.current_leader, None);
+            (answers[0].1.current_leader, endpoints.len())
+        };
+        assert_eq!(named(16, ErrorCode::NotLeaderOrFollower), (Some((1, 0)), 1));
+        assert_eq!(named(17, ErrorCode::FencedLeaderEpoch), (Some((1, 0)), 1));
+        assert_eq!(named(15, ErrorCode::NotLeaderOrFollower), (None, 0));
+        assert_eq!(named(17, ErrorCode::UnknownTopicId), (None, 0));
     }
 
     /// Behaviour 35: the list of aborted transactions is there for read_committed, null otherwise.

@@ -23,6 +23,7 @@ mod fetch_session;
 mod find_coordinator;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod leader_hints;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;

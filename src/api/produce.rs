@@ -18,6 +18,7 @@ use crate::wire::produce::{
 };
 
 use super::cluster_view::{is_internal, led_partition};
+use super::leader_hints::{LeaderHints, is_about_the_leader};
 use super::{Answer, Api, Context, Handling, Refusal, Request};
 
 pub const API: Api = Api {
@@ -56,8 +57,11 @@ fn handle(cx: Rc<Context>, request: Request) -> Handling {
     let outcomes = cx.router().append(plan.items, acks, timeout);
     Box::pin(async move {
         let outcomes = outcomes.await;
-        let response = join(plan.topics, outcomes);
+        let mut response = join(plan.topics, outcomes);
         count_failures(&cx, &response);
+        if version >= FIRST_VERSION_WITH_LEADERS && has_error(&response) {
+            name_leaders(&mut response, &cx.image(), &cx.listener);
+        }
         match (acks, has_error(&response)) {
             //= protocol: acks=0 has no response; an error closes the connection
             (Acks::None, true) => Err(Refusal::SilentProduceFailed),
@@ -66,6 +70,9 @@ fn handle(cx: Rc<Context>, request: Request) -> Handling {
         }
     })
 }
+
+/// From here on a response can say where the leader is. //= KIP-951
+const FIRST_VERSION_WITH_LEADERS: i16 = 10;
 
 /// Kafka's own tools may write to internal topics under this client id.
 const ADMIN_CLIENT_ID: &[u8] = b"__admin_client";
@@ -278,6 +285,19 @@ fn appended(index: i32, outcome: AppendOutcome) -> ProducePartitionResponse {
     }
 }
 
+/// Where the leaders are that a partition's error is about.
+fn name_leaders(response: &mut ProduceResponse, image: &Image, listener: &str) {
+    let mut hints = LeaderHints::new(image, listener);
+    for topic in &mut response.topics {
+        let known = std::str::from_utf8(&topic.name).ok().and_then(|name| image.topic(name));
+        let about_the_leader = |partition: &&mut ProducePartitionResponse| is_about_the_leader(partition.error_code);
+        for partition in topic.partitions.iter_mut().filter(about_the_leader) {
+            partition.current_leader = known.and_then(|topic| hints.leader_of(topic, partition.index));
+        }
+    }
+    response.node_endpoints = hints.into_endpoints();
+}
+
 fn errors(response: &ProduceResponse) -> impl Iterator<Item = &ProducePartitionResponse> {
     response
         .topics
@@ -362,6 +382,32 @@ mod tests {
             ((0, 0, 10, 3), (1, 3, -1, -1), (7, 0, 20, 3))
         );
         assert!(has_error(&response));
+    }
+
+    /// Behaviour 25: NOT_LEADER_OR_FOLLOWER says who leads, and where that broker is.
+    #[test]
+    fn the_leader_is_named_beside_an_error_about_it() {
+        let image = crate::api::testing::image(&[("a", 2)]);
+        let fault = |index, error| Planned::Failed(Fault::plain(error).response(index));
+        let topic = PlannedTopic {
+            name: "a".into(),
+            partitions: vec![
+                fault(1, ErrorCode::NotLeaderOrFollower),
+                fault(7, ErrorCode::UnknownTopicOrPartition),
+            ],
+        };
+        let mut response = join(vec![topic], vec![]);
+        name_leaders(&mut response, &image, "PLAINTEXT");
+        let leaders: Vec<_> = response.topics[0]
+            .partitions
+            .iter()
+            .map(|one| one.current_leader)
+            .collect();
+        assert_eq!(leaders, [Some((1, 0)), None]);
+        assert_eq!(
+            (response.node_endpoints[0].node_id, response.node_endpoints.len()),
+            (1, 1)
+        );
     }
 
     /// Behaviours 16, 19 to 21: each finding of the validation has its code; record errors are kept.
