@@ -59,7 +59,7 @@ impl Shard {
     fn stage_or_park(&mut self, token: AckToken, item: AppendItem, acks: Acks, now: Now) -> Staging {
         match self.hosted.get_mut(&item.partition) {
             None => refused(ErrorCode::UnknownTopicOrPartition),
-            Some(Hosted::Opening(opening)) if opening.parked.len() < PARKED_MAX => {
+            Some(Hosted::Opening(opening)) if !opening.doomed && opening.parked.len() < PARKED_MAX => {
                 opening.parked.push_back(Parked { token, item, acks });
                 Staging::Awaited(AppendOutcome::refused(ErrorCode::RequestTimedOut))
             }

@@ -1,9 +1,11 @@
 //! The partitions of a shard, each in one stage of its life.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::claims::Claim;
+use super::early::Early;
 use super::message::{CheckpointRow, Life};
 use super::types::{Acks, AppendItem};
 use crate::config::TopicConfig;
@@ -38,11 +40,15 @@ pub(super) struct Opening {
     pub(super) place: Place,
     pub(super) leadership: Leadership,
     pub(super) config: Arc<TopicConfig>,
+    /// Of a partition that was created while this process runs.
+    pub(super) is_new: bool,
     /// Held while the job runs.
     pub(super) claim: Option<Claim>,
     /// The topic was deleted meanwhile: remove the log once it is open.
     pub(super) doomed: bool,
     pub(super) parked: VecDeque<Parked>,
+    /// What else waits for a new log.
+    pub(super) early: Vec<Early>,
 }
 
 /// An append that waits for its log.
@@ -79,12 +85,22 @@ impl Hosted {
     /// The partition if it serves, or the error that its clients get.
     pub(super) fn serving(&mut self) -> Result<&mut Open, ErrorCode> {
         match self {
+            Hosted::Opening(opening) if opening.doomed => Err(ErrorCode::UnknownTopicOrPartition),
             Hosted::Opening(_) => Err(ErrorCode::NotLeaderOrFollower),
             Hosted::Leaving(_) => Err(ErrorCode::UnknownTopicOrPartition),
             Hosted::Failed(_) => Err(ErrorCode::KafkaStorageError),
             Hosted::Open(open) if open.place.dir.is_offline() => Err(ErrorCode::KafkaStorageError),
             Hosted::Open(open) if !open.partition.leadership().is_leader => Err(ErrorCode::NotLeaderOrFollower),
             Hosted::Open(open) => Ok(open),
+        }
+    }
+
+    /// The log directory of a log that is or was open here, be the directory offline.
+    pub(super) fn dir(&self) -> Option<&Path> {
+        match self {
+            Hosted::Opening(_) | Hosted::Leaving(_) => None,
+            Hosted::Open(open) => Some(&open.place.dir.path),
+            Hosted::Failed(failed) => Some(&failed.place.as_ref()?.dir.path),
         }
     }
 

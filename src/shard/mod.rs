@@ -13,6 +13,7 @@
 //! | join, long_poll | the connection's side of a request: split, gather, wait, trim |
 //! | append, acks, read, waits, query | the owner's side |
 //! | coordinator | the coordinators of groups, on their partitions' owners |
+//! | early | questions that come before the log of a new partition |
 //! | hosted, reconcile, claims, placement | which partitions are here, and how they come and go |
 //! | upkeep, stop, timers | what the clock asks for; the end |
 
@@ -20,6 +21,7 @@ mod acks;
 mod append;
 mod claims;
 mod coordinator;
+mod early;
 mod hosted;
 mod join;
 mod long_poll;

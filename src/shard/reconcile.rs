@@ -29,9 +29,15 @@ pub(super) struct Openings {
     running: usize,
     /// An alarm is set for those whose directory name is in use.
     retry: Option<Instant>,
+    /// The first image has been followed: logs from here on are those of new partitions.
+    past_start: bool,
 }
 
 impl Openings {
+    pub(super) fn is_empty(&self) -> bool {
+        self.running == 0 && self.waiting.is_empty()
+    }
+
     /// Whether the alarm that has gone off is the one to try again.
     pub(super) fn take_retry(&mut self, at: Instant) -> bool {
         self.retry.take_if(|retry| *retry == at).is_some()
@@ -53,6 +59,7 @@ impl Shard {
         for topic in image.topics_by_id.values() {
             self.reconcile_topic(topic, now);
         }
+        self.openings.past_start = true;
         self.start_openings(now);
         self.count_partitions();
     }
@@ -74,7 +81,7 @@ impl Shard {
             .filter(|topic| image.topic_by_id(&topic.id).is_none())
         {
             gone.push(topic.name.to_string());
-            self.leave_topic(topic.id);
+            self.leave_topic(topic.id, now);
         }
         if !gone.is_empty() {
             self.forget_topics(&gone, now);
@@ -94,7 +101,7 @@ impl Shard {
                 continue;
             }
             match state.replicas.iter().position(|replica| *replica == broker) {
-                None => self.leave(id),
+                None => self.leave(id, now),
                 Some(replica) => {
                     self.host(Wanted {
                         id,
@@ -141,9 +148,11 @@ impl Shard {
             place,
             leadership,
             config: wanted.topic.config.clone(),
+            is_new: self.openings.past_start,
             claim: None,
             doomed: false,
             parked: VecDeque::new(),
+            early: Vec::new(),
         };
         self.hosted.insert(wanted.id, Hosted::Opening(opening));
         self.openings.waiting.push_back(wanted.id);
@@ -219,9 +228,10 @@ impl Shard {
     pub(super) fn on_opened(&mut self, life: Life, result: Result<Box<(Opened, Producers)>, StorageError>, now: Now) {
         self.openings.running -= 1;
         self.start_openings(now);
-        let Some(opening) = self.take_opening(life) else {
+        let Some(mut opening) = self.take_opening(life) else {
             return;
         };
+        let early = std::mem::take(&mut opening.early);
         match result {
             Err(error) => {
                 let parked = opening.parked.into_iter().map(|parked| parked.token);
@@ -230,6 +240,7 @@ impl Shard {
             }
             Ok(opened) => self.serve(life, opening, *opened, now),
         }
+        self.release_early(life.partition, early, now);
         self.close_if_stopping(life.partition);
     }
 
@@ -273,16 +284,16 @@ impl Shard {
         self.count_partitions();
     }
 
-    fn leave_topic(&mut self, topic: TopicId) {
+    fn leave_topic(&mut self, topic: TopicId, now: Now) {
         let [first, last] = [i32::MIN, i32::MAX].map(|index| PartitionId { topic, index });
         let ids: Vec<PartitionId> = self.hosted.range(first..=last).map(|(id, _)| *id).collect();
         for id in ids {
-            self.leave(id);
+            self.leave(id, now);
         }
     }
 
     /// The partition is no longer this broker's: those who wait for it learn so, and its log is removed.
-    fn leave(&mut self, id: PartitionId) {
+    fn leave(&mut self, id: PartitionId, now: Now) {
         match self.hosted.remove(&id) {
             None | Some(Hosted::Failed(_)) => {}
             Some(Hosted::Leaving(leaving)) => {
@@ -291,9 +302,11 @@ impl Shard {
             Some(Hosted::Opening(mut opening)) => {
                 opening.doomed = true;
                 let parked = std::mem::take(&mut opening.parked);
+                let early = std::mem::take(&mut opening.early);
                 self.hosted.insert(id, Hosted::Opening(opening));
                 let tokens = parked.into_iter().map(|parked| parked.token);
                 self.fail_acks(tokens, ErrorCode::UnknownTopicOrPartition);
+                self.release_early(id, early, now);
             }
             Some(Hosted::Open(mut open)) => {
                 self.unseat(id, ErrorCode::NotCoordinator);

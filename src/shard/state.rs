@@ -21,7 +21,7 @@ use super::waits::Waits;
 use crate::config::BrokerConfig;
 use crate::metadata::{BEAT_ENDED, Image};
 use crate::metrics::{Cells, Metric};
-use crate::model::{DirId, ErrorCode, Incarnation, PartitionId, ShardId};
+use crate::model::{DirId, Incarnation, PartitionId, ShardId};
 use crate::partition::AckToken;
 use crate::rt::{Instant, Now};
 use crate::storage::{Cache, Checkpoint, LogDir};
@@ -161,6 +161,7 @@ impl Shard {
                 Due::Ack(request) => self.on_ack_timeout(request),
                 Due::Fetch(request) => self.on_fetch_timeout(request),
                 Due::Coordinator(partition) => self.on_coordinator_due(partition, now),
+                Due::Early(partition) => self.on_early_timeout(partition, now),
             }
             self.handle_own(now);
         }
@@ -175,7 +176,7 @@ impl Shard {
             Message::Notify { request, from } => self.on_notify(request, from),
             Message::Forget { request, from } => self.forget_wait(from, request),
             Message::Checkpoint { reply } => reply.send(self.checkpoint_rows()),
-            Message::Shutdown { reply } => self.on_shutdown(reply),
+            Message::Shutdown { reply } => self.on_shutdown(reply, now),
             Message::Exit => self.exit = true,
         }
     }
@@ -188,15 +189,7 @@ impl Shard {
         }
     }
 
-    fn on_ask(&mut self, ask: Ask, now: Now) {
-        let Ask {
-            from,
-            request,
-            question,
-        } = ask;
-        if self.stopping.is_some() {
-            return self.answer(from, request, question.refused(ErrorCode::NotLeaderOrFollower));
-        }
+    pub(super) fn take_question(&mut self, from: ShardId, request: u64, question: Question, now: Now) {
         match question {
             Question::Append(part) => self.on_append(from, request, part, now),
             Question::Fetch(part) => self.on_fetch(from, request, part),

@@ -7,7 +7,7 @@ use super::message::{Job, Life, Stopped};
 use super::reconcile::closing;
 use super::state::Shard;
 use crate::model::{DirId, ErrorCode, PartitionId};
-use crate::rt::OneshotTx;
+use crate::rt::{Now, OneshotTx};
 use crate::storage::{PartitionCheckpoint, StorageError};
 
 /// Logs that are closed at the same time.
@@ -23,7 +23,7 @@ pub(super) struct Stopping {
 }
 
 impl Shard {
-    pub(super) fn on_shutdown(&mut self, reply: OneshotTx<Stopped>) {
+    pub(super) fn on_shutdown(&mut self, reply: OneshotTx<Stopped>, now: Now) {
         self.stopping = Some(Stopping {
             reply: Some(reply),
             stopped: Stopped::default(),
@@ -31,7 +31,7 @@ impl Shard {
             closing: 0,
         });
         self.stop_coordinators();
-        self.cancel_openings();
+        self.cancel_openings(now);
         let ids: Vec<PartitionId> = self.hosted.keys().copied().collect();
         for id in ids {
             self.touched.push(id);
@@ -41,7 +41,7 @@ impl Shard {
     }
 
     /// Logs whose opening has not begun are left as they lie on the disk.
-    fn cancel_openings(&mut self) {
+    fn cancel_openings(&mut self, now: Now) {
         let waiting = |hosted: &Hosted| matches!(hosted, Hosted::Opening(opening) if opening.claim.is_none());
         let ids: Vec<PartitionId> = self
             .hosted
@@ -64,6 +64,7 @@ impl Shard {
             }
             let parked = opening.parked.into_iter().map(|parked| parked.token);
             self.fail_acks(parked, ErrorCode::NotLeaderOrFollower);
+            self.release_early(id, opening.early, now);
         }
     }
 

@@ -522,3 +522,56 @@ fn retry_waits_for_the_write_of_the_original() {
         }
     });
 }
+
+/// Whoever creates a topic can ask for its partitions at once: questions wait for the new logs.
+#[test]
+fn a_new_topic_answers_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    broker(root.path(), 2, |shard, router| async move {
+        if shard != ShardId(0) {
+            return;
+        }
+        let topic = create(&router, "t", 20, &[]).await;
+        let list = |index| ListOffsetsItem {
+            partition: id(topic, index),
+            leader_epoch: -1,
+            query: OffsetQuery::Latest,
+            isolation: Isolation::ReadUncommitted,
+        };
+        let listed = router.list_offsets((0..20).map(list).collect());
+        let poll = long_poll(
+            (0..20).map(|index| fetch(id(topic, index), 0)).collect(),
+            1,
+            Duration::ZERO,
+        );
+        let fetched = router.fetch(poll);
+        assert!(
+            listed
+                .await
+                .iter()
+                .all(|one| (one.error, one.offset) == (ErrorCode::None, 0))
+        );
+        assert!(fetched.await.iter().all(|one| one.error == ErrorCode::None));
+    });
+}
+
+/// A topic that goes before its logs are there is gone for those who wait for them, too.
+#[test]
+fn a_topic_that_goes_at_once_lets_nobody_wait() {
+    let root = tempfile::tempdir().unwrap();
+    broker(root.path(), 1, |_, router| async move {
+        let topic = create(&router, "t", 50, &[]).await;
+        let items = (0..50).map(|index| fetch(id(topic, index), 0)).collect();
+        let began = rt::now();
+        let fetched = router.fetch(long_poll(items, 1, TIMEOUT));
+        delete(&router, "t").await;
+        let gone = |one: &FetchedPartition| one.error == ErrorCode::UnknownTopicOrPartition;
+        assert!(fetched.await.iter().any(gone));
+        assert!(rt::now().since(began) < TIMEOUT / 2);
+        // The same directories: they are there once the old logs are gone.
+        let topic = create(&router, "t", 50, &[]).await;
+        for index in 0..50 {
+            assert_eq!(append(&router, topic, index, &batch(1, 10)).await.base_offset, 0);
+        }
+    });
+}

@@ -14,6 +14,8 @@ pub(super) enum Due {
     Fetch(u64),
     /// What the coordinator of this partition wants to be reminded of.
     Coordinator(PartitionId),
+    /// Questions that wait for the log of a partition that was just created.
+    Early(PartitionId),
 }
 
 /// One entry per waiting request. Alarms cannot be cancelled, so there is one for the earliest deadline only, and the
