@@ -162,11 +162,12 @@ impl Shard {
         let dir = wanted.state.directories.get(wanted.replica)?;
         let dir = self.dirs.iter().find(|known| known.id == *dir)?;
         let key = (wanted.topic.name.to_string(), wanted.id.index);
-        let checkpoint = self.checkpoints.get(&dir.id).and_then(|file| file.partitions.get(&key));
+        // The files name topics, not their ids: a topic that is new since the start may have the name of an older one.
+        let file = self.checkpoints.get(&dir.id).filter(|_| !self.openings.past_start);
         Some(Place {
             topic: wanted.topic.name.clone(),
             dir: dir.clone(),
-            checkpoint: checkpoint.copied(),
+            checkpoint: file.and_then(|file| file.partitions.get(&key)).copied(),
         })
     }
 

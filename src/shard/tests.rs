@@ -575,3 +575,24 @@ fn a_topic_that_goes_at_once_lets_nobody_wait() {
         }
     });
 }
+
+/// The offsets that a checkpoint file holds at start are those of the topic of that time, not of a later one of its name.
+#[test]
+fn topic_recreated_after_a_restart_begins_at_0() {
+    let root = tempfile::tempdir().unwrap();
+    broker(root.path(), 1, |_, router| async move {
+        let topic = create(&router, "t", 1, &[]).await;
+        append(&router, topic, 0, &batch(10, 10)).await;
+        let item = DeleteRecordsItem {
+            partition: id(topic, 0),
+            offset: 7,
+        };
+        assert_eq!(router.delete_records(vec![item]).await[0].low_watermark, 7);
+    });
+    broker(root.path(), 1, |_, router| async move {
+        topic(&router, "t").await;
+        delete(&router, "t").await;
+        let topic = create(&router, "t", 1, &[]).await;
+        assert_eq!(append(&router, topic, 0, &batch(1, 10)).await.base_offset, 0);
+    });
+}
