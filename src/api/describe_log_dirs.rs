@@ -36,10 +36,9 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let sizes = cx.router().log_sizes(items).await;
     let mut dirs = Vec::with_capacity(cx.config().log_dirs.len());
     for path in &cx.config().log_dirs {
-        let usable_bytes = rt::Dir::free_space(path.clone()).await;
         dirs.push(Dir {
             path: path.to_string_lossy().into_owned(),
-            usable_bytes: usable_bytes.ok(),
+            space: rt::Dir::space(path.clone()).await.ok(),
         });
     }
     Answer::message(&respond(&dirs, &partitions, &sizes), version)
@@ -52,8 +51,8 @@ struct Hosted {
 
 struct Dir {
     path: String,
-    /// `None`: the file system does not answer.
-    usable_bytes: Option<u64>,
+    /// Bytes free and in all; `None`: the file system does not answer.
+    space: Option<(u64, u64)>,
 }
 
 /// The partitions asked for that have a replica here: all of them for a null list.
@@ -88,11 +87,8 @@ fn hosted(image: &Image, request: &DescribeLogDirsRequestData, me: BrokerId) -> 
 
 fn respond(dirs: &[Dir], partitions: &[Hosted], sizes: &[LogSize]) -> DescribeLogDirsResponseData {
     let results = dirs.iter().map(|dir| {
-        let inside = partitions
-            .iter()
-            .zip(sizes)
-            .filter(|(_, size)| size.log_dir.as_deref() == Some(&dir.path));
-        result(dir, inside)
+        let is_inside = |(_, size): &(&Hosted, &LogSize)| size.log_dir.as_deref() == Some(&dir.path);
+        result(dir, partitions.iter().zip(sizes).filter(is_inside).collect())
     });
     DescribeLogDirsResponseData {
         results: results.collect(),
@@ -100,7 +96,20 @@ fn respond(dirs: &[Dir], partitions: &[Hosted], sizes: &[LogSize]) -> DescribeLo
     }
 }
 
-fn result<'a>(dir: &Dir, inside: impl Iterator<Item = (&'a Hosted, &'a LogSize)>) -> DescribeLogDirsResult {
+/// Of a directory that is offline nothing is told but that.
+fn result(dir: &Dir, inside: Vec<(&Hosted, &LogSize)>) -> DescribeLogDirsResult {
+    let is_offline = inside
+        .iter()
+        .any(|(_, size)| size.error == ErrorCode::KafkaStorageError);
+    let Some((usable_bytes, total_bytes)) = dir.space.filter(|_| !is_offline) else {
+        return DescribeLogDirsResult {
+            error_code: ErrorCode::KafkaStorageError.code(),
+            log_dir: kafka_string(&dir.path),
+            total_bytes: -1,
+            usable_bytes: -1,
+            ..Default::default()
+        };
+    };
     let mut topics: BTreeMap<&str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for (hosted, size) in inside {
         topics.entry(&hosted.topic).or_default().push(DescribeLogDirsPartition {
@@ -114,19 +123,11 @@ fn result<'a>(dir: &Dir, inside: impl Iterator<Item = (&'a Hosted, &'a LogSize)>
         partitions,
         ..Default::default()
     };
-    let error = if dir.usable_bytes.is_some() {
-        ErrorCode::None
-    } else {
-        ErrorCode::KafkaStorageError
-    };
     DescribeLogDirsResult {
-        error_code: error.code(),
         log_dir: kafka_string(&dir.path),
         topics: topics.into_iter().map(topic).collect(),
-        total_bytes: -1,
-        usable_bytes: dir
-            .usable_bytes
-            .map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        total_bytes: i64::try_from(total_bytes).unwrap_or(i64::MAX),
+        usable_bytes: i64::try_from(usable_bytes).unwrap_or(i64::MAX),
         ..Default::default()
     }
 }
@@ -155,15 +156,12 @@ mod tests {
             log_dir: Some(dir.to_string()),
         };
         let sizes = [size("/x", 1), size("/y", 2), size("/x", 3)];
-        let dir = |path: &str, usable_bytes| Dir {
+        let dir = |path: &str, space| Dir {
             path: path.to_string(),
-            usable_bytes,
+            space,
         };
-        let response = respond(
-            &[dir("/x", Some(9)), dir("/y", Some(9)), dir("/z", None)],
-            &partitions,
-            &sizes,
-        );
+        let dirs = [dir("/x", Some((9, 20))), dir("/y", Some((8, 30))), dir("/z", None)];
+        let response = respond(&dirs, &partitions, &sizes);
         let counts: Vec<_> = response
             .results
             .iter()
@@ -171,11 +169,38 @@ mod tests {
             .collect();
         assert_eq!(counts, [(0, 2), (0, 1), (56, 0)]);
         assert_eq!(response.results[1].topics[0].partitions[0].partition_size, 2);
+        let space = |at: usize| (response.results[at].usable_bytes, response.results[at].total_bytes);
+        assert_eq!([space(0), space(1), space(2)], [(9, 20), (8, 30), (-1, -1)]);
         for version in API.versions {
             response
                 .encode(version)
                 .unwrap_or_else(|error| panic!("version {version}: {error}"));
         }
+    }
+
+    /// A directory that went offline says so, however well its file system answers.
+    #[test]
+    fn an_offline_directory_says_so() {
+        let image = testing::image(&[("a", 1)]);
+        let all = DescribeLogDirsRequestData {
+            topics: None,
+            ..Default::default()
+        };
+        let failed = LogSize {
+            error: ErrorCode::KafkaStorageError,
+            size_bytes: -1,
+            log_dir: Some("/x".to_string()),
+        };
+        let dir = Dir {
+            path: "/x".to_string(),
+            space: Some((9, 20)),
+        };
+        let response = respond(&[dir], &hosted(&image, &all, BrokerId(1)), &[failed]);
+        let result = &response.results[0];
+        assert_eq!(
+            (result.error_code, result.usable_bytes, result.topics.len()),
+            (56, -1, 0)
+        );
     }
 
     /// Only what was asked for, and only replicas of this broker.

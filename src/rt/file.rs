@@ -148,9 +148,9 @@ impl Dir {
         let path = path.to_owned();
         aside(move || blocking::write_file_atomic(&path, &content)).await
     }
-    /// Bytes free to this process on the file system of `path`.
-    pub async fn free_space(path: PathBuf) -> io::Result<u64> {
-        aside(move || blocking::space(&path).map(|(free, _)| free)).await
+    /// Bytes free to this process, and bytes in all, on the file system of `path`.
+    pub async fn space(path: PathBuf) -> io::Result<(u64, u64)> {
+        aside(move || blocking::space(&path)).await
     }
 }
 

@@ -94,7 +94,10 @@ impl Shard {
 
     pub(super) fn on_log_sizes(&mut self, from: ShardId, request: u64, items: Vec<LogSizeItem>) {
         let sizes = items.iter().map(|item| match self.serving(item.partition) {
-            Err(error) => LogSize::refused(error),
+            Err(error) => LogSize {
+                log_dir: self.hosted.get(&item.partition).and_then(Hosted::dir).map(display),
+                ..LogSize::refused(error)
+            },
             Ok(open) => LogSize {
                 error: ErrorCode::None,
                 size_bytes: open.partition.log().size_bytes() as i64,
