@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use tracing::warn;
 
 use crate::config::BrokerConfig;
-use crate::rt::{blocking, host};
+use crate::rt::host;
 
 /// What the checks decided.
 #[derive(Debug)]
@@ -28,9 +28,15 @@ pub fn check(config: &BrokerConfig, shards: usize) -> anyhow::Result<Preflight> 
     host::io_uring().context("io_uring is needed")?;
     let io_memory_bytes = locked_memory(config, shards as u64)?;
     descriptors(config)?;
-    for dir in &config.log_dirs {
-        direct_io(dir)?;
+    if !config.log_dir_volatile {
+        let metadata = std::iter::once(&config.metadata_log_dir);
+        config
+            .log_dirs
+            .iter()
+            .chain(metadata)
+            .try_for_each(|dir| lasting(dir))?;
     }
+    config.log_dirs.iter().try_for_each(|dir| log_dir(dir))?;
     Ok(Preflight { io_memory_bytes })
 }
 
@@ -80,14 +86,22 @@ fn descriptors(config: &BrokerConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn direct_io(dir: &Path) -> anyhow::Result<()> {
+/// What will be at `dir` is asked of what is there already: a refused start makes no directory.
+fn log_dir(dir: &Path) -> anyhow::Result<()> {
     let shown = dir.display();
-    blocking::create_dir_all(dir).with_context(|| format!("create the log directory {shown}"))?;
-    let writable = host::is_writable(dir).with_context(|| format!("look at the log directory {shown}"))?;
-    if !writable {
+    let there = host::nearest_existing(dir);
+    let writable = host::is_writable(&there).with_context(|| format!("look at the log directory {shown}"))?;
+    if !writable && there == dir {
         bail!("the log directory {shown} is not writable for this user: change its owner or mode");
     }
-    let direct = host::direct_io(dir).with_context(|| {
+    if !writable {
+        bail!(
+            "the log directory {shown} cannot be created, since {} is not writable for this user: create it, with this \
+             user as its owner",
+            there.display()
+        );
+    }
+    let direct = host::direct_io(&there).with_context(|| {
         format!(
             "direct I/O does not work in the log directory {shown}: tmpfs, overlay and some network file systems cannot \
              do it; put log.dirs on XFS or ext4"
@@ -99,6 +113,19 @@ fn direct_io(dir: &Path) -> anyhow::Result<()> {
              use a file system with smaller blocks",
             direct.offset_align.max(direct.memory_align),
             crate::rt::ALIGN
+        );
+    }
+    Ok(())
+}
+
+/// Kernels from 6.6 on do direct I/O on tmpfs, so that alone does not tell.
+fn lasting(dir: &Path) -> anyhow::Result<()> {
+    let shown = dir.display();
+    let there = host::nearest_existing(dir);
+    if host::is_in_memory(&there).with_context(|| format!("look at the file system of {shown}"))? {
+        bail!(
+            "the log directory {shown} lies on a file system in memory (tmpfs or ramfs), and a reboot loses it: put \
+             log.dirs on XFS or ext4, or set log.dir.volatile.enable=true if that is what you want"
         );
     }
     Ok(())

@@ -1,12 +1,13 @@
 //! End to end: the real binary as a process, on loopback, with its data on a real file system.
 //!
 //! `compat`: real clients. `crash`: kill -9 under load. `hostile`: broken bytes. `idle`: what nothing costs.
-//! `notebook`: the command line. `tuning`: the scripts that set a server up.
+//! `notebook`: the command line. `startup`: refused starts, strays. `tuning`: the scripts that set a server up.
 
 mod compat;
 mod crash;
 mod hostile;
 mod idle;
 mod notebook;
+mod startup;
 mod support;
 mod tuning;

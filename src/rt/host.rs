@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{ALIGN, Buf};
 
@@ -241,6 +241,29 @@ fn statx_alignment(file: &File) -> Option<DirectIo> {
     })
 }
 
+/// The path itself if it is there, else the nearest directory above it that is.
+pub fn nearest_existing(path: &Path) -> PathBuf {
+    let there = path.ancestors().find(|path| path.exists());
+    let there = there.filter(|path| !path.as_os_str().is_empty());
+    there.unwrap_or(Path::new(".")).to_owned()
+}
+
+/// ramfs' number in `statfs`, which libc does not name.
+const RAMFS_MAGIC: libc::__fsword_t = 0x8584_58f6;
+
+/// Whether the file system is gone after a reboot: tmpfs or ramfs.
+pub fn is_in_memory(path: &Path) -> io::Result<bool> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut stat = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `path` is a terminated string and `stat` is valid for the call to fill.
+    if unsafe { libc::statfs(path.as_ptr(), stat.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: zeroed is a valid `statfs`, and the call has filled it.
+    let stat = unsafe { stat.assume_init() };
+    Ok([libc::TMPFS_MAGIC, RAMFS_MAGIC].contains(&stat.f_type))
+}
+
 /// Whether this process may create files in the directory.
 pub fn is_writable(dir: &Path) -> io::Result<bool> {
     let path = CString::new(dir.as_os_str().as_bytes())?;
@@ -259,6 +282,16 @@ mod tests {
         assert!(is_writable(&std::env::temp_dir()).unwrap());
         assert!(open_fds().unwrap() >= 3);
         assert!(memlock_limit().unwrap().is_none_or(|bytes| bytes > 0));
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_asked_of_what_is_above_it() {
+        let temp = tempfile::tempdir().unwrap();
+        assert_eq!(nearest_existing(temp.path()), temp.path());
+        assert_eq!(nearest_existing(&temp.path().join("a/b")), temp.path());
+        assert_eq!(nearest_existing(Path::new("not-there/b")), Path::new("."));
+        assert!(is_in_memory(Path::new("/dev/shm")).is_ok());
+        assert!(!is_in_memory(Path::new("/proc")).unwrap());
     }
 
     #[test]

@@ -82,18 +82,18 @@ pub struct LogDirs {
 impl LogDirs {
     /// `cluster_id`: what meta.properties of the first directory says, or new. Creates what is missing. Makes the 4 KiB probe file.
     pub fn open(paths: &[PathBuf], broker_id: i32) -> Result<(LogDirs, String /* cluster id */), LogDirError> {
+        // Once before anything is touched: what belongs to another broker stays as it is.
+        load_metas(paths, broker_id)?;
         let mut locks = Vec::new();
-        let mut metas = Vec::new();
         for path in paths {
             blocking::create_dir_all(path).map_err(|error| unusable(path, "cannot be created", &error))?;
             locks.push(lock(path)?);
-            metas.push(Meta::load(path)?);
         }
-        let known = metas.iter().flatten().find_map(|meta| meta.cluster_id.clone());
+        let (metas, known) = load_metas(paths, broker_id)?;
         let cluster_id = known.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(random_id()));
         let mut dirs: Vec<Arc<LogDir>> = Vec::new();
         for (path, meta) in paths.iter().zip(metas) {
-            let id = settle_meta(path, meta, broker_id, &cluster_id)?;
+            let id = settle_meta(path, meta.unwrap_or_default(), broker_id, &cluster_id)?;
             if let Some(twin) = dirs.iter().find(|dir| dir.id == id) {
                 return Err(LogDirError::Refused(format!(
                     "log.dirs: {} and {} have the same directory.id {id}: one is a copy of the other; remove the copy from log.dirs",
@@ -180,21 +180,40 @@ fn lock(path: &Path) -> Result<LockFile, LogDirError> {
     }
 }
 
-/// The identity to write, and the directory's id; refuses a directory of another broker or cluster.
-fn settle_meta(path: &Path, meta: Option<Meta>, broker_id: i32, cluster_id: &str) -> Result<DirId, LogDirError> {
-    let mut meta = meta.unwrap_or_default();
+/// What each directory says that it is, and the cluster that they belong to; refuses those of another broker or cluster.
+fn load_metas(paths: &[PathBuf], broker_id: i32) -> Result<(Vec<Option<Meta>>, Option<String>), LogDirError> {
+    let mut metas = Vec::new();
+    let mut cluster_id: Option<String> = None;
+    for path in paths {
+        let meta = Meta::load(path)?;
+        if let Some(meta) = &meta {
+            check_meta(path, meta, broker_id, cluster_id.as_deref())?;
+            cluster_id = cluster_id.or_else(|| meta.cluster_id.clone());
+        }
+        metas.push(meta);
+    }
+    Ok((metas, cluster_id))
+}
+
+fn check_meta(path: &Path, meta: &Meta, broker_id: i32, cluster_id: Option<&str>) -> Result<(), LogDirError> {
     if let Some(other) = meta.broker_id.filter(|id| *id != broker_id) {
         return Err(LogDirError::Refused(format!(
             "log directory {} belongs to broker {other}, and this is broker {broker_id}; correct broker.id, or give this broker a log.dirs of its own",
             path.display()
         )));
     }
-    if let Some(other) = meta.cluster_id.as_deref().filter(|id| *id != cluster_id) {
+    let theirs = meta.cluster_id.as_deref();
+    if let (Some(first), Some(other)) = (cluster_id, theirs.filter(|id| Some(*id) != cluster_id)) {
         return Err(LogDirError::Refused(format!(
-            "log directory {} belongs to cluster {other}, and the first log directory to cluster {cluster_id}; take one of them out of log.dirs",
+            "log directory {} belongs to cluster {other}, and the log directories before it to cluster {first}; take one of them out of log.dirs",
             path.display()
         )));
     }
+    Ok(())
+}
+
+/// The directory's id, and the identity completed on the disk.
+fn settle_meta(path: &Path, mut meta: Meta, broker_id: i32, cluster_id: &str) -> Result<DirId, LogDirError> {
     let is_complete = meta.broker_id.is_some() && meta.cluster_id.is_some() && meta.directory_id.is_some();
     let id = *meta.directory_id.get_or_insert_with(|| DirId(random_id()));
     if !is_complete {
@@ -248,7 +267,10 @@ impl Meta {
                     file.display()
                 ))),
             },
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(None),
+            // What stands in the way of a directory is told by who makes it.
+            Err(missing) if matches!(missing.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(None)
+            }
             Err(error) => Err(unusable(path, "cannot be read", &error)),
         }
     }

@@ -8,6 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use corelane::metrics::METRICS;
+
 /// How long anything may take before the test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -38,6 +40,11 @@ impl Broker {
 
     /// Starts the process again on the same data and waits until it answers.
     pub fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    /// The same, with more in its environment.
+    pub fn restart_with(&mut self, environment: &[(&str, &str)]) {
         assert!(self.child.is_none(), "stop it first");
         let log = fs::File::options()
             .create(true)
@@ -47,6 +54,7 @@ impl Broker {
         let child = Command::new(env!("CARGO_BIN_EXE_corelane"))
             .arg("start")
             .arg(self.dir.join("server.properties"))
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -82,6 +90,48 @@ impl Broker {
     /// Everything the broker has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// A metric's value now, summed over the shards, from what SIGUSR1 has the broker print.
+    pub fn metric(&self, name: &str) -> i64 {
+        let first = format!("# HELP {} ", METRICS[0].2);
+        let last = format!("\n{}{{", METRICS[METRICS.len() - 1].2);
+        let printed = self.log().matches(&last).count();
+        let told = Command::new("kill")
+            .args(["-USR1", &self.pid().to_string()])
+            .status()
+            .unwrap();
+        assert!(told.success());
+        let mut log = String::new();
+        wait_until("the metrics are printed", || {
+            log = self.log();
+            log.matches(&last).count() > printed && log.ends_with('\n')
+        });
+        let newest = &log[log.rfind(&first).unwrap()..];
+        let start = format!("{name}{{");
+        let samples = newest.lines().filter(|line| line.starts_with(&start));
+        samples
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap())
+            .sum()
+    }
+
+    /// What a subcommand of the binary prints, called with `arguments` (separated by blanks) and `input`; it must succeed.
+    pub fn tool(&self, subcommand: &str, arguments: &str, input: &str) -> String {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_corelane"))
+            .args([subcommand, "--bootstrap-server", &self.bootstrap()])
+            .args(arguments.split_whitespace())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(
+            output.status.success(),
+            "{subcommand} {arguments} ended with {}",
+            output.status
+        );
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// SIGKILL: nothing is flushed, nothing is said.

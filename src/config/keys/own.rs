@@ -1,7 +1,7 @@
 //! Corelane's own keys: shards, their memory, and the disk's reserve. Kafka ignores them.
 
 use super::Key;
-use super::row::{int, list, long};
+use super::row::{boolean, int, list, long};
 
 #[rustfmt::skip] // a table: a row is a line of facts and a line of prose
 pub(super) const KEYS: &[Key] = &[
@@ -19,4 +19,6 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Milliseconds a shard may stand still before the process aborts, so that other brokers take over."),
     long("log.dir.min.free.bytes").default("1073741824").at_least(0).own()
         .doc("Bytes to leave free in each log directory; below them produce is refused with a retriable error and fetches go on. 0: no reserve."),
+    boolean("log.dir.volatile.enable").default("false").own()
+        .doc("Whether a log directory may lie on a file system in memory (tmpfs, ramfs), which a reboot empties. For tests."),
 ];
