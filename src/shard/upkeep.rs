@@ -47,7 +47,7 @@ impl Shard {
             return;
         }
         self.touched.push(id);
-        if now.wall_ms < open.retention_ms || self.stopping.is_some() {
+        if now.wall_ms < open.retention_ms || self.stopping.is_some() || open.partition.log().is_removing() {
             return;
         }
         open.partition

@@ -107,6 +107,9 @@ pub struct Log {
     epochs: LeaderEpochs,
     /// Clones of it are held by the jobs that have not run to their end.
     in_flight: InFlight,
+    /// A clone of it is held by the removal that is under way: segments go strictly from the front, so that a crash
+    /// between two of them leaves no hole.
+    removing: InFlight,
     is_writing: bool,
     /// The segment that the job ahead of the writes works on.
     preparing: Option<i64>,
@@ -156,6 +159,7 @@ impl Log {
             staging: Staging::new(recovered.tail),
             epochs: recovered.epochs,
             in_flight: InFlight::default(),
+            removing: InFlight::default(),
             is_writing: false,
             preparing: None,
             is_finishing: false,

@@ -83,6 +83,7 @@ impl PrepareJob {
 pub struct DeleteJob {
     pub(super) removal: Removal,
     pub(super) in_flight: InFlight,
+    pub(super) removing: InFlight,
 }
 
 impl DeleteJob {
@@ -90,6 +91,7 @@ impl DeleteJob {
         let DeleteJob {
             removal,
             in_flight: _in_flight,
+            removing: _removing,
         } = self;
         removal.run().await
     }

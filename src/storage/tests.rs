@@ -539,6 +539,23 @@ fn retention_takes_whole_segments() {
     });
 }
 
+#[test] // Goal: segments go one removal at a time: a later one that ended first would leave a hole at a crash.
+fn one_removal_is_under_way_at_a_time() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), small_segments(), None).await;
+        for at in 0..60 {
+            rig.append(&batch(1, 5000, at)).await;
+        }
+        rig.log.set_log_start(12);
+        let first = rig.log.take_retention(100, 60).expect("the oldest");
+        rig.log.set_log_start(24);
+        assert!(rig.log.is_removing() && rig.log.take_retention(100, 60).is_none());
+        first.run().await.expect("deleted");
+        assert!(rig.log.take_retention(100, 60).is_some());
+    });
+}
+
 #[test] // Goal: a log start above everything that is left (lost in a power cut) is where the log goes on.
 fn log_goes_on_at_a_log_start_above_its_end() {
     on_shard(|| async {

@@ -8,9 +8,10 @@ use crate::storage::retention::{Removal, SEGMENTS_PER_CALL_MAX, Standing};
 use crate::storage::segment::{Handle, Sealed};
 
 impl Log {
-    /// Whole sealed segments that retention (time, size, log start) frees, at most a few per call. Moves log_start.
+    /// Whole sealed segments that retention (time, size, log start) frees, at most a few per call, and none while others
+    /// are being removed. Moves log_start.
     pub fn take_retention(&mut self, now_wall_ms: i64, high_watermark: i64) -> Option<DeleteJob> {
-        if self.is_offline() {
+        if self.is_offline() || self.is_removing() {
             return None;
         }
         self.sealed.iter_mut().for_each(Sealed::rest);
@@ -25,7 +26,13 @@ impl Log {
         (!handles.is_empty()).then_some(DeleteJob {
             removal: Removal { handles },
             in_flight: self.in_flight.clone(),
+            removing: self.removing.clone(),
         })
+    }
+
+    /// A removal is under way.
+    pub fn is_removing(&self) -> bool {
+        Rc::strong_count(&self.removing) > 1
     }
 
     /// Takes the oldest segment out of the log if retention frees it.
