@@ -131,7 +131,7 @@ impl Indexes {
             && offsets
                 .last()
                 .is_none_or(|(_, position)| u64::from(*position) < segment_bytes)
-            && (segment_bytes == 0 || !times.is_empty());
+            && (segment_bytes == 0) == times.is_empty();
         let mut indexes = Indexes {
             base_offset,
             largest: times.last().copied(),
@@ -248,5 +248,6 @@ mod tests {
         assert!(load(&offsets, &times, 300).is_none());
         assert!(load(&[0; 16], &times, 10_000).is_none());
         assert!(load(&[], &[], 0).is_some());
+        assert!(load(&[], &times, 0).is_none());
     }
 }

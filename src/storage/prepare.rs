@@ -110,20 +110,30 @@ impl Work {
 }
 
 impl Seal {
+    /// The index files come after the sync: they tell that nothing of the segment is missing.
     pub async fn run(self) -> Result<(), StorageError> {
-        let path = self.handle.path();
+        let (path, dir) = (self.handle.path(), &self.handle.dir);
         let cut = self.file.truncate(self.size).await;
         cut.map_err(|source| StorageError::io("truncate", &path, source))?;
-        write_indexes(&self.handle.dir, self.handle.base_offset, &self.indexes).await?;
-        write_file(&self.handle.dir.join(LEADER_EPOCHS), self.epochs.into_bytes()).await?;
-        sync(&self.handle, &self.file).await
+        let synced = self.file.sync().await;
+        synced.map_err(|source| StorageError::io("sync", &path, source))?;
+        if self.size > 0 {
+            write_indexes(dir, self.handle.base_offset, &self.indexes).await?;
+        }
+        write_file(&dir.join(LEADER_EPOCHS), self.epochs.into_bytes()).await?;
+        sync_dirs_of(dir).await
     }
 }
 
-/// Writes both index files of a segment that is complete.
+/// Writes both index files of a segment that is complete and synced, and not empty.
 pub(super) async fn write_indexes(dir: &Path, base_offset: i64, indexes: &Indexes) -> Result<(), StorageError> {
     write_file(&segment_path(dir, base_offset, INDEX), indexes.offset_file()).await?;
     write_file(&segment_path(dir, base_offset, TIME_INDEX), indexes.time_file()).await
+}
+
+pub(super) async fn remove_indexes(handle: &Handle) -> Result<(), StorageError> {
+    remove_if_there(&segment_path(&handle.dir, handle.base_offset, INDEX)).await?;
+    remove_if_there(&segment_path(&handle.dir, handle.base_offset, TIME_INDEX)).await
 }
 
 pub(super) async fn write_file(path: &Path, content: Vec<u8>) -> Result<(), StorageError> {
@@ -154,13 +164,21 @@ pub(super) async fn remove_if_there(path: &Path) -> Result<(), StorageError> {
 /// The head's file and its length; an attempt that failed half-way left a file that is taken up again.
 async fn open(handle: &Handle, len: u64, sync_dirs: bool) -> Result<(File, u64), StorageError> {
     let path = handle.path();
-    let opened = match File::open(&path, Open::ReadWrite).await {
-        Err(missing) if missing.kind() == io::ErrorKind::NotFound => File::open(&path, Open::CreateNew).await,
-        opened => opened,
+    let (opened, is_filled_again) = match File::open(&path, Open::ReadWrite).await {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => (File::open(&path, Open::CreateNew).await, false),
+        opened => (opened, len > 0),
     };
     let file = opened.map_err(|source| StorageError::io("open", &path, source))?;
+    if is_filled_again {
+        remove_indexes(handle).await?;
+    }
     if len > 0 {
         preallocate(handle, &file, len).await?;
+    }
+    if is_filled_again {
+        // Its old length must not come back in a power cut either: the segment would look sealed, with its end missing.
+        let synced = file.sync().await;
+        synced.map_err(|source| StorageError::io("sync", &path, source))?;
     }
     if sync_dirs {
         sync_dirs_of(&handle.dir).await?;

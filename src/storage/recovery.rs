@@ -1,8 +1,8 @@
 //! Opening a log: what is on the disk, what of it can be trusted, and where it ends.
 //!
 //! Segments below the recovery point are trusted with their index files. From there on every batch is checked, and the
-//! log is cut at the first byte that is not a good batch. What lies behind a cut is set aside under another name, never
-//! deleted. When this is done, everything on the disk is as a clean stop would have left it: segments of exact size,
+//! log is cut at the first byte that is not a good batch. Offsets only have to rise: compaction leaves gaps. What lies
+//! behind a cut is set aside under another name, never deleted. When this is done, everything on the disk is as a clean stop would have left it: segments of exact size,
 //! index files, all synced.
 
 use std::io;
@@ -12,7 +12,7 @@ use std::rc::Rc;
 use super::epochs::LeaderEpochs;
 use super::index::{BatchPlace, Indexes};
 use super::layout::*;
-use super::prepare::{remove_if_there, sync_dirs_of, write_file, write_indexes};
+use super::prepare::{remove_if_there, remove_indexes, sync_dirs_of, write_file, write_indexes};
 use super::retention::Removal;
 use super::scan::{Scan, ScanFrom, Scanned, Stop};
 use super::segment::{Handle, Head, Sealed, load_indexes};
@@ -168,6 +168,16 @@ struct Good {
     indexes: Indexes,
 }
 
+/// A segment whose batches were looked at one by one.
+struct Checked {
+    segment: OpenSegment,
+    scanned: Scanned,
+    indexes: Indexes,
+    /// Nothing is missing at its end. What a power cut takes shows as zeros before the end of the file, or as a file that
+    /// was not sealed.
+    is_complete: bool,
+}
+
 struct Recovery<'a> {
     options: &'a LogOptions,
     bases: Vec<i64>,
@@ -300,23 +310,27 @@ impl Recovery<'_> {
         if let Some(base_offset) = unchecked.first() {
             self.epochs.truncate(*base_offset);
         }
-        let mut is_cut = false;
         for (at, base_offset) in unchecked.iter().copied().enumerate() {
+            let later = unchecked.get(at + 1..).unwrap_or_default();
+            let checked = self.check_segment(base_offset, observe).await?;
+            let is_cut = checked.is_cut_before(later.first().copied());
             if is_cut {
-                self.set_segment_aside(base_offset).await?;
-                continue;
+                // Before the segment looks whole, and from the back: what a crash leaves undone is done by the next start.
+                for behind in later.iter().rev() {
+                    self.set_segment_aside(*behind).await?;
+                }
             }
-            let scanned = self.check_segment(base_offset, observe).await?;
-            let next_base = unchecked.get(at + 1).copied();
-            // A power cut leaves zeros where blocks were lost, and a shorter file where its length was.
-            let has_hole = next_base.is_some_and(|next| scanned.next_offset < next);
-            is_cut = has_hole || matches!(scanned.stop, Stop::Bad(_));
+            self.keep(checked).await?;
+            if is_cut {
+                break;
+            }
         }
         Ok(())
     }
 
-    async fn check_segment(&mut self, base_offset: i64, observe: Observe<'_>) -> Result<Scanned, StorageError> {
+    async fn check_segment(&mut self, base_offset: i64, observe: Observe<'_>) -> Result<Checked, StorageError> {
         let segment = OpenSegment::open(&self.options.dir, base_offset).await?;
+        let is_sealed = segment.is_sealed().await;
         segment.outwait_the_dead().await?;
         let mut indexes = Indexes::new(base_offset);
         let interval = self.index_interval();
@@ -333,21 +347,36 @@ impl Recovery<'_> {
             observe(header);
         };
         let scanned = segment.scan().run(from, &mut visit).await?;
+        Ok(Checked {
+            is_complete: is_sealed && scanned.stop == Stop::EndOfFile,
+            segment,
+            scanned,
+            indexes,
+        })
+    }
+
+    /// Takes the good batches of a segment into the log.
+    async fn keep(&mut self, checked: Checked) -> Result<(), StorageError> {
+        let Checked {
+            segment,
+            scanned,
+            indexes,
+            ..
+        } = checked;
         if let Stop::Bad(reason) = &scanned.stop {
             self.report_cut(&segment, scanned.position, reason).await?;
             if scanned.position == 0 {
-                set_aside(&segment.handle.path(), "no good batch at its front").await?;
-                return Ok(scanned);
+                return set_aside(&segment.handle.path(), "no good batch at its front").await;
             }
         }
         segment.finish(scanned.position, &indexes).await?;
         self.end = scanned.next_offset;
         self.segments.push(Good {
-            base_offset,
+            base_offset: segment.handle.base_offset,
             size: scanned.position,
             indexes,
         });
-        Ok(scanned)
+        Ok(())
     }
 
     async fn report_cut(&mut self, segment: &OpenSegment, position: u64, reason: &str) -> Result<(), StorageError> {
@@ -363,18 +392,14 @@ impl Recovery<'_> {
         let segment = OpenSegment::open(&self.options.dir, base_offset).await?;
         let bytes = segment.scan().data_bytes(0).await?;
         if bytes == 0 {
-            return Removal {
-                handles: vec![segment.handle],
-            }
-            .run()
-            .await;
+            let handles = vec![segment.handle];
+            Removal { handles }.run().await?;
+            let synced = Dir::sync(&self.options.dir).await;
+            return synced.map_err(|source| StorageError::io("sync directory", &self.options.dir, source));
         }
         self.cut_bytes += bytes;
         set_aside(&segment.handle.path(), "the log is cut before it").await?;
-        for suffix in [INDEX, TIME_INDEX] {
-            remove_if_there(&segment_path(&self.options.dir, base_offset, suffix)).await?;
-        }
-        Ok(())
+        remove_indexes(&segment.handle).await
     }
 
     async fn finish(
@@ -476,6 +501,15 @@ fn place(header: &BatchHeader, position: u64) -> BatchPlace {
     }
 }
 
+impl Checked {
+    /// Whether the log ends here, though there is a segment that begins at `next_base`.
+    fn is_cut_before(&self, next_base: Option<i64>) -> bool {
+        // Compaction leaves gaps between complete segments.
+        let has_gap = next_base.is_some_and(|next_base| self.scanned.next_offset < next_base);
+        matches!(self.scanned.stop, Stop::Bad(_)) || (has_gap && !self.is_complete)
+    }
+}
+
 /// A segment's file while recovery looks at it.
 struct OpenSegment {
     handle: Rc<Handle>,
@@ -500,6 +534,16 @@ impl OpenSegment {
             path,
             len,
         })
+    }
+
+    /// The file was cut to its batches: it has index files, or a length that preallocation does not give. Whoever fills it
+    /// again takes both back first.
+    async fn is_sealed(&self) -> bool {
+        let is_exact = !self.len.is_multiple_of(ALIGN as u64);
+        is_exact
+            || load_indexes(&self.handle.dir, self.handle.base_offset, self.len)
+                .await
+                .is_some()
     }
 
     /// Waits for direct writes that a killed process left in flight: they must not land on what is appended after the scan.
@@ -540,6 +584,9 @@ impl OpenSegment {
         }
         let synced = self.file.sync().await;
         synced.map_err(|source| StorageError::io("sync", &self.path, source))?;
+        if size == 0 {
+            return remove_indexes(&self.handle).await;
+        }
         write_indexes(&self.handle.dir, self.handle.base_offset, indexes).await
     }
 }

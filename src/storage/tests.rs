@@ -376,6 +376,68 @@ fn broken_batch_in_a_sealed_segment_fails_its_reads_only() {
     });
 }
 
+/// A segment made of these batches, as a compaction leaves it.
+fn write_segment(root: &Path, bases: &[i64]) {
+    let batches = bases.iter().flat_map(|base| {
+        let mut bytes = batch(2, 300, *base).to_vec();
+        crate::record::patch(&mut bytes, *base, 3);
+        bytes
+    });
+    let path = segment_path(&log_path(root), bases[0], LOG);
+    blocking::create_dir_all(&log_path(root)).expect("made");
+    blocking::write_file_atomic(&path, &batches.collect::<Vec<u8>>()).expect("written");
+}
+
+#[test] // Goal: offsets only have to rise: what compaction took out, also between segments, cuts nothing.
+fn gaps_above_the_recovery_point_cut_nothing() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        let segments: [&[i64]; 4] = [&[0, 2, 10], &[40, 42, 50], &[60], &[100, 107]];
+        segments.iter().for_each(|bases| write_segment(root, bases));
+        let expected = segments.concat();
+        // From a carried-over directory without index files or checkpoints, then as recovery left it.
+        let points = [None, Some(0), Some(40), Some(45), Some(109), None];
+        for checkpoint in points.map(|at| {
+            at.map(|recovery_point| PartitionCheckpoint {
+                recovery_point,
+                log_start: 0,
+            })
+        }) {
+            let mut rig = Rig::open(root, config(), checkpoint).await;
+            assert_eq!((rig.cut_bytes, rig.log.written()), (0, 109), "{checkpoint:?}");
+            let bases: Vec<i64> = rig.read_all(0).await.into_iter().map(|(base, _)| base).collect();
+            assert_eq!(bases, expected);
+            assert!(names(root).iter().all(|name| !name.ends_with(CORRUPT)));
+        }
+        assert_eq!(
+            Rig::open(root, config(), None).await.append(&batch(1, 10, 0)).await,
+            109
+        );
+    });
+}
+
+#[test] // Goal: a segment that lost its end is not taken for one that ends in a gap.
+fn holes_above_the_recovery_point_cut_the_log() {
+    on_shard(|| async {
+        for lost in [
+            |bytes: &mut Vec<u8>| bytes.truncate(0),
+            |bytes: &mut Vec<u8>| {
+                let len = bytes.len();
+                bytes[len / 2..].fill(0);
+            },
+        ] {
+            let scratch = scratch();
+            let root = scratch.path();
+            write_segment(root, &[0, 2, 4, 6]);
+            write_segment(root, &[8, 10]);
+            damage(root, 0, LOG, lost);
+            let rig = Rig::open(root, config(), None).await;
+            assert!(rig.cut_bytes > 0 && rig.log.written() < 8);
+        }
+    });
+}
+
 #[test] // Goal: behind a cut nothing is deleted: later segments stay under another name.
 fn segments_behind_a_cut_are_set_aside() {
     on_shard(|| async {
