@@ -28,6 +28,8 @@ use crate::wire::messages::{
 use crate::wire::produce::{ProducePartition, ProduceRequest, ProduceResponse, ProduceTopic};
 use crate::wire::{ApiKey, RequestHeader, is_flexible, is_response_header_flexible, parse_response};
 
+mod slow_readers;
+
 /// Longer than anything here takes on a busy machine; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -41,6 +41,9 @@ metrics! {
     DiskWriteBytes, Counter, "corelane_disk_write_bytes_total", "Bytes of those writes, padding to whole blocks included.";
     DiskReads, Counter, "corelane_disk_reads_total", "Direct reads for consumers that the cache could not serve.";
     DiskReadBytes, Counter, "corelane_disk_read_bytes_total", "Bytes of those reads.";
+    DiskReadsWaiting, Gauge, "corelane_disk_reads_waiting", "Fetches that wait for their turn to read from the disk.";
+    FetchMemoryBytes, Gauge, "corelane_fetch_memory_bytes", "Bytes of fetched batches that are being read or sent.";
+    FetchMemoryRefusals, Counter, "corelane_fetch_memory_refusals_total", "Fetches answered without data because shard.fetch.memory.bytes were in use for too long.";
     CacheBytes, Gauge, "corelane_cache_bytes", "Bytes of batches in the cache.";
     CacheHits, Counter, "corelane_cache_hits_total", "Partition reads served from the cache alone.";
     CacheMisses, Counter, "corelane_cache_misses_total", "Partition reads that needed the disk.";

@@ -223,7 +223,7 @@ fn trim(fetched: &mut [FetchedPartition], max_bytes: usize) {
 }
 
 /// Keeps the whole batches within `max_bytes`, or one if `at_least_one`.
-fn cut(records: &mut Vec<Bytes>, max_bytes: usize, at_least_one: bool) {
+pub(super) fn cut(records: &mut Vec<Bytes>, max_bytes: usize, at_least_one: bool) {
     let mut left = max_bytes;
     let mut at_least_one = at_least_one;
     for at in 0..records.len() {

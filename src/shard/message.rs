@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::claims::Claim;
 use super::coordinator::{CoordinatorReply, CoordinatorRequest, LoadDone, LoadJob};
+use super::fetch_memory::Held;
 use super::hosted::Place;
 use super::reply::ReplyTx;
 use super::types::*;
@@ -12,8 +13,8 @@ use crate::model::{DirId, ErrorCode, Incarnation, PartitionId, ShardId};
 use crate::partition::Producers;
 use crate::rt::{Instant, OneshotTx};
 use crate::storage::{
-    Log, LogOptions, Opened, PartitionCheckpoint, PrepareDone, PrepareJob, ReadAhead, ReadPlan, StorageError, TimePlan,
-    WriteDone, WriteJob,
+    Log, LogOptions, Opened, PartitionCheckpoint, PrepareDone, PrepareJob, ReadPlan, ReadResult, StorageError,
+    TimePlan, WriteDone, WriteJob,
 };
 
 /// What crosses threads.
@@ -210,22 +211,22 @@ pub(super) enum Done {
     Loaded(Life, Box<LoadDone>),
 }
 
-/// The reads of one fetch part; the answer goes to `to`.
+/// One read for a fetch, and the memory for what it brings.
 pub(super) struct ReadJob {
-    pub(super) to: ShardId,
-    pub(super) request: u64,
-    pub(super) mark: u64,
-    pub(super) partitions: Vec<FetchedPartition>,
-    /// Reads that need the disk, by their place in `partitions`.
-    pub(super) plans: Vec<(usize, Life, ReadPlan)>,
+    /// The part of a fetch that waits for it, and the place in it.
+    pub(super) part: u64,
+    pub(super) slot: usize,
+    pub(super) life: Life,
+    pub(super) plan: ReadPlan,
+    pub(super) held: Held,
 }
 
 pub(super) struct ReadDone {
-    pub(super) to: ShardId,
-    pub(super) request: u64,
-    pub(super) answer: FetchAnswer,
-    pub(super) read_ahead: Vec<ReadAhead>,
-    pub(super) failed: Vec<(Life, StorageError)>,
+    pub(super) part: u64,
+    pub(super) slot: usize,
+    pub(super) life: Life,
+    pub(super) result: Result<ReadResult, StorageError>,
+    pub(super) held: Held,
 }
 
 /// The searches by time of one ListOffsets part.

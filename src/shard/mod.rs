@@ -14,14 +14,17 @@
 //! | append, acks, read, waits, query | the owner's side |
 //! | coordinator | the coordinators of groups, on their partitions' owners |
 //! | early | questions that come before the log of a new partition |
+//! | catchup, fetch_memory | reads from the disk in turn and at a pace; the memory for what they bring |
 //! | hosted, reconcile, claims, placement | which partitions are here, and how they come and go |
 //! | upkeep, stop, timers | what the clock asks for; the end |
 
 mod acks;
 mod append;
+mod catchup;
 mod claims;
 mod coordinator;
 mod early;
+mod fetch_memory;
 mod hosted;
 mod join;
 mod long_poll;

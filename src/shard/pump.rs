@@ -13,7 +13,6 @@ use super::message::*;
 use super::post::Post;
 use super::state::Shard;
 use crate::metrics::{Cells, Metric};
-use crate::model::ErrorCode;
 use crate::partition::Producers;
 use crate::rt::{self, Now, Rx};
 use crate::storage::{Log, LogOptions, Opened, StorageError};
@@ -136,35 +135,17 @@ async fn open(options: LogOptions) -> Result<(Opened, Producers), StorageError> 
 }
 
 async fn read(job: ReadJob, metrics: &Cells) -> ReadDone {
-    let mut done = ReadDone {
-        to: job.to,
-        request: job.request,
-        answer: FetchAnswer {
-            partitions: job.partitions,
-            mark: job.mark,
-        },
-        read_ahead: Vec::new(),
-        failed: Vec::new(),
-    };
-    for (at, life, plan) in job.plans {
-        let result = plan.run().await;
-        let Some(fetched) = done.answer.partitions.get_mut(at) else {
-            continue;
-        };
-        match result {
-            Ok(result) => {
-                fetched.records = result.batches;
-                metrics.add(Metric::DiskReads, 1);
-                metrics.add(Metric::DiskReadBytes, fetched.record_bytes() as i64);
-                done.read_ahead.extend(result.read_ahead);
-            }
-            Err(error) => {
-                *fetched = super::FetchedPartition::refused(ErrorCode::KafkaStorageError);
-                done.failed.push((life, error));
-            }
-        }
+    let result = job.plan.run().await;
+    metrics.add(Metric::DiskReads, 1);
+    let bytes = result.as_ref().map_or(0, |result| result.disk_bytes);
+    metrics.add(Metric::DiskReadBytes, bytes as i64);
+    ReadDone {
+        part: job.part,
+        slot: job.slot,
+        life: job.life,
+        result,
+        held: job.held,
     }
-    done
 }
 
 async fn search(job: TimesJob) -> TimesDone {

@@ -1,12 +1,20 @@
-//! Fetches, on the owner's side: plan each read, answer from the cache at once, leave the rest to a task.
+//! Fetches, on the owner's side: plan each read, answer from the cache at once, leave the rest to the class of reads from
+//! the disk.
 
+use std::collections::VecDeque;
+
+use super::catchup::{Part, Step};
+use super::fetch_memory::FetchMemory;
 use super::hosted::{Hosted, Open, open_at};
-use super::message::{Answer, FetchAnswer, FetchPart, Job, Life, ReadDone, ReadJob};
+use super::long_poll::cut;
+use super::message::{Answer, FetchAnswer, FetchPart, Job, Life, ReadDone};
 use super::state::Shard;
+use super::timers::Due;
 use super::types::{FetchItem, FetchedPartition, Isolation};
 use crate::metrics::Metric;
 use crate::model::{ErrorCode, ShardId};
 use crate::partition::{Bound, EpochError, ReadAsk, ReadRefusal, Reading};
+use crate::rt::Now;
 use crate::storage::{Cache, ReadPlan};
 
 /// What the items of one part may still take.
@@ -23,34 +31,42 @@ enum Fetching {
 }
 
 impl Shard {
-    pub(super) fn on_fetch(&mut self, from: ShardId, request: u64, part: FetchPart) {
+    pub(super) fn on_fetch(&mut self, from: ShardId, request: u64, ask: FetchPart, now: Now) {
         self.forget_wait(from, request);
-        let mark = self.visible_bytes(part.items.iter().map(|item| &item.partition));
         let mut budget = Budget {
-            bytes: part.max_bytes,
+            bytes: ask.max_bytes,
             first: true,
         };
-        let mut partitions = Vec::with_capacity(part.items.len());
-        let mut plans = Vec::new();
-        for item in &part.items {
-            match self.fetch_one(item, part.isolation, &mut budget) {
-                Fetching::Ready(fetched) => partitions.push(fetched),
+        let mut part = Part {
+            to: from,
+            request,
+            mark: self.visible_bytes(ask.items.iter().map(|item| &item.partition)),
+            partitions: Vec::with_capacity(ask.items.len()),
+            plans: VecDeque::new(),
+            since: now.instant,
+            running: 0,
+        };
+        for item in &ask.items {
+            match self.fetch_one(item, ask.isolation, &mut budget) {
+                Fetching::Ready(fetched) => part.partitions.push(fetched),
                 Fetching::FromDisk(fetched, life, plan) => {
-                    plans.push((partitions.len(), life, plan));
-                    partitions.push(fetched);
+                    part.plans.push_back((part.partitions.len(), life, plan));
+                    part.partitions.push(fetched);
                 }
             }
         }
-        if plans.is_empty() {
-            return self.answer(from, request, Answer::Fetch(FetchAnswer { partitions, mark }));
+        match part.plans.is_empty() {
+            true => self.answer_fetch(part),
+            false => self.catchup.add(part),
         }
-        self.jobs.push(Job::Read(ReadJob {
-            to: from,
-            request,
-            mark,
-            partitions,
-            plans,
-        }));
+    }
+
+    fn answer_fetch(&mut self, part: Part) {
+        let answer = FetchAnswer {
+            partitions: part.partitions,
+            mark: part.mark,
+        };
+        self.answer(part.to, part.request, Answer::Fetch(answer));
     }
 
     fn fetch_one(&mut self, item: &FetchItem, isolation: Isolation, budget: &mut Budget) -> Fetching {
@@ -59,7 +75,14 @@ impl Shard {
             Some(Err(error)) => return refused(error),
             Some(Ok(open)) => open,
         };
-        let fetching = read(open, item, bound(isolation), budget, &mut self.cache);
+        let fetching = read(
+            open,
+            item,
+            bound(isolation),
+            budget,
+            &mut self.cache,
+            &self.fetch_memory,
+        );
         self.count_read(&fetching);
         fetching
     }
@@ -72,14 +95,59 @@ impl Shard {
         }
     }
 
+    /// Begins the reads whose turn it is. At the end of a turn: whatever may let one go has happened in it.
+    pub(super) fn start_reads(&mut self, now: Now) {
+        while let Some(step) = self.catchup.next(&self.fetch_memory, now.instant) {
+            match step {
+                Step::Read(job) => self.jobs.push(Job::Read(job)),
+                Step::Answer(part) => self.answer_fetch(part),
+                Step::Wait(at) => return self.timers.add(at, Due::Read),
+            }
+        }
+    }
+
     pub(super) fn on_read(&mut self, done: ReadDone) {
-        for chunk in done.read_ahead {
+        let ReadDone {
+            part,
+            slot,
+            life,
+            result,
+            mut held,
+        } = done;
+        let mut failed = None;
+        let mut read_ahead = None;
+        let done = self
+            .catchup
+            .on_read(part, |part| match (result, part.partitions.get_mut(slot)) {
+                (Ok(result), Some(fetched)) => {
+                    held.set(result.disk_bytes);
+                    fetched.records = result.batches;
+                    held.hold_for(fetched);
+                    read_ahead = result.read_ahead;
+                }
+                (Err(error), Some(fetched)) => {
+                    *fetched = FetchedPartition::refused(ErrorCode::KafkaStorageError);
+                    failed = Some(error);
+                }
+                (_, None) => {}
+            });
+        if let Some(chunk) = read_ahead {
             self.cache.admit_read(chunk);
         }
-        for (life, error) in done.failed {
+        if let Some(error) = failed {
             self.fail_log(life, &error);
         }
-        self.answer(done.to, done.request, Answer::Fetch(done.answer));
+        if let Some(part) = done {
+            self.answer_fetch(part);
+        }
+    }
+
+    /// Fetches that found no memory for too long are answered without data.
+    pub(super) fn give_up_reads(&mut self, now: Now) {
+        for part in self.catchup.take_starved(now.instant) {
+            self.metrics.add(Metric::FetchMemoryRefusals, 1);
+            self.answer_fetch(part);
+        }
     }
 
     /// The storage under a partition failed: its directory goes offline, and with it those who wait.
@@ -101,7 +169,14 @@ impl Shard {
     }
 }
 
-fn read(open: &mut Open, item: &FetchItem, bound: Bound, budget: &mut Budget, cache: &mut Cache) -> Fetching {
+fn read(
+    open: &mut Open,
+    item: &FetchItem,
+    bound: Bound,
+    budget: &mut Budget,
+    cache: &mut Cache,
+    memory: &FetchMemory,
+) -> Fetching {
     if let Err(error) = open.partition.check_epoch(item.leader_epoch) {
         return refused(epoch_refusal(error));
     }
@@ -124,12 +199,17 @@ fn read(open: &mut Open, item: &FetchItem, bound: Bound, budget: &mut Budget, ca
         Ok(Reading::Plan(plan)) => match plan.ready() {
             Ok(result) => {
                 fetched.records = result.batches;
-                budget.take(fetched.record_bytes());
+                if fetched.record_bytes() > memory.spare() {
+                    cut(&mut fetched.records, memory.spare(), budget.first);
+                }
+                let bytes = fetched.record_bytes();
+                memory.take(bytes).hold_for(&mut fetched);
+                budget.take(bytes);
                 Fetching::Ready(fetched)
             }
             Err(plan) => {
                 // How much it will be is known only after the read: count what it may be.
-                budget.take(ask.max_bytes.max(1));
+                budget.take(ask.max_bytes.min(plan.disk_bytes()).max(1));
                 Fetching::FromDisk(fetched, life, plan)
             }
         },

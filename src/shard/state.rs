@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::acks::Acknowledgements;
+use super::catchup::Catchup;
 use super::claims::Claims;
 use super::coordinator::Coordinators;
+use super::fetch_memory::FetchMemory;
 use super::hosted::Hosted;
 use super::join::Joins;
 use super::mesh::ShardHandle;
@@ -67,6 +69,8 @@ pub(super) struct Shard {
     pub(super) joins: Joins,
     pub(super) acks: Acknowledgements,
     pub(super) waits: Waits,
+    pub(super) catchup: Catchup,
+    pub(super) fetch_memory: FetchMemory,
     pub(super) timers: Timers,
     pub(super) openings: Openings,
     pub(super) upkeep: Upkeep,
@@ -89,6 +93,11 @@ impl Shard {
         Shard {
             id: parts.id,
             cache: Cache::new(parts.config.shard_cache_bytes),
+            catchup: Catchup::new(&parts.config),
+            fetch_memory: FetchMemory::new(
+                parts.config.shard_fetch_memory_bytes,
+                parts.peers[usize::from(parts.id.0)].clone(),
+            ),
             config: parts.config,
             dirs: parts.dirs,
             checkpoints: parts.checkpoints,
@@ -162,6 +171,8 @@ impl Shard {
                 Due::Fetch(request) => self.on_fetch_timeout(request),
                 Due::Coordinator(partition) => self.on_coordinator_due(partition, now),
                 Due::Early(partition) => self.on_early_timeout(partition, now),
+                // Begun at the end of the turn.
+                Due::Read => {}
             }
             self.handle_own(now);
         }
@@ -192,7 +203,7 @@ impl Shard {
     pub(super) fn take_question(&mut self, from: ShardId, request: u64, question: Question, now: Now) {
         match question {
             Question::Append(part) => self.on_append(from, request, part, now),
-            Question::Fetch(part) => self.on_fetch(from, request, part),
+            Question::Fetch(part) => self.on_fetch(from, request, part, now),
             Question::ListOffsets(items) => self.on_list_offsets(from, request, items),
             Question::EpochEnds(items) => self.on_epoch_ends(from, request, items),
             Question::DeleteRecords(items) => self.on_delete_records(from, request, items, now),
@@ -236,6 +247,8 @@ impl Shard {
     /// The end of a turn: one write per partition touched, one send per other shard, the next alarm.
     pub(super) fn flush(&mut self, now: Now) {
         self.submit_touched(now);
+        self.start_reads(now);
+        self.handle_own(now);
         if !self.send_outboxes() && self.outbox_retry.is_none() {
             let at = Instant(now.instant.0 + OUTBOX_RETRY_NS);
             self.outbox_retry = Some(at);

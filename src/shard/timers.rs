@@ -16,6 +16,8 @@ pub(super) enum Due {
     Coordinator(PartitionId),
     /// Questions that wait for the log of a partition that was just created.
     Early(PartitionId),
+    /// The next read from the disk may begin.
+    Read,
 }
 
 /// One entry per waiting request. Alarms cannot be cancelled, so there is one for the earliest deadline only, and the

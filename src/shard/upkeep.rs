@@ -26,6 +26,11 @@ impl Shard {
     pub(super) fn on_tick(&mut self, now: Now) {
         self.bump_liveness();
         self.metrics.set(Metric::CacheBytes, self.cache.bytes() as i64);
+        self.metrics
+            .set(Metric::DiskReadsWaiting, self.catchup.waiting() as i64);
+        self.metrics
+            .set(Metric::FetchMemoryBytes, self.fetch_memory.used() as i64);
+        self.give_up_reads(now);
         let visits = self.hosted.len().div_ceil(TICKS_PER_ROUND).min(VISITS_MAX);
         let ids: Vec<PartitionId> = self.after(self.upkeep.last).take(visits).map(|(id, _)| *id).collect();
         self.upkeep.last = if ids.len() < visits { None } else { ids.last().copied() };
@@ -78,6 +83,9 @@ impl Shard {
             if let Some(Hosted::Open(open)) = self.hosted.get_mut(&id) {
                 submit(open, &mut self.jobs, now);
             }
+        }
+        if self.jobs.iter().any(|job| matches!(job, Job::Write(..))) {
+            self.catchup.on_produce(now.instant);
         }
         self.touched = touched;
     }

@@ -121,17 +121,35 @@ pub struct ReadResult {
     pub batches: Vec<Bytes>,
     /// What was read from the disk, for the read-ahead cache: hand to Cache::admit_read.
     pub read_ahead: Option<ReadAhead>,
+    /// Bytes that were read; the batches keep them in memory.
+    pub disk_bytes: usize,
 }
 
 impl ReadPlan {
+    /// A read of as many bytes, from no file.
+    #[cfg(test)]
+    pub fn of_disk_bytes(bytes: usize) -> ReadPlan {
+        ReadPlan {
+            source: Source::Disk(DiskRead::of_bytes(bytes)),
+        }
+    }
+
     /// The result at once if no disk is needed; the plan back otherwise.
     pub fn ready(self) -> Result<ReadResult, ReadPlan> {
         match self.source {
             Source::Memory(batches) => Ok(ReadResult {
                 batches,
-                read_ahead: None,
+                ..ReadResult::default()
             }),
             source => Err(ReadPlan { source }),
+        }
+    }
+
+    /// What a read of the disk takes; more only for a batch that is larger.
+    pub fn disk_bytes(&self) -> usize {
+        match &self.source {
+            Source::Memory(_) => 0,
+            Source::Disk(read) => read.bytes(),
         }
     }
 
@@ -139,7 +157,7 @@ impl ReadPlan {
         match self.source {
             Source::Memory(batches) => Ok(ReadResult {
                 batches,
-                read_ahead: None,
+                ..ReadResult::default()
             }),
             Source::Disk(read) => read.run().await,
         }

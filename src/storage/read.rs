@@ -46,6 +46,27 @@ pub(super) struct Extent {
 }
 
 impl DiskRead {
+    #[cfg(test)]
+    pub fn of_bytes(bytes: usize) -> DiskRead {
+        let segment = Extent {
+            handle: Handle::new(std::path::Path::new(""), 0),
+            start: None,
+            largest_from: 0,
+            end: bytes as u64,
+            max_timestamp: None,
+        };
+        DiskRead {
+            log: 0,
+            ask: Ask {
+                offset: 0,
+                max_bytes: bytes,
+                limit: 0,
+                at_least_one: true,
+            },
+            segments: vec![segment],
+        }
+    }
+
     /// A segment may hold nothing at or behind the offset (where compaction left gaps): then the next one answers.
     pub async fn run(self) -> Result<ReadResult, StorageError> {
         for segment in &self.segments {
@@ -59,10 +80,20 @@ impl DiskRead {
         Ok(ReadResult::default())
     }
 
+    /// Bytes that one piece takes.
+    pub fn bytes(&self) -> usize {
+        let there: u64 = self.segments.iter().map(|segment| segment.end).sum();
+        self.at_once().min(usize::try_from(there).unwrap_or(usize::MAX))
+    }
+
+    fn at_once(&self) -> usize {
+        self.ask.max_bytes.clamp(READ_BYTES_MIN, READ_BYTES_MAX)
+    }
+
     async fn read(&self, segment: &Extent) -> Result<Option<ReadResult>, StorageError> {
         let ask = self.ask;
-        let at_once = ask.max_bytes.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
-        let mut walk = segment.walk(segment.position(ask.offset).await, at_once).await?;
+        let position = segment.position(ask.offset).await;
+        let mut walk = segment.walk(position, self.at_once()).await?;
         while let Some(run) = walk.next_run().await? {
             if run.next_offset() <= ask.offset {
                 continue;
@@ -71,6 +102,7 @@ impl DiskRead {
             return Ok(Some(ReadResult {
                 batches: selected.map(|selected| selected.bytes).into_iter().collect(),
                 read_ahead: Some(ReadAhead { log: self.log, run }),
+                disk_bytes: walk.read_bytes,
             }));
         }
         Ok(None)
@@ -102,6 +134,7 @@ impl Extent {
             end: self.end,
             at_once,
             want: at_once,
+            read_bytes: 0,
         })
     }
 }
@@ -116,6 +149,7 @@ pub(super) struct Walk<'a> {
     end: u64,
     at_once: usize,
     want: usize,
+    read_bytes: usize,
 }
 
 impl Walk<'_> {
@@ -123,6 +157,7 @@ impl Walk<'_> {
     pub async fn next_run(&mut self) -> Result<Option<Run>, StorageError> {
         while self.position < self.end {
             let piece = self.read_piece().await?;
+            self.read_bytes += piece.len();
             let (run, rest) = Run::parse(&piece);
             if let Some(run) = run {
                 self.position += run.bytes().len() as u64;

@@ -15,6 +15,12 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Bytes of recent batches that a shard keeps in memory for readers at the tail of the log."),
     long("shard.request.memory.bytes").default("134217728").at_least(1048576).own()
         .doc("Bytes of request bodies a shard admits at once; beyond them it stops reading from its connections."),
+    long("shard.fetch.memory.bytes").default("67108864").at_least(1048576).own()
+        .doc("Bytes of fetched batches that a shard holds until they are sent; beyond them fetches get less, and reads from the disk wait."),
+    int("shard.catchup.reads.max").default("8").at_least(1).own()
+        .doc("Reads from the disk that a shard has in flight for consumers; more wait in turn."),
+    long("shard.catchup.bytes.per.second").default("67108864").at_least(0).own()
+        .doc("Bytes a second of those reads while producers write to the same shard; without producers there is no limit. 0: never a limit."),
     long("shard.hang.abort.ms").default("10000").at_least(100).own()
         .doc("Milliseconds a shard may stand still before the process aborts, so that other brokers take over."),
     long("log.dir.min.free.bytes").default("1073741824").at_least(0).own()
