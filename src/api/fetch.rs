@@ -199,11 +199,11 @@ fn join(
         },
     };
     let mut answers: Vec<_> = places.into_iter().map(answer).collect();
-    //= KIP-98: a list, here always an empty one, for read_committed; null for read_uncommitted
+    //= KIP-98: a list for read_committed, also where nothing was read; null for read_uncommitted
     if isolation_level == 1 {
-        answers
-            .iter_mut()
-            .for_each(|answer| answer.aborted_transactions = Some(Vec::new()));
+        answers.iter_mut().for_each(|answer| {
+            answer.aborted_transactions.get_or_insert_default();
+        });
     }
     answers
 }
@@ -227,6 +227,7 @@ fn answered(index: i32, fetched: FetchedPartition, version: i16) -> FetchPartiti
         log_start_offset: fetched.log_start_offset,
         diverging_epoch: fetched.diverging_epoch,
         records: fetched.records,
+        aborted_transactions: fetched.aborted,
         ..Default::default()
     }
 }
@@ -333,6 +334,7 @@ mod tests {
             log_start_offset: 0,
             diverging_epoch: None,
             records: vec![Bytes::from_static(data.as_bytes())],
+            aborted: None,
         }
     }
 
@@ -448,6 +450,12 @@ mod tests {
                 .clone()
         };
         assert_eq!((of(0), of(1)), (None, Some(vec![])));
+        let aborted = FetchedPartition {
+            aborted: Some(vec![(7, 3)]),
+            ..fetched("x")
+        };
+        let answers = join(vec![Place::Asked(0)], vec![aborted], 1, 11);
+        assert_eq!(answers[0].aborted_transactions, Some(vec![(7, 3)]));
     }
 
     /// Behaviours 34 and 40: a failed partition has no offsets; old clients get a code that they know.

@@ -32,6 +32,7 @@ mod produce;
 #[cfg(test)]
 mod testing;
 mod topic_creation;
+mod verification;
 
 use std::future::Future;
 use std::ops::RangeInclusive;

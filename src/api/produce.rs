@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::metadata::{Image, Topic};
 use crate::metrics::Metric;
 use crate::model::{ErrorCode, PartitionId};
+use crate::partition::Warrant;
 use crate::record::{Invalid, InvalidRecord, Rules, ValidBatch};
 use crate::rt;
 use crate::shard::{Acks, AppendItem, AppendOutcome};
@@ -19,6 +20,7 @@ use crate::wire::produce::{
 
 use super::cluster_view::{is_internal, led_partition};
 use super::leader_hints::{LeaderHints, is_about_the_leader};
+use super::verification::{Transaction, append_verified};
 use super::{Answer, Api, Context, Handling, Refusal, Request};
 
 pub const API: Api = Api {
@@ -54,9 +56,14 @@ fn handle(cx: Rc<Context>, request: Request) -> Handling {
     let timeout = Duration::from_millis(u64::try_from(message.timeout_ms).unwrap_or(0));
     // A request without a valid acks value has no item, so the value put in its place is never used.
     let acks = acks_of(message.acks).unwrap_or(Acks::Leader);
+    // Kept for a second attempt: a copy of each header, and a share in the request's bytes.
+    let kept = plan.transaction.map(|transaction| (transaction, plan.items.clone()));
     let outcomes = cx.router().append(plan.items, acks, timeout);
     Box::pin(async move {
-        let outcomes = outcomes.await;
+        let mut outcomes = outcomes.await;
+        if let Some((transaction, items)) = kept {
+            append_verified(&cx, &transaction, items, &mut outcomes, (acks, timeout)).await;
+        }
         let mut response = join(plan.topics, outcomes);
         count_failures(&cx, &response);
         if version >= FIRST_VERSION_WITH_LEADERS && has_error(&response) {
@@ -81,6 +88,8 @@ const ADMIN_CLIENT_ID: &[u8] = b"__admin_client";
 struct Plan {
     items: Vec<AppendItem>,
     topics: Vec<PlannedTopic>,
+    /// Of all batches that are transactional.
+    transaction: Option<Transaction>,
 }
 
 struct PlannedTopic {
@@ -104,7 +113,8 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn plan(&self, request: &ProduceRequest) -> Plan {
-        let mut items = Vec::new();
+        let mut items: Vec<AppendItem> = Vec::new();
+        let mut transaction = None;
         let acks = acks_of(request.acks);
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in &request.topics {
@@ -116,7 +126,8 @@ impl Planner<'_> {
             for partition in &topic.partitions {
                 let item = known
                     .map_err(Fault::plain)
-                    .and_then(|topic| self.item(topic, partition));
+                    .and_then(|topic| self.item(topic, partition))
+                    .and_then(|item| self.with_transaction(item, request, &mut transaction));
                 partitions.push(match item {
                     Ok(item) => {
                         items.push(item);
@@ -130,7 +141,11 @@ impl Planner<'_> {
                 partitions,
             });
         }
-        Plan { items, topics }
+        Plan {
+            items,
+            topics,
+            transaction,
+        }
     }
 
     fn topic(&self, name: &[u8]) -> Result<&Topic, ErrorCode> {
@@ -149,15 +164,45 @@ impl Planner<'_> {
         let records = partition.records.clone().ok_or_else(Fault::no_batch)?;
         valid_item(id, records, &rules(topic, self.version), self.now_ms)
     }
+
+    /// The transactional batches of a request are one producer's, under the request's transactional id.
+    fn with_transaction(
+        &self,
+        item: AppendItem,
+        request: &ProduceRequest,
+        transaction: &mut Option<Transaction>,
+    ) -> Result<AppendItem, Fault> {
+        let header = &item.batch.header;
+        if !header.is_transactional() {
+            return Ok(item);
+        }
+        let id = request.transactional_id.as_deref().map(std::str::from_utf8);
+        let Some(Ok(id)) = id else {
+            return Err(Fault::plain(ErrorCode::TransactionalIdAuthorizationFailed));
+        };
+        let transaction = transaction.get_or_insert_with(|| Transaction {
+            id: id.into(),
+            producer_id: header.producer_id,
+            producer_epoch: header.producer_epoch,
+            version: self.version,
+        });
+        if (header.producer_id, header.producer_epoch) != (transaction.producer_id, transaction.producer_epoch) {
+            return Err(Fault::with(
+                ErrorCode::InvalidProducerIdMapping,
+                "transactional batches of one request come from more than one producer".to_string(),
+            ));
+        }
+        Ok(item)
+    }
 }
 
 fn valid_item(partition: PartitionId, records: Bytes, rules: &Rules, now_ms: i64) -> Result<AppendItem, Fault> {
     let batch = ValidBatch::check(records, rules, now_ms).map_err(Fault::from)?;
-    // Nobody can have opened a transaction here: there is no coordinator that would have told us. //= KIP-890
-    match batch.header.is_transactional() {
-        true => Err(Fault::plain(ErrorCode::InvalidTxnState)),
-        false => Ok(AppendItem { partition, batch }),
-    }
+    Ok(AppendItem {
+        partition,
+        batch,
+        warrant: Warrant::None,
+    })
 }
 
 fn rules(topic: &Topic, version: i16) -> Rules {
@@ -342,6 +387,7 @@ mod tests {
             base_offset,
             log_append_time_ms: -1,
             log_start_offset: 3,
+            unverified: None,
         }
     }
 
@@ -451,7 +497,6 @@ mod tests {
         }
     }
 
-    /// A transactional batch cannot belong to a transaction that anyone knows of.
     #[test]
     fn garbage_is_not_appended() {
         let image = crate::api::testing::image(&[("a", 1)]);

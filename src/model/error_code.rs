@@ -111,6 +111,7 @@ pub enum ErrorCode {
     MismatchedEndpointType = 114,
     UnsupportedEndpointType = 115,
     UnknownControllerId = 116,
+    TransactionAbortable = 120,
 }
 
 impl ErrorCode {
@@ -233,6 +234,7 @@ impl ErrorCode {
             114 => ErrorCode::MismatchedEndpointType,
             115 => ErrorCode::UnsupportedEndpointType,
             116 => ErrorCode::UnknownControllerId,
+            120 => ErrorCode::TransactionAbortable,
             _ => ErrorCode::UnknownServerError,
         }
     }

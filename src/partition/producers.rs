@@ -1,13 +1,16 @@
-//! Idempotent producers of one partition: the last batches of each, so that a retried batch is stored once.
+//! Idempotent and transactional producers of one partition: the last batches of each, so that a retried batch is stored
+//! once, and where its open transaction begins.
 //!
 //! The state covers every batch that is *staged*: a duplicate of a batch that still waits for its write is recognised
 //! too (the partition then makes it wait for the same write). It is rebuilt on opening from the newest snapshot and the
-//! headers behind it; see [`super::snapshot`] for the file.
+//! batches behind it; see [`super::snapshot`] for the file.
 
 use std::collections::BTreeMap;
 
+use super::transactions::{Completed, Guard, Transactions, Warrant};
 use crate::model::NO_PRODUCER_ID;
-use crate::record::BatchHeader;
+use crate::record::{BatchHeader, Marker};
+use crate::storage::{AbortedTxn, Replay};
 
 /// Batches remembered per producer: a client may have five requests in flight (protocol behaviour 27).
 pub const RECENT_BATCHES_MAX: usize = 5;
@@ -15,8 +18,12 @@ pub const RECENT_BATCHES_MAX: usize = 5;
 /// every batch could fill the memory, so beyond this the longest inactive ones are forgotten, an eighth at a time.
 pub const PRODUCERS_MAX: usize = 65_536;
 
-/// The sequence before the first one.
+/// The sequence before the first one; also that of batches which the broker's own coordinators write.
 const NO_SEQUENCE: i32 = -1;
+/// Of a producer that no marker has been written for.
+pub(super) const NO_COORDINATOR_EPOCH: i32 = -1;
+/// From this version on a transaction's marker has an epoch above that of its records. //= KIP-890
+const EPOCH_PER_TRANSACTION: i8 = 2;
 
 /// What the state says about a batch that a client wants to append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +36,7 @@ pub enum Verdict {
 
 /// Why a batch must not be appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SequenceError {
+pub enum ProducerError {
     #[error("sequence {found} of producer {producer_id} (epoch {epoch}) follows {last}")]
     OutOfOrder {
         producer_id: i64,
@@ -39,6 +46,15 @@ pub enum SequenceError {
     },
     #[error("epoch {found} of producer {producer_id} is older than {current}")]
     StaleEpoch { producer_id: i64, current: i16, found: i16 },
+    #[error("coordinator epoch {found} of a marker for producer {producer_id} is older than {current}")]
+    FencedCoordinator { producer_id: i64, current: i32, found: i32 },
+    #[error("producer {producer_id} has a transaction open here and sent a batch outside of it")]
+    OutsideTransaction { producer_id: i64 },
+    /// To be verified with the coordinator, and to be tried again with the guard.
+    #[error("the transaction of producer {producer_id} is not known here yet")]
+    Unverified { producer_id: i64, guard: Guard },
+    #[error("the transaction of producer {producer_id} ended while it was verified")]
+    VerifiedTooLate { producer_id: i64 },
 }
 
 /// A batch that a producer appended.
@@ -80,6 +96,10 @@ impl RecentBatch {
 pub(super) struct Producer {
     pub(super) epoch: i16,
     pub(super) active_ms: i64,
+    /// Of the coordinator that wrote the last marker.
+    pub(super) coordinator_epoch: i32,
+    /// Where its open transaction begins.
+    pub(super) transaction: Option<i64>,
     recent: [RecentBatch; RECENT_BATCHES_MAX],
     count: u8,
 }
@@ -89,6 +109,8 @@ impl Producer {
         Producer {
             epoch,
             active_ms,
+            coordinator_epoch: NO_COORDINATOR_EPOCH,
+            transaction: None,
             recent: Default::default(),
             count: 0,
         }
@@ -115,16 +137,6 @@ impl Producer {
         self.count += 1;
     }
 
-    /// Puts an older batch in front of the known ones, if there is room.
-    fn push_older(&mut self, batch: RecentBatch) {
-        let count = usize::from(self.count);
-        if count < RECENT_BATCHES_MAX {
-            self.recent.copy_within(..count, 1);
-            self.recent[0] = batch;
-            self.count += 1;
-        }
-    }
-
     fn enter_epoch(&mut self, epoch: i16) {
         self.epoch = epoch;
         self.count = 0;
@@ -135,6 +147,20 @@ impl Producer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Producers {
     by_id: BTreeMap<i64, Producer>,
+    transactions: Transactions,
+}
+
+/// A producer as DescribeProducers tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveProducer {
+    pub producer_id: i64,
+    pub epoch: i16,
+    /// -1: none.
+    pub last_sequence: i32,
+    pub last_timestamp_ms: i64,
+    /// -1: none.
+    pub coordinator_epoch: i32,
+    pub transaction_first_offset: Option<i64>,
 }
 
 impl Producers {
@@ -146,29 +172,85 @@ impl Producers {
         self.by_id.is_empty()
     }
 
-    /// Judges a client's batch; changes nothing.
-    pub fn check(&self, header: &BatchHeader) -> Result<Verdict, SequenceError> {
+    /// Judges a batch of records. Remembers nothing of it but that its transaction is to be verified.
+    pub fn check(&mut self, header: &BatchHeader, warrant: Warrant, now_ms: i64) -> Result<Verdict, ProducerError> {
         if header.producer_id == NO_PRODUCER_ID {
             return Ok(Verdict::New);
         }
         // An unknown producer may start anywhere: its state may have expired or been deleted with its records.
         //= KIP-360
-        let Some(producer) = self.by_id.get(&header.producer_id) else {
-            return Ok(Verdict::New);
-        };
-        if let Some(batch) = duplicate_of(producer, header) {
+        let producer = self.by_id.get(&header.producer_id);
+        if let Some(batch) = producer.and_then(|producer| duplicate_of(producer, header)) {
             return Ok(Verdict::Duplicate(*batch));
         }
-        check_epoch(producer, header)?;
-        check_sequence(producer, header)?;
+        if let Some(producer) = producer {
+            check_epoch(producer, header)?;
+        }
+        // Before the sequence: of two batches on their way, the second must be verified too, not refused.
+        check_transaction(producer, &mut self.transactions, header, warrant, now_ms)?;
+        if header.base_sequence != NO_SEQUENCE {
+            check_sequence(producer, &self.transactions, header)?;
+        }
         Ok(Verdict::New)
     }
 
-    /// Remembers a batch that was staged at `base_offset`.
+    /// Judges a marker; changes nothing.
+    pub fn check_marker(
+        &self,
+        header: &BatchHeader,
+        marker: Marker,
+        transaction_version: i8,
+    ) -> Result<(), ProducerError> {
+        let Some(producer) = self.by_id.get(&header.producer_id) else {
+            return Ok(());
+        };
+        check_epoch(producer, header)?;
+        // One that finds no transaction is a repeated one, and does no harm. //= KAFKA-19999
+        let ends_another = header.producer_epoch == producer.epoch && producer.transaction.is_some();
+        if transaction_version >= EPOCH_PER_TRANSACTION && ends_another {
+            return Err(stale_epoch(producer, header));
+        }
+        if marker.coordinator_epoch < producer.coordinator_epoch {
+            return Err(ProducerError::FencedCoordinator {
+                producer_id: header.producer_id,
+                current: producer.coordinator_epoch,
+                found: marker.coordinator_epoch,
+            });
+        }
+        Ok(())
+    }
+
+    /// Remembers a batch of records that was staged at `base_offset`.
     pub fn record(&mut self, header: &BatchHeader, base_offset: i64, now_ms: i64) {
         if header.producer_id == NO_PRODUCER_ID {
             return;
         }
+        let producer = self.enter(header, now_ms);
+        producer.push(RecentBatch::of(header, base_offset));
+        if header.is_transactional() && producer.transaction.is_none() {
+            producer.transaction = Some(base_offset);
+            self.transactions.begin(header.producer_id, base_offset);
+        }
+    }
+
+    /// Remembers a marker that was staged at `offset`. Gives the transaction if it was aborted, for the log's index.
+    pub fn record_marker(
+        &mut self,
+        header: &BatchHeader,
+        marker: Marker,
+        offset: i64,
+        now_ms: i64,
+    ) -> Option<AbortedTxn> {
+        let producer = self.enter(header, now_ms);
+        producer.coordinator_epoch = producer.coordinator_epoch.max(marker.coordinator_epoch);
+        let first_offset = producer.transaction.take();
+        self.transactions.forget_verification(header.producer_id);
+        let completed = self.transactions.complete(header.producer_id, first_offset?, offset);
+        (!marker.commit).then(|| Completed::into_aborted(completed))
+    }
+
+    /// The producer of a batch that is staged, in the batch's epoch.
+    fn enter(&mut self, header: &BatchHeader, now_ms: i64) -> &mut Producer {
         if self.by_id.len() >= PRODUCERS_MAX && !self.by_id.contains_key(&header.producer_id) {
             self.forget_inactive();
         }
@@ -181,41 +263,53 @@ impl Producers {
             producer.enter_epoch(epoch);
         }
         producer.active_ms = producer.active_ms.max(now_ms);
-        // A control batch (a log that Kafka wrote may hold some) moves the epoch and has no sequence.
-        if !header.is_control() {
-            producer.push(RecentBatch::of(header, base_offset));
-        }
+        producer
     }
 
-    /// Learns from a batch of the log while it is recovered.
-    pub fn observe(&mut self, header: &BatchHeader) {
-        self.record(header, header.base_offset, header.max_timestamp);
+    /// Puts in a producer as a snapshot holds it.
+    pub(super) fn insert(&mut self, producer_id: i64, producer: Producer) {
+        if let Some(first_offset) = producer.transaction {
+            self.transactions.begin(producer_id, first_offset);
+        }
+        self.by_id.insert(producer_id, producer);
     }
 
-    /// Puts the state of a snapshot *below* what was observed: the log is scanned behind the snapshot before its content
-    /// is known.
-    pub(super) fn put_below(&mut self, producer_id: i64, older: Producer) {
-        match self.by_id.get_mut(&producer_id) {
-            None => {
-                self.by_id.insert(producer_id, older);
-            }
-            Some(newer) if newer.epoch == older.epoch => {
-                for batch in older.recent().iter().rev() {
-                    newer.push_older(*batch);
-                }
-            }
-            Some(_) => {}
-        }
+    /// The first offset that read_committed must not see yet, if any.
+    pub fn first_unstable(&self) -> Option<i64> {
+        self.transactions.first_unstable()
+    }
+
+    pub fn on_high_watermark(&mut self, high_watermark: i64) {
+        self.transactions.on_high_watermark(high_watermark);
+    }
+
+    /// Guards from here on differ from those of the partition's earlier lives.
+    pub(super) fn start_guards_at(&mut self, first: u64) {
+        self.transactions.start_guards_at(first);
+    }
+
+    pub fn active(&self) -> impl Iterator<Item = ActiveProducer> {
+        self.iter().map(|(producer_id, producer)| ActiveProducer {
+            producer_id,
+            epoch: producer.epoch,
+            last_sequence: producer.last_sequence(),
+            last_timestamp_ms: producer.active_ms,
+            coordinator_epoch: producer.coordinator_epoch,
+            transaction_first_offset: producer.transaction,
+        })
     }
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (i64, &Producer)> {
         self.by_id.iter().map(|(id, producer)| (*id, producer))
     }
 
-    /// Forgets the producers that appended nothing for `expiration_ms` (producer.id.expiration.ms).
+    /// Forgets the producers that appended nothing for `expiration_ms` (producer.id.expiration.ms). One whose transaction
+    /// is open is kept: its marker is still to come.
     pub fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
-        self.by_id
-            .retain(|_, producer| now_ms.saturating_sub(producer.active_ms) < expiration_ms);
+        self.by_id.retain(|_, producer| {
+            producer.transaction.is_some() || now_ms.saturating_sub(producer.active_ms) < expiration_ms
+        });
+        self.transactions.expire_verifications(now_ms, expiration_ms);
     }
 
     fn forget_inactive(&mut self) {
@@ -224,16 +318,41 @@ impl Producers {
         let limit = *limit;
         let mut excess = PRODUCERS_MAX / 8;
         self.by_id.retain(|_, producer| {
-            let forget = excess > 0 && producer.active_ms <= limit;
+            let forget = excess > 0 && producer.active_ms <= limit && producer.transaction.is_none();
             excess -= usize::from(forget);
             !forget
         });
     }
 }
 
+impl Replay for Producers {
+    fn snapshot(&mut self, offset: i64, content: &[u8]) -> bool {
+        match self.adopt_snapshot(content) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(offset, %error, "producer snapshot is not used");
+                false
+            }
+        }
+    }
+
+    fn batch(&mut self, header: &BatchHeader, batch: &[u8]) -> Option<AbortedTxn> {
+        let (offset, at_ms) = (header.base_offset, header.max_timestamp);
+        match Marker::read(header, batch) {
+            Some(marker) => self.record_marker(header, marker, offset, at_ms),
+            // Other control records, and what compaction has emptied, leave the producers as they are.
+            None if header.is_control() => None,
+            None => {
+                self.record(header, offset, at_ms);
+                None
+            }
+        }
+    }
+}
+
 /// The remembered batch with the same epoch, first and last sequence.
 fn duplicate_of<'a>(producer: &'a Producer, header: &BatchHeader) -> Option<&'a RecentBatch> {
-    if producer.epoch != header.producer_epoch {
+    if producer.epoch != header.producer_epoch || header.base_sequence == NO_SEQUENCE {
         return None;
     }
     let (first, last) = (header.base_sequence, header.last_sequence());
@@ -243,34 +362,76 @@ fn duplicate_of<'a>(producer: &'a Producer, header: &BatchHeader) -> Option<&'a 
         .find(|batch| batch.last_sequence == last && batch.first_sequence() == first)
 }
 
-fn check_epoch(producer: &Producer, header: &BatchHeader) -> Result<(), SequenceError> {
+fn check_epoch(producer: &Producer, header: &BatchHeader) -> Result<(), ProducerError> {
     if header.producer_epoch >= producer.epoch {
         return Ok(());
     }
-    Err(SequenceError::StaleEpoch {
+    Err(stale_epoch(producer, header))
+}
+
+fn stale_epoch(producer: &Producer, header: &BatchHeader) -> ProducerError {
+    ProducerError::StaleEpoch {
         producer_id: header.producer_id,
         current: producer.epoch,
         found: header.producer_epoch,
-    })
+    }
 }
 
-/// In the same epoch the next sequence is the last one plus one, and 0 follows 2^31 - 1; a new epoch starts at 0.
-fn check_sequence(producer: &Producer, header: &BatchHeader) -> Result<(), SequenceError> {
+/// A transaction begins here only once its coordinator knows that it does: a batch that comes after the end of its
+/// transaction would otherwise open one that nobody ends. //= KIP-890
+fn check_transaction(
+    producer: Option<&Producer>,
+    transactions: &mut Transactions,
+    header: &BatchHeader,
+    warrant: Warrant,
+    now_ms: i64,
+) -> Result<(), ProducerError> {
+    let producer_id = header.producer_id;
+    let open = producer.filter(|producer| producer.transaction.is_some());
+    match warrant {
+        _ if !header.is_transactional() => match open {
+            Some(_) => Err(ProducerError::OutsideTransaction { producer_id }),
+            None => Ok(()),
+        },
+        _ if open.is_some_and(|producer| producer.epoch == header.producer_epoch) => Ok(()),
+        Warrant::Verified(guard) if transactions.is_verified(producer_id, guard) => Ok(()),
+        Warrant::Verified(_) => Err(ProducerError::VerifiedTooLate { producer_id }),
+        Warrant::None | Warrant::Marker { .. } => Err(ProducerError::Unverified {
+            producer_id,
+            guard: transactions.ask_to_verify(header, now_ms),
+        }),
+    }
+}
+
+/// In the same epoch the next sequence is the last one plus one, and 0 follows 2^31 - 1; a new epoch starts at 0. Where a
+/// lower one is still verified, it goes first: the producer sends it again.
+fn check_sequence(
+    producer: Option<&Producer>,
+    transactions: &Transactions,
+    header: &BatchHeader,
+) -> Result<(), ProducerError> {
+    let found = header.base_sequence;
+    let out_of_order = |last| ProducerError::OutOfOrder {
+        producer_id: header.producer_id,
+        epoch: header.producer_epoch,
+        last,
+        found,
+    };
+    if let Some(lowest) = transactions.lowest_sequence(header).filter(|lowest| found > *lowest) {
+        return Err(out_of_order(lowest.wrapping_sub(1)));
+    }
+    let Some(producer) = producer else {
+        return Ok(());
+    };
     let last = if header.producer_epoch == producer.epoch {
         producer.last_sequence()
     } else {
         NO_SEQUENCE
     };
-    let expected = last.checked_add(1).unwrap_or(0);
-    if header.base_sequence == expected {
+    if found == last.checked_add(1).unwrap_or(0) {
         return Ok(());
     }
-    Err(SequenceError::OutOfOrder {
-        producer_id: header.producer_id,
-        epoch: header.producer_epoch,
-        last,
-        found: header.base_sequence,
-    })
+    Err(out_of_order(last))
 }
 
 #[cfg(test)]

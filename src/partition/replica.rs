@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use super::pending::Pending;
 use super::producers::{RecentBatch, Verdict};
-use super::{AckToken, Producers, SequenceError};
+use super::{AckToken, ProducerError, Producers, Warrant};
 use crate::config::TopicConfig;
 use crate::model::{Incarnation, LeaderEpoch, NO_EPOCH, PartitionId, ShardId};
 use crate::record::ValidBatch;
 use crate::storage::{
     Cache, Log, PrepareDone, PrepareJob, ReadError, ReadPlan, StageError, StorageError, TimePlan, WriteDone, WriteJob,
 };
+
+/// A partition's guards are numbered within each of its lives.
+const GUARD_BITS: u32 = 32;
 
 /// Which partition this is, and which of its lives on this shard.
 #[derive(Clone, Debug)]
@@ -44,7 +47,7 @@ pub struct Appended {
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     #[error(transparent)]
-    Sequence(#[from] SequenceError),
+    Producer(#[from] ProducerError),
     #[error(transparent)]
     Stage(#[from] StageError),
     #[error("{in_sync} of {required} required replicas are in sync")]
@@ -118,8 +121,10 @@ pub struct Partition {
     producers: Producers,
     high_watermark: i64,
     pending: Pending,
-    /// Bytes that the high watermark has covered since the log was opened.
+    /// Bytes that readers have got to see since the log was opened.
     visible_bytes: u64,
+    /// Bytes below the high watermark that an open transaction keeps from read_committed.
+    held_back_bytes: u64,
     waiters: Vec<WaitToken>,
 }
 
@@ -130,9 +135,11 @@ impl Partition {
         leadership: Leadership,
         config: Arc<TopicConfig>,
         log: Log,
-        producers: Producers,
+        mut producers: Producers,
     ) -> Partition {
         let high_watermark = log.written();
+        producers.on_high_watermark(high_watermark);
+        producers.start_guards_at(identity.incarnation.0 << GUARD_BITS);
         Partition {
             identity,
             leadership,
@@ -142,6 +149,7 @@ impl Partition {
             high_watermark,
             pending: Pending::default(),
             visible_bytes: 0,
+            held_back_bytes: 0,
             waiters: Vec::new(),
         }
     }
@@ -166,9 +174,15 @@ impl Partition {
         self.high_watermark
     }
 
-    /// The first offset of an open transaction; without transactions, the high watermark.
+    /// The first offset of an open transaction, or of one whose marker the high watermark does not cover; without any,
+    /// the high watermark.
     pub fn last_stable_offset(&self) -> i64 {
-        self.high_watermark
+        let first_unstable = self.producers.first_unstable().unwrap_or(i64::MAX);
+        first_unstable.min(self.high_watermark).max(self.log.log_start())
+    }
+
+    pub fn producers(&self) -> &Producers {
+        &self.producers
     }
 
     pub fn bound(&self, bound: Bound) -> i64 {
@@ -219,12 +233,24 @@ impl Partition {
     pub fn append(
         &mut self,
         batch: &ValidBatch,
+        warrant: Warrant,
         ack: Option<AckToken>,
         now_wall_ms: i64,
     ) -> Result<Appended, AppendError> {
-        match self.producers.check(&batch.header)? {
+        let header = &batch.header;
+        let verdict = match warrant {
+            Warrant::Marker {
+                marker,
+                transaction_version,
+            } => {
+                self.producers.check_marker(header, marker, transaction_version)?;
+                Verdict::New
+            }
+            Warrant::None | Warrant::Verified(_) => self.producers.check(header, warrant, now_wall_ms)?,
+        };
+        match verdict {
             Verdict::Duplicate(original) => Ok(self.repeat(batch, original, ack)),
-            Verdict::New => self.stage(batch, ack, now_wall_ms),
+            Verdict::New => self.stage(batch, warrant, ack, now_wall_ms),
         }
     }
 
@@ -243,13 +269,19 @@ impl Partition {
         }
     }
 
-    fn stage(&mut self, batch: &ValidBatch, ack: Option<AckToken>, now_wall_ms: i64) -> Result<Appended, AppendError> {
+    fn stage(
+        &mut self,
+        batch: &ValidBatch,
+        warrant: Warrant,
+        ack: Option<AckToken>,
+        now_wall_ms: i64,
+    ) -> Result<Appended, AppendError> {
         let base_offset = self
             .log
             .stage(&batch.bytes, &batch.header, self.leadership.epoch, now_wall_ms)?;
         // If this batch opened a new segment, the snapshot of its base offset holds everything below this batch.
         self.put_snapshot_if_due(base_offset);
-        self.producers.record(&batch.header, base_offset, now_wall_ms);
+        self.note_producer(batch, warrant, base_offset, now_wall_ms);
         let next_offset = base_offset + i64::from(batch.header.last_offset_delta) + 1;
         assert_eq!(
             next_offset,
@@ -263,6 +295,18 @@ impl Partition {
             duplicate: false,
             acked: false,
         })
+    }
+
+    fn note_producer(&mut self, batch: &ValidBatch, warrant: Warrant, base_offset: i64, now_wall_ms: i64) {
+        let Warrant::Marker { marker, .. } = warrant else {
+            return self.producers.record(&batch.header, base_offset, now_wall_ms);
+        };
+        let aborted = self
+            .producers
+            .record_marker(&batch.header, marker, base_offset, now_wall_ms);
+        if let Some(aborted) = aborted {
+            self.log.note_aborted(aborted);
+        }
     }
 
     /// The producers' state reflects everything below `upto`; a snapshot may be newer than the segment that asked for it.
@@ -305,9 +349,19 @@ impl Partition {
         } else {
             self.log.written()
         };
+        let stable = self.last_stable_offset();
         self.high_watermark = self.high_watermark.max(promised);
+        self.producers.on_high_watermark(self.high_watermark);
         self.check_cursors();
-        let bytes = self.pending.advance(self.high_watermark, acked);
+        let mut bytes = self.pending.advance(self.high_watermark, acked);
+        // What a transaction held back counts when it may be read by all: once more for those who could read it before,
+        // who at worst look in vain.
+        if self.last_stable_offset() > stable {
+            bytes += std::mem::take(&mut self.held_back_bytes);
+        }
+        if self.last_stable_offset() < self.high_watermark {
+            self.held_back_bytes += bytes;
+        }
         self.visible_bytes += bytes;
         bytes
     }
@@ -339,11 +393,15 @@ impl Partition {
         }
         let plan = self
             .log
-            .plan_read(ask.offset, ask.max_bytes, limit, ask.at_least_one, cache);
-        plan.map(Reading::Plan).map_err(|error| match error {
-            ReadError::OutOfRange => ReadRefusal::OutOfRange,
-            ReadError::Offline => ReadRefusal::Offline,
-        })
+            .plan_read(ask.offset, ask.max_bytes, limit, ask.at_least_one, cache)
+            .map_err(|error| match error {
+                ReadError::OutOfRange => ReadRefusal::OutOfRange,
+                ReadError::Offline => ReadRefusal::Offline,
+            })?;
+        Ok(Reading::Plan(match ask.bound {
+            Bound::LastStable => plan.with_aborted(self.log.plan_aborted(ask.offset)),
+            Bound::HighWatermark | Bound::LogEnd => plan,
+        }))
     }
 
     /// Where a reader whose last batch has `last_fetched_epoch` must cut its log, if it holds what this log does not.

@@ -9,12 +9,11 @@
 //! All big-endian. Only the last batch of each producer is kept, as Kafka does: after a restart a retry of an older one
 //! is refused as out of order. The timestamp is the time of the producer's last activity, which the expiry goes by.
 
-use super::producers::{Producer, Producers, RecentBatch};
+use super::producers::{NO_COORDINATOR_EPOCH, Producer, Producers, RecentBatch};
 
 const VERSION: i16 = 1;
 const PREFIX_BYTES: usize = 6;
 const ENTRY_BYTES: usize = 46;
-const NO_COORDINATOR_EPOCH: i32 = -1;
 const NO_TRANSACTION: i64 = -1;
 const NO_BATCH: i64 = -1;
 
@@ -46,10 +45,10 @@ impl Producers {
         file
     }
 
-    /// Puts a snapshot's producers below what was observed behind it. Nothing changes if the file is not whole.
+    /// Takes in a snapshot's producers. Nothing changes if the file is not whole.
     pub fn adopt_snapshot(&mut self, file: &[u8]) -> Result<(), SnapshotError> {
         for (producer_id, producer) in read_snapshot(file)? {
-            self.put_below(producer_id, producer);
+            self.insert(producer_id, producer);
         }
         Ok(())
     }
@@ -67,8 +66,8 @@ fn put_entry(file: &mut Vec<u8>, producer_id: i64, producer: &Producer) {
     file.extend_from_slice(&last.last_offset.to_be_bytes());
     file.extend_from_slice(&last.offset_delta.to_be_bytes());
     file.extend_from_slice(&producer.active_ms.to_be_bytes());
-    file.extend_from_slice(&NO_COORDINATOR_EPOCH.to_be_bytes());
-    file.extend_from_slice(&NO_TRANSACTION.to_be_bytes());
+    file.extend_from_slice(&producer.coordinator_epoch.to_be_bytes());
+    file.extend_from_slice(&producer.transaction.unwrap_or(NO_TRANSACTION).to_be_bytes());
 }
 
 fn read_snapshot(file: &[u8]) -> Result<Vec<(i64, Producer)>, SnapshotError> {
@@ -95,9 +94,9 @@ fn read_entry(fields: &mut Fields<'_>) -> Result<(i64, Producer), SnapshotError>
     let last_offset = i64::from_be_bytes(fields.take()?);
     let offset_delta = i32::from_be_bytes(fields.take()?);
     let timestamp_ms = i64::from_be_bytes(fields.take()?);
-    let _coordinator_epoch: [u8; 4] = fields.take()?;
-    let _transaction: [u8; 8] = fields.take()?;
     let mut producer = Producer::new(epoch, timestamp_ms);
+    producer.coordinator_epoch = i32::from_be_bytes(fields.take()?).max(NO_COORDINATOR_EPOCH);
+    producer.transaction = Some(i64::from_be_bytes(fields.take()?)).filter(|first_offset| *first_offset >= 0);
     if last_offset >= 0 {
         producer.push(RecentBatch {
             last_sequence,
@@ -124,6 +123,7 @@ impl Fields<'_> {
 mod tests {
     use super::*;
     use crate::partition::producers::tests::batch;
+    use crate::record::Marker;
 
     fn three_producers() -> Producers {
         let mut producers = Producers::default();
@@ -167,6 +167,26 @@ mod tests {
         assert_eq!(&file[..2], [0, 1]);
         assert_eq!(file[2..6], crc32c::crc32c(&body).to_be_bytes());
         assert_eq!(file[6..], body);
+    }
+
+    /// An open transaction and the coordinator's epoch are in the file too.
+    #[test]
+    fn snapshot_keeps_the_open_transaction() {
+        let mut producers = Producers::default();
+        let mut header = batch(7, 1, 0, 3);
+        header.attributes = 0x10;
+        let marker = Marker {
+            commit: true,
+            coordinator_epoch: 9,
+        };
+        producers.record_marker(&batch(7, 1, -1, 1), marker, 4, 41);
+        producers.record(&header, 5, 42);
+        let file = producers.to_snapshot();
+        assert_eq!(file[file.len() - 12..], [0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 5]);
+        let mut read = Producers::default();
+        read.adopt_snapshot(&file).unwrap();
+        assert_eq!(read.first_unstable(), Some(5));
+        assert_eq!(read.to_snapshot(), file);
     }
 
     /// A damaged or cut file is refused whole, whatever byte is hit.

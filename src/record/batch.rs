@@ -39,8 +39,8 @@ const MAGIC: i8 = 2;
 
 const COMPRESSION_MASK: i16 = 0x07;
 const LOG_APPEND_TIME_FLAG: i16 = 0x08;
-const TRANSACTIONAL_FLAG: i16 = 0x10;
-const CONTROL_FLAG: i16 = 0x20;
+pub(super) const TRANSACTIONAL_FLAG: i16 = 0x10;
+pub(super) const CONTROL_FLAG: i16 = 0x20;
 
 /// The fields of a v2 batch header. `Copy`: 61 bytes parsed once and passed around.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::batch::{CONTROL_FLAG, TRANSACTIONAL_FLAG};
 use super::{BatchError, BatchHeader, Compression, HEADER_LEN, Header};
 
 /// Collects records; the header is filled in last. The batch has base offset 0, as a producer sends it.
@@ -53,6 +54,18 @@ impl BatchBuilder {
         self.header.producer_id = id;
         self.header.producer_epoch = epoch;
         self.header.base_sequence = base_sequence;
+        self
+    }
+
+    /// Part of its producer's transaction.
+    pub fn transactional(mut self) -> BatchBuilder {
+        self.header.attributes |= TRANSACTIONAL_FLAG;
+        self
+    }
+
+    /// A control batch; those of transactions are the only ones.
+    pub(super) fn control(mut self) -> BatchBuilder {
+        self.header.attributes |= TRANSACTIONAL_FLAG | CONTROL_FLAG;
         self
     }
 

@@ -4,6 +4,7 @@
 mod batch;
 mod build;
 mod codec;
+mod control;
 mod iterate;
 mod validate;
 
@@ -13,6 +14,7 @@ mod tests;
 pub use batch::{BatchError, BatchHeader, HEADER_LEN, patch};
 pub use build::{BatchBuilder, restamp};
 pub use codec::{CodecError, Compression};
+pub use control::Marker;
 pub use iterate::{Header, HeaderView, HeaderViews, Record, RecordView, RecordViews, Records};
 pub use validate::{
     DECOMPRESSED_BYTES_MAX, INVALID_RECORDS_MAX, Invalid, InvalidRecord, Rules, TimestampType, ValidBatch,

@@ -9,7 +9,7 @@ use super::state::Shard;
 use super::timers::Due;
 use super::types::{Acks, AppendItem, AppendOutcome};
 use crate::model::{ErrorCode, ShardId};
-use crate::partition::{AckToken, AppendError, Appended, SequenceError};
+use crate::partition::{AckToken, AppendError, Appended, ProducerError};
 use crate::rt::Now;
 use crate::storage::{PrepareDone, StageError, StorageError, WriteDone};
 
@@ -159,7 +159,7 @@ fn stage(open: &mut Open, token: AckToken, item: &AppendItem, acks: Acks, now: N
         return Staging::Settled(append_refused(&error));
     }
     let ack = (acks != Acks::None).then_some(token);
-    match partition.append(&item.batch, ack, now.wall_ms) {
+    match partition.append(&item.batch, item.warrant, ack, now.wall_ms) {
         Err(error) => Staging::Settled(append_refused(&error)),
         Ok(appended) if acks == Acks::None || appended.acked => {
             Staging::Settled(appended_outcome(open, &appended, ErrorCode::None))
@@ -175,6 +175,7 @@ fn appended_outcome(open: &Open, appended: &Appended, error: ErrorCode) -> Appen
         base_offset: appended.base_offset,
         log_append_time_ms: appended.log_append_time_ms,
         log_start_offset: open.partition.log().log_start(),
+        unverified: None,
     }
 }
 
@@ -184,8 +185,7 @@ fn refused(error: ErrorCode) -> Staging {
 
 fn append_refused(error: &AppendError) -> AppendOutcome {
     let code = match error {
-        AppendError::Sequence(SequenceError::OutOfOrder { .. }) => ErrorCode::OutOfOrderSequenceNumber,
-        AppendError::Sequence(SequenceError::StaleEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
+        AppendError::Producer(error) => producer_refusal(error),
         AppendError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
         AppendError::Stage(StageError::Offline | StageError::DiskFull) => ErrorCode::KafkaStorageError,
         // Retriable, and the client need not look for another leader.
@@ -193,6 +193,21 @@ fn append_refused(error: &AppendError) -> AppendOutcome {
     };
     AppendOutcome {
         message: Some(error.to_string()),
+        unverified: match error {
+            AppendError::Producer(ProducerError::Unverified { guard, .. }) => Some(*guard),
+            _ => None,
+        },
         ..AppendOutcome::refused(code)
+    }
+}
+
+fn producer_refusal(error: &ProducerError) -> ErrorCode {
+    match error {
+        ProducerError::OutOfOrder { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        ProducerError::StaleEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        ProducerError::FencedCoordinator { .. } => ErrorCode::TransactionCoordinatorFenced,
+        ProducerError::OutsideTransaction { .. }
+        | ProducerError::Unverified { .. }
+        | ProducerError::VerifiedTooLate { .. } => ErrorCode::InvalidTxnState,
     }
 }

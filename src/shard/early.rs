@@ -82,5 +82,6 @@ fn partitions(question: &Question) -> Box<dyn Iterator<Item = PartitionId> + '_>
         Question::ListOffsets(items) => Box::new(items.iter().map(|item| item.partition)),
         Question::EpochEnds(items) => Box::new(items.iter().map(|item| item.partition)),
         Question::DeleteRecords(items) => Box::new(items.iter().map(|item| item.partition)),
+        Question::Producers(items) => Box::new(items.iter().map(|item| item.partition)),
     }
 }

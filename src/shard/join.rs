@@ -28,6 +28,7 @@ pub(super) enum Join {
     EpochEnds(Gather<EpochEnd>),
     DeleteRecords(Gather<DeletedRecords>),
     LogSizes(Gather<LogSize>),
+    Producers(Gather<PartitionProducers>),
     Coordinate(ReplyTx<Result<Box<CoordinatorReply>, ErrorCode>>),
 }
 
@@ -172,6 +173,15 @@ impl Shard {
             Request::LogSizes { items, reply } => {
                 self.scatter(items, |item| item.partition, reply, Join::LogSizes, Question::LogSizes);
             }
+            Request::Producers { items, reply } => {
+                self.scatter(
+                    items,
+                    |item| item.partition,
+                    reply,
+                    Join::Producers,
+                    Question::Producers,
+                );
+            }
             Request::Coordinate {
                 partition,
                 request: asked,
@@ -248,6 +258,7 @@ impl Shard {
             (Join::EpochEnds(gather), Answer::EpochEnds(outcomes)) => gather.add(from, outcomes),
             (Join::DeleteRecords(gather), Answer::DeleteRecords(outcomes)) => gather.add(from, outcomes),
             (Join::LogSizes(gather), Answer::LogSizes(outcomes)) => gather.add(from, outcomes),
+            (Join::Producers(gather), Answer::Producers(outcomes)) => gather.add(from, outcomes),
             _ => unreachable!("a shard answers the kind of question that it was asked"),
         };
         if complete && let Some(join) = self.joins.open.remove(&request) {
@@ -263,6 +274,7 @@ fn finish(join: Join) {
         Join::EpochEnds(gather) => gather.finish(),
         Join::DeleteRecords(gather) => gather.finish(),
         Join::LogSizes(gather) => gather.finish(),
+        Join::Producers(gather) => gather.finish(),
         Join::Fetch(_) | Join::Coordinate(_) => {}
     }
 }

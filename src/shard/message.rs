@@ -61,6 +61,7 @@ pub(super) enum Question {
     EpochEnds(Vec<EpochItem>),
     DeleteRecords(Vec<DeleteRecordsItem>),
     LogSizes(Vec<LogSizeItem>),
+    Producers(Vec<ProducersItem>),
     /// Of the coordinator whose log the partition is.
     Coordinate(PartitionId, Box<CoordinatorRequest>),
 }
@@ -92,6 +93,7 @@ pub(super) enum Answer {
     EpochEnds(Vec<EpochEnd>),
     DeleteRecords(Vec<DeletedRecords>),
     LogSizes(Vec<LogSize>),
+    Producers(Vec<PartitionProducers>),
     Coordinate(Result<Box<CoordinatorReply>, ErrorCode>),
 }
 
@@ -162,6 +164,10 @@ pub(super) enum Request {
     LogSizes {
         items: Vec<LogSizeItem>,
         reply: ReplyTx<Vec<LogSize>>,
+    },
+    Producers {
+        items: Vec<ProducersItem>,
+        reply: ReplyTx<Vec<PartitionProducers>>,
     },
     Coordinate {
         partition: PartitionId,
@@ -260,6 +266,7 @@ impl Question {
             Question::EpochEnds(items) => Answer::EpochEnds(vec![EpochEnd::refused(error); items.len()]),
             Question::DeleteRecords(items) => Answer::DeleteRecords(vec![DeletedRecords::refused(error); items.len()]),
             Question::LogSizes(items) => Answer::LogSizes(vec![LogSize::refused(error); items.len()]),
+            Question::Producers(items) => Answer::Producers(vec![PartitionProducers::refused(error); items.len()]),
             // Whatever the reason, the client is to look for the coordinator again.
             Question::Coordinate(..) => Answer::Coordinate(Err(ErrorCode::NotCoordinator)),
         }

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::*;
@@ -122,15 +121,8 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
 
 /// Recovers the log and its producers.
 async fn open(options: LogOptions) -> Result<(Opened, Producers), StorageError> {
-    let (topic, partition): (Arc<str>, i32) = (options.topic.clone(), options.index);
     let mut producers = Producers::default();
-    let mut opened = Log::open(options, &mut |header| producers.observe(header)).await?;
-    if let Some((offset, file)) = opened.producer_snapshot.take()
-        && let Err(error) = producers.adopt_snapshot(&file)
-    {
-        // Producers that it held may start anywhere again; no record is lost.
-        tracing::warn!(%topic, partition, offset, %error, "producer snapshot is not used");
-    }
+    let opened = Log::open(options, &mut producers).await?;
     Ok((opened, producers))
 }
 

@@ -1,4 +1,5 @@
-//! Questions about offsets, on the owner's side: ListOffsets, OffsetForLeaderEpoch, DeleteRecords, log sizes.
+//! Questions about offsets, on the owner's side: ListOffsets, OffsetForLeaderEpoch, DeleteRecords, log sizes;
+//! and about producers.
 
 use std::path::Path;
 
@@ -106,6 +107,18 @@ impl Shard {
         });
         let sizes = sizes.collect();
         self.answer(from, request, Answer::LogSizes(sizes));
+    }
+
+    pub(super) fn on_producers(&mut self, from: ShardId, request: u64, items: Vec<ProducersItem>) {
+        let producers = items.iter().map(|item| match self.serving(item.partition) {
+            Err(error) => PartitionProducers::refused(error),
+            Ok(open) => PartitionProducers {
+                error: ErrorCode::None,
+                producers: open.partition.producers().active().collect(),
+            },
+        });
+        let producers = producers.collect();
+        self.answer(from, request, Answer::Producers(producers));
     }
 
     fn serving(&mut self, id: PartitionId) -> Result<&mut Open, ErrorCode> {

@@ -122,6 +122,7 @@ impl Shard {
                 (Ok(result), Some(fetched)) => {
                     held.set(result.disk_bytes);
                     fetched.records = result.batches;
+                    fetched.aborted = result.aborted;
                     held.hold_for(fetched);
                     read_ahead = result.read_ahead;
                 }
@@ -199,6 +200,7 @@ fn read(
         Ok(Reading::Plan(plan)) => match plan.ready() {
             Ok(result) => {
                 fetched.records = result.batches;
+                fetched.aborted = result.aborted;
                 if fetched.record_bytes() > memory.spare() {
                     cut(&mut fetched.records, memory.spare(), budget.first);
                 }
@@ -231,6 +233,7 @@ fn offsets(open: &Open) -> FetchedPartition {
         log_start_offset: open.partition.log().log_start(),
         diverging_epoch: None,
         records: Vec::new(),
+        aborted: None,
     }
 }
 

@@ -13,6 +13,9 @@ use super::types::*;
 use crate::group::{GroupReply, GroupRequest};
 use crate::metadata::{Handle, Image};
 use crate::model::{ErrorCode, PartitionId};
+use crate::partition::Warrant;
+use crate::record::{BatchHeader, ValidBatch};
+use crate::rt::wall_ms;
 
 /// A handle to all shards, on one shard. Cheap to clone; not Send.
 #[derive(Clone)]
@@ -49,6 +52,29 @@ impl Router {
             reply,
         });
         joined(answer, count, AppendOutcome::refused)
+    }
+
+    /// Ends transactions: one marker per item, through the ordinary way of an append. An item is answered once the high
+    /// watermark covers its marker. //= protocol: behaviour 63
+    pub fn write_markers(
+        &self,
+        items: &[MarkerItem],
+        timeout: Duration,
+    ) -> impl Future<Output = Vec<ErrorCode>> + 'static {
+        let now_ms = wall_ms();
+        let items = items.iter().map(|item| marker_append(item, now_ms)).collect();
+        let outcomes = self.append(items, Acks::All, timeout);
+        async move { outcomes.await.into_iter().map(|outcome| outcome.error).collect() }
+    }
+
+    /// The producers that partitions know of, with their open transactions.
+    pub fn producers(&self, items: Vec<ProducersItem>) -> impl Future<Output = Vec<PartitionProducers>> + 'static {
+        let count = items.len();
+        joined(
+            self.put(|reply| Request::Producers { items, reply }),
+            count,
+            PartitionProducers::refused,
+        )
     }
 
     pub fn fetch(&self, spec: FetchSpec) -> impl Future<Output = Vec<FetchedPartition>> + 'static {
@@ -130,6 +156,22 @@ impl Router {
         let (tx, rx) = reply();
         self.post.push(Local::Request(request(tx)));
         rx
+    }
+}
+
+fn marker_append(item: &MarkerItem, now_ms: i64) -> AppendItem {
+    let bytes = item.marker.batch(item.producer_id, item.producer_epoch, now_ms);
+    AppendItem {
+        partition: item.partition,
+        batch: ValidBatch {
+            header: BatchHeader::parse(&bytes).expect("a marker is a whole batch"),
+            bytes,
+            log_append_time_ms: -1,
+        },
+        warrant: Warrant::Marker {
+            marker: item.marker,
+            transaction_version: item.transaction_version,
+        },
     }
 }
 

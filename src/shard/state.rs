@@ -208,6 +208,7 @@ impl Shard {
             Question::EpochEnds(items) => self.on_epoch_ends(from, request, items),
             Question::DeleteRecords(items) => self.on_delete_records(from, request, items, now),
             Question::LogSizes(items) => self.on_log_sizes(from, request, items),
+            Question::Producers(items) => self.on_producers(from, request, items),
             Question::Coordinate(partition, asked) => self.on_coordinate(from, request, (partition, *asked), now),
         }
     }

@@ -13,9 +13,12 @@ use crate::config::BrokerConfig;
 use crate::metadata::{Command, ControlOptions, CreateTopic, DeleteTopic, Reply};
 use crate::metrics::Registry;
 use crate::model::{ErrorCode, PartitionId, ShardId, TopicId};
+use crate::partition::Warrant;
 use crate::record::{BatchBuilder, BatchHeader, Compression, ValidBatch};
 use crate::rt::{self, testing::on_shards};
 use crate::storage::LogDirs;
+
+mod transactions;
 
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -180,6 +183,7 @@ fn item(topic: TopicId, index: i32, batch: &ValidBatch) -> AppendItem {
     AppendItem {
         partition: id(topic, index),
         batch: batch.clone(),
+        warrant: Warrant::None,
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::model::{ErrorCode, PartitionId};
-use crate::record::ValidBatch;
+use crate::partition::{ActiveProducer, Guard, Warrant};
+use crate::record::{Marker, ValidBatch};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acks {
@@ -13,10 +14,22 @@ pub enum Acks {
     Leader,
     All,
 }
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AppendItem {
     pub partition: PartitionId,
     pub batch: ValidBatch,
+    /// What entitles the batch to its transaction, if it is part of one.
+    pub warrant: Warrant,
+}
+/// A marker that ends a producer's transaction in one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct MarkerItem {
+    pub partition: PartitionId,
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub marker: Marker,
+    /// From 2 on the epoch must be above that of the transaction's records.
+    pub transaction_version: i8,
 }
 #[derive(Clone, Debug)]
 pub struct AppendOutcome {
@@ -26,6 +39,8 @@ pub struct AppendOutcome {
     pub base_offset: i64,
     pub log_append_time_ms: i64,
     pub log_start_offset: i64,
+    /// The batch begins a transaction here that its coordinator is to confirm first: to be appended again with this.
+    pub unverified: Option<Guard>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
@@ -62,6 +77,8 @@ pub struct FetchedPartition {
     pub log_start_offset: i64,
     pub diverging_epoch: Option<(i32, i64)>,
     pub records: Vec<Bytes>,
+    /// (producer id, first offset) of the aborted transactions among the records; `None` unless read_committed.
+    pub aborted: Option<Vec<(i64, i64)>>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffsetQuery {
@@ -109,6 +126,15 @@ pub struct DeletedRecords {
     pub low_watermark: i64,
 }
 #[derive(Clone, Debug)]
+pub struct ProducersItem {
+    pub partition: PartitionId,
+}
+#[derive(Clone, Debug)]
+pub struct PartitionProducers {
+    pub error: ErrorCode,
+    pub producers: Vec<ActiveProducer>,
+}
+#[derive(Clone, Debug)]
 pub struct LogSizeItem {
     pub partition: PartitionId,
 }
@@ -127,6 +153,7 @@ impl AppendOutcome {
             base_offset: -1,
             log_append_time_ms: -1,
             log_start_offset: -1,
+            unverified: None,
         }
     }
 }
@@ -141,6 +168,7 @@ impl FetchedPartition {
             log_start_offset: -1,
             diverging_epoch: None,
             records: Vec::new(),
+            aborted: None,
         }
     }
 
@@ -175,6 +203,15 @@ impl DeletedRecords {
         DeletedRecords {
             error,
             low_watermark: -1,
+        }
+    }
+}
+
+impl PartitionProducers {
+    pub(super) fn refused(error: ErrorCode) -> PartitionProducers {
+        PartitionProducers {
+            error,
+            producers: Vec::new(),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::model::TopicId;
 pub(super) const LOG: &str = "log";
 pub(super) const INDEX: &str = "index";
 pub(super) const TIME_INDEX: &str = "timeindex";
+pub(super) const TXN_INDEX: &str = "txnindex";
 pub(super) const SNAPSHOT: &str = "snapshot";
 /// What retention takes out of the log is renamed to end so, then unlinked.
 pub(super) const DELETED: &str = ".deleted";

@@ -10,14 +10,16 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::epochs::LeaderEpochs;
 use super::plan::InFlight;
-use super::recovery::recover;
+use super::recovery::{Replay, recover};
 use super::segment::{Handle, Head, Sealed};
 use super::stage::{Place, STAGED_BYTES_MAX, Staging};
+use super::txn_index::AbortedTxn;
 use super::{Cache, LogDir, PartitionCheckpoint, WriteDone, WriteJob};
 use crate::config::TopicConfig;
 use crate::model::{LeaderEpoch, TopicId};
@@ -127,16 +129,14 @@ pub struct Log {
 /// What opening a log found.
 pub struct Opened {
     pub log: Log,
-    /// The newest producer snapshot at or below the end: (offset, content of the file).
-    pub producer_snapshot: Option<(i64, Vec<u8>)>,
     /// Bytes and offset cut from the tail, for the log line; 0 when clean.
     pub cut_bytes: u64,
 }
 
 impl Log {
-    /// Opens or creates the log. `observe` sees the header of every batch after the producer snapshot, in order.
-    pub async fn open(options: LogOptions, observe: &mut dyn FnMut(&BatchHeader)) -> Result<Opened, StorageError> {
-        let recovered = match recover(&options, observe).await {
+    /// Opens or creates the log. `replay` sees the newest producer snapshot and every batch behind it, in order.
+    pub async fn open(options: LogOptions, replay: &mut dyn Replay) -> Result<Opened, StorageError> {
+        let recovered = match recover(&options, replay).await {
             Ok(recovered) => recovered,
             Err(error) => {
                 if matches!(error, StorageError::Io { .. }) {
@@ -173,7 +173,6 @@ impl Log {
         };
         Ok(Opened {
             log,
-            producer_snapshot: recovered.producer_snapshot,
             cut_bytes: recovered.cut_bytes,
         })
     }
@@ -245,6 +244,11 @@ impl Log {
         self.staged = last_offset + 1;
         self.assert_cursors();
         Ok(base_offset)
+    }
+
+    /// The batch that was staged last is a marker that aborts this transaction.
+    pub fn note_aborted(&mut self, aborted: AbortedTxn) {
+        Rc::make_mut(&mut self.newest_head_mut().aborted).push(aborted);
     }
 
     /// The next write, if anything is staged, none is in flight and the segment is prepared. Everything staged up to a bound goes into it.

@@ -7,6 +7,7 @@
 //!   stage ──▶ chunks ──▶ WriteJob ──▶ on_written ──▶ cache, cursors      log.rs   the façade: cursors, roll, jobs
 //!   (copy, patch)        (one write)                                     stage.rs chunks: aligned, patched, frozen
 //!              PrepareJob: open, preallocate | seal, sync, snapshot      prepare.rs, segment.rs, index.rs, epochs.rs
+//!   plan_aborted: what read_committed has to know                        txn_index.rs
 //!   plan_read ─▶ cached slices, or DiskRead ──▶ ReadResult               cache.rs, run.rs, read.rs, time.rs
 //!   take_retention ─▶ DeleteJob                                          retention.rs
 //!   open: survey, trust or check, cut, set aside                         recovery.rs, scan.rs, checkpoint.rs, dirs.rs,
@@ -31,14 +32,17 @@ mod segment;
 mod stage;
 mod strays;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod time;
+mod txn_index;
 
 pub use cache::{Cache, ReadAhead};
 pub use checkpoint::{Checkpoint, PartitionCheckpoint};
 pub use dirs::{LogDir, LogDirError, LogDirs};
 pub use log::{Log, LogOptions, Opened, StageError, StorageError};
 pub use plan::{DeleteJob, PrepareDone, PrepareJob, ReadError, ReadPlan, ReadResult, TimePlan, WriteDone, WriteJob};
+pub use recovery::Replay;
 pub use strays::{PartitionDir, set_aside_strays};
+pub use txn_index::{AbortedPlan, AbortedTxn};

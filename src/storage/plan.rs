@@ -8,6 +8,7 @@ use super::read::DiskRead;
 use super::retention::Removal;
 use super::stage::FrozenChunk;
 use super::time::TimeSearch;
+use super::txn_index::AbortedPlan;
 use super::{StorageError, segment::Handle};
 use crate::rt::{File, Sync};
 use std::rc::Rc;
@@ -108,10 +109,13 @@ pub enum ReadError {
 /// What to read: cached slices (ready at once) and file ranges.
 pub struct ReadPlan {
     pub(super) source: Source,
+    /// Of a read of committed data.
+    pub(super) aborted: Option<AbortedPlan>,
 }
 
 pub(super) enum Source {
-    Memory(Vec<Bytes>),
+    /// The batches and the offset behind them.
+    Memory(Vec<Bytes>, i64),
     Disk(DiskRead),
 }
 
@@ -119,6 +123,10 @@ pub(super) enum Source {
 pub struct ReadResult {
     /// Whole batches in offset order, starting with the one that holds the asked offset.
     pub batches: Vec<Bytes>,
+    /// The offset behind them, if there are any.
+    pub next_offset: i64,
+    /// (producer id, first offset) of the aborted transactions among them; `None` if nobody asked.
+    pub aborted: Option<Vec<(i64, i64)>>,
     /// What was read from the disk, for the read-ahead cache: hand to Cache::admit_read.
     pub read_ahead: Option<ReadAhead>,
     /// Bytes that were read; the batches keep them in memory.
@@ -126,41 +134,68 @@ pub struct ReadResult {
 }
 
 impl ReadPlan {
+    pub(super) fn new(source: Source) -> ReadPlan {
+        ReadPlan { source, aborted: None }
+    }
+
+    /// The same read for a reader of committed data, who is to be told which transactions were aborted.
+    pub fn with_aborted(mut self, aborted: AbortedPlan) -> ReadPlan {
+        self.aborted = Some(aborted);
+        self
+    }
+
     /// A read of as many bytes, from no file.
     #[cfg(test)]
     pub fn of_disk_bytes(bytes: usize) -> ReadPlan {
-        ReadPlan {
-            source: Source::Disk(DiskRead::of_bytes(bytes)),
-        }
+        ReadPlan::new(Source::Disk(DiskRead::of_bytes(bytes)))
     }
 
     /// The result at once if no disk is needed; the plan back otherwise.
     pub fn ready(self) -> Result<ReadResult, ReadPlan> {
+        let is_loaded = self.aborted.as_ref().is_none_or(AbortedPlan::is_loaded);
         match self.source {
-            Source::Memory(batches) => Ok(ReadResult {
-                batches,
-                ..ReadResult::default()
-            }),
-            source => Err(ReadPlan { source }),
+            Source::Memory(batches, next_offset) if is_loaded => {
+                Ok(ReadResult::of(batches, next_offset).with_aborted(self.aborted))
+            }
+            _ => Err(self),
         }
     }
 
     /// What a read of the disk takes; more only for a batch that is larger.
     pub fn disk_bytes(&self) -> usize {
         match &self.source {
-            Source::Memory(_) => 0,
+            Source::Memory(..) => 0,
             Source::Disk(read) => read.bytes(),
         }
     }
 
     pub async fn run(self) -> Result<ReadResult, StorageError> {
-        match self.source {
-            Source::Memory(batches) => Ok(ReadResult {
-                batches,
-                ..ReadResult::default()
-            }),
-            Source::Disk(read) => read.run().await,
+        if let Some(aborted) = &self.aborted {
+            aborted.load().await?;
         }
+        let result = match self.source {
+            Source::Memory(batches, next_offset) => ReadResult::of(batches, next_offset),
+            Source::Disk(read) => read.run().await?,
+        };
+        Ok(result.with_aborted(self.aborted))
+    }
+}
+
+impl ReadResult {
+    fn of(batches: Vec<Bytes>, next_offset: i64) -> ReadResult {
+        ReadResult {
+            batches,
+            next_offset,
+            ..ReadResult::default()
+        }
+    }
+
+    fn with_aborted(mut self, plan: Option<AbortedPlan>) -> ReadResult {
+        self.aborted = plan.map(|plan| match self.batches.is_empty() {
+            true => Vec::new(),
+            false => plan.find(self.next_offset),
+        });
+        self
     }
 }
 

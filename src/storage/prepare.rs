@@ -7,9 +7,10 @@ use std::rc::Rc;
 
 use super::StorageError;
 use super::index::Indexes;
-use super::layout::{INDEX, LEADER_EPOCHS, SNAPSHOT, TIME_INDEX, segment_path};
+use super::layout::{INDEX, LEADER_EPOCHS, SNAPSHOT, TIME_INDEX, TXN_INDEX, segment_path};
 use super::segment::Handle;
-use crate::rt::{Dir, File, Open};
+use super::txn_index::{self, AbortedTxn};
+use crate::rt::{ALIGN, Buf, Dir, File, Open, Sync};
 
 pub(super) enum Work {
     /// Opens a head for writing, makes it if need be, and gives it space.
@@ -17,6 +18,7 @@ pub(super) enum Work {
         handle: Rc<Handle>,
         len: u64,
         sync_dirs: bool,
+        tail: Option<Tail>,
     },
     Extend {
         handle: Rc<Handle>,
@@ -37,12 +39,19 @@ pub(super) enum Work {
     },
 }
 
+/// The last bytes of a segment that goes on in the middle of a block.
+pub(super) struct Tail {
+    pub position: u64,
+    pub bytes: Vec<u8>,
+}
+
 /// What makes a segment complete: exact size, index files, everything synced.
 pub(super) struct Seal {
     pub handle: Rc<Handle>,
     pub file: File,
     pub size: u64,
     pub indexes: Rc<Indexes>,
+    pub aborted: Rc<Vec<AbortedTxn>>,
     pub epochs: String,
     /// Everything below is synced once the segment is.
     pub upto: i64,
@@ -77,10 +86,15 @@ pub(super) enum Prepared {
 impl Work {
     pub async fn run(self) -> Prepared {
         match self {
-            Work::Open { handle, len, sync_dirs } => Prepared::Opened {
+            Work::Open {
+                handle,
+                len,
+                sync_dirs,
+                tail,
+            } => Prepared::Opened {
                 base_offset: handle.base_offset,
                 dirs_synced: sync_dirs,
-                result: open(&handle, len, sync_dirs).await,
+                result: open(&handle, len, sync_dirs, tail).await,
             },
             Work::Extend { handle, file, len } => Prepared::Extended {
                 base_offset: handle.base_offset,
@@ -120,6 +134,7 @@ impl Seal {
         if self.size > 0 {
             write_indexes(dir, self.handle.base_offset, &self.indexes).await?;
         }
+        txn_index::write(dir, self.handle.base_offset, &self.aborted).await?;
         write_file(&dir.join(LEADER_EPOCHS), self.epochs.into_bytes()).await?;
         sync_dirs_of(dir).await
     }
@@ -132,8 +147,10 @@ pub(super) async fn write_indexes(dir: &Path, base_offset: i64, indexes: &Indexe
 }
 
 pub(super) async fn remove_indexes(handle: &Handle) -> Result<(), StorageError> {
-    remove_if_there(&segment_path(&handle.dir, handle.base_offset, INDEX)).await?;
-    remove_if_there(&segment_path(&handle.dir, handle.base_offset, TIME_INDEX)).await
+    for suffix in [INDEX, TIME_INDEX, TXN_INDEX] {
+        remove_if_there(&segment_path(&handle.dir, handle.base_offset, suffix)).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn write_file(path: &Path, content: Vec<u8>) -> Result<(), StorageError> {
@@ -162,7 +179,7 @@ pub(super) async fn remove_if_there(path: &Path) -> Result<(), StorageError> {
 }
 
 /// The head's file and its length; an attempt that failed half-way left a file that is taken up again.
-async fn open(handle: &Handle, len: u64, sync_dirs: bool) -> Result<(File, u64), StorageError> {
+async fn open(handle: &Handle, len: u64, sync_dirs: bool, tail: Option<Tail>) -> Result<(File, u64), StorageError> {
     let path = handle.path();
     let (opened, is_filled_again) = match File::open(&path, Open::ReadWrite).await {
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => (File::open(&path, Open::CreateNew).await, false),
@@ -171,6 +188,9 @@ async fn open(handle: &Handle, len: u64, sync_dirs: bool) -> Result<(File, u64),
     let file = opened.map_err(|source| StorageError::io("open", &path, source))?;
     if is_filled_again {
         remove_indexes(handle).await?;
+    }
+    if let Some(tail) = tail {
+        clear_behind(handle, &file, tail).await?;
     }
     if len > 0 {
         preallocate(handle, &file, len).await?;
@@ -184,6 +204,15 @@ async fn open(handle: &Handle, len: u64, sync_dirs: bool) -> Result<(File, u64),
         sync_dirs_of(&handle.dir).await?;
     }
     Ok((file, len))
+}
+
+/// A power cut may have left batches in the last block that the file's length did not cover any more. More space would
+/// bring them back as if they followed.
+async fn clear_behind(handle: &Handle, file: &File, tail: Tail) -> Result<(), StorageError> {
+    let mut block = Buf::zeroed(ALIGN);
+    block.as_mut_slice()[..tail.bytes.len()].copy_from_slice(&tail.bytes);
+    let written = file.write_at(block.freeze(), 0..ALIGN, tail.position, Sync::No).await;
+    written.map_err(|source| StorageError::io("write", &handle.path(), source))
 }
 
 async fn preallocate(handle: &Handle, file: &File, len: u64) -> Result<u64, StorageError> {

@@ -100,7 +100,9 @@ impl DiskRead {
             }
             let selected = run.select(ask.offset, ask.max_bytes, ask.limit, ask.at_least_one);
             return Ok(Some(ReadResult {
+                next_offset: selected.as_ref().map_or(ask.offset, |selected| selected.next_offset),
                 batches: selected.map(|selected| selected.bytes).into_iter().collect(),
+                aborted: None,
                 read_ahead: Some(ReadAhead { log: self.log, run }),
                 disk_bytes: walk.read_bytes,
             }));

@@ -14,13 +14,21 @@ use super::index::{BatchPlace, Indexes};
 use super::layout::*;
 use super::prepare::{remove_if_there, remove_indexes, sync_dirs_of, write_file, write_indexes};
 use super::retention::Removal;
-use super::scan::{Scan, ScanFrom, Scanned, Stop};
+use super::scan::{Scan, ScanFrom, Scanned, Seen, Stop, Visit};
 use super::segment::{Handle, Head, Sealed, load_indexes};
+use super::txn_index::{self, AbortedTxn};
 use super::{LogOptions, StorageError};
 use crate::record::{BatchHeader, HEADER_LEN};
 use crate::rt::{ALIGN, Dir, File, Open};
 
-pub(super) type Observe<'a> = &'a mut dyn FnMut(&BatchHeader);
+/// What follows the log while it is opened: the producers' state.
+pub trait Replay {
+    /// The content of the newest snapshot; comes first, if there is one. False: it is no good, an older one is looked for.
+    fn snapshot(&mut self, offset: i64, content: &[u8]) -> bool;
+
+    /// A batch behind the snapshot, in order. Gives the transaction that it aborts, if it is such a marker.
+    fn batch(&mut self, header: &BatchHeader, batch: &[u8]) -> Option<AbortedTxn>;
+}
 
 /// A log as it lies on the disk now.
 pub(super) struct Recovered {
@@ -32,11 +40,10 @@ pub(super) struct Recovered {
     pub log_start: i64,
     pub epochs: LeaderEpochs,
     pub snapshots: Vec<i64>,
-    pub producer_snapshot: Option<(i64, Vec<u8>)>,
     pub cut_bytes: u64,
 }
 
-pub(super) async fn recover(options: &LogOptions, observe: Observe<'_>) -> Result<Recovered, StorageError> {
+pub(super) async fn recover(options: &LogOptions, replay: &mut dyn Replay) -> Result<Recovered, StorageError> {
     let survey = survey(options).await?;
     let stored_epochs = load_epochs(&options.dir).await?;
     let has_epochs = stored_epochs.is_some();
@@ -49,22 +56,24 @@ pub(super) async fn recover(options: &LogOptions, observe: Observe<'_>) -> Resul
         stored_epochs: epochs.to_text(),
         epochs,
         cut_bytes: 0,
+        txn_indexes: survey.txn_indexes,
     };
     let first_unchecked = recovery.trust().await?;
     if !has_epochs {
         recovery.note_trusted_epochs().await?;
     }
+    recovery.check_txn_indexes().await?;
     let checked_from = recovery.bases.get(first_unchecked).copied();
-    let producer_snapshot = load_snapshot(&options.dir, &survey.snapshots, checked_from.unwrap_or(recovery.end)).await;
-    let observe_from = producer_snapshot.as_ref().map_or(0, |(offset, _)| *offset);
-    let mut observe = |header: &BatchHeader| {
-        if header.base_offset >= observe_from {
-            observe(header);
+    let upto = checked_from.unwrap_or(recovery.end);
+    let replay_from = load_snapshot(&options.dir, &survey.snapshots, upto, replay).await;
+    let mut replay_later = |seen: Seen<'_>| {
+        if seen.header.base_offset >= replay_from {
+            replay.batch(seen.header, seen.batch);
         }
     };
-    recovery.observe_trusted(observe_from, &mut observe).await?;
-    recovery.check(first_unchecked, &mut observe).await?;
-    recovery.finish(survey.snapshots, producer_snapshot).await
+    recovery.show_trusted(replay_from, &mut replay_later).await?;
+    recovery.check(first_unchecked, replay).await?;
+    recovery.finish(survey.snapshots).await
 }
 
 /// What a log's directory holds, in order.
@@ -72,6 +81,8 @@ pub(super) async fn recover(options: &LogOptions, observe: Observe<'_>) -> Resul
 struct Survey {
     bases: Vec<i64>,
     snapshots: Vec<i64>,
+    /// Segments that have a transaction index.
+    txn_indexes: Vec<i64>,
 }
 
 /// Lists the directory, or makes it; finishes deletions that a crash interrupted.
@@ -91,6 +102,7 @@ async fn survey(options: &LogOptions) -> Result<Survey, StorageError> {
         match parse_segment_name(name) {
             Some((base_offset, LOG)) => survey.bases.push(base_offset),
             Some((offset, SNAPSHOT)) => survey.snapshots.push(offset),
+            Some((base_offset, TXN_INDEX)) => survey.txn_indexes.push(base_offset),
             _ => {}
         }
     }
@@ -136,16 +148,17 @@ async fn load_epochs(dir: &Path) -> Result<Option<LeaderEpochs>, StorageError> {
     }
 }
 
-/// The newest readable producer snapshot at or below `offset`.
-async fn load_snapshot(dir: &Path, snapshots: &[i64], offset: i64) -> Option<(i64, Vec<u8>)> {
+/// Replays the newest good producer snapshot at or below `offset`; gives where the replay goes on.
+async fn load_snapshot(dir: &Path, snapshots: &[i64], offset: i64, replay: &mut dyn Replay) -> i64 {
     for at in snapshots.iter().rev().filter(|at| **at <= offset) {
         let path = segment_path(dir, *at, SNAPSHOT);
         match Dir::read_file(&path).await {
-            Ok(content) => return Some((*at, content)),
+            Ok(content) if replay.snapshot(*at, &content) => return *at,
+            Ok(_) => {}
             Err(error) => tracing::warn!(path = %path.display(), %error, "producer snapshot is skipped"),
         }
     }
-    None
+    0
 }
 
 async fn set_aside(path: &Path, reason: &str) -> Result<(), StorageError> {
@@ -166,6 +179,7 @@ struct Good {
     base_offset: i64,
     size: u64,
     indexes: Indexes,
+    has_aborted: bool,
 }
 
 /// A segment whose batches were looked at one by one.
@@ -173,6 +187,7 @@ struct Checked {
     segment: OpenSegment,
     scanned: Scanned,
     indexes: Indexes,
+    aborted: Vec<AbortedTxn>,
     /// Nothing is missing at its end. What a power cut takes shows as zeros before the end of the file, or as a file that
     /// was not sealed.
     is_complete: bool,
@@ -188,6 +203,7 @@ struct Recovery<'a> {
     /// What the file of the epochs holds.
     stored_epochs: String,
     cut_bytes: u64,
+    txn_indexes: Vec<i64>,
 }
 
 impl Recovery<'_> {
@@ -220,6 +236,7 @@ impl Recovery<'_> {
                 base_offset,
                 size: segment.len,
                 indexes,
+                has_aborted: self.has_txn_index(base_offset),
             });
         }
         let mut indexes = Indexes::new(base_offset);
@@ -230,7 +247,7 @@ impl Recovery<'_> {
             epoch: -1,
             check_crc: false,
         };
-        let mut index = |header: &BatchHeader, position| indexes.note(place(header, position), interval);
+        let mut index = |seen: Seen<'_>| indexes.note(place(&seen), interval);
         let scanned = segment.scan().run(from, &mut index).await?;
         if let Stop::Bad(reason) = &scanned.stop {
             let position = scanned.position;
@@ -239,6 +256,7 @@ impl Recovery<'_> {
                 base_offset,
                 size: segment.len,
                 indexes,
+                has_aborted: self.has_txn_index(base_offset),
             });
         }
         segment.finish(scanned.position, &indexes).await?;
@@ -247,6 +265,7 @@ impl Recovery<'_> {
             base_offset,
             size: scanned.position,
             indexes,
+            has_aborted: self.has_txn_index(base_offset),
         })
     }
 
@@ -264,55 +283,74 @@ impl Recovery<'_> {
             epoch: -1,
             check_crc: true,
         };
-        let scanned = segment.scan().run(from, &mut |_, _| {}).await?;
+        let scanned = segment.scan().run(from, &mut |_| {}).await?;
         let is_whole = scanned.stop == Stop::EndOfFile && scanned.next_offset == recovery_point;
         indexes.resume(segment.len);
         Ok((is_whole || segment.len == 0).then_some(Good {
             base_offset,
             size: segment.len,
             indexes,
+            has_aborted: self.has_txn_index(base_offset),
         }))
     }
 
     /// Without its file, the history of epochs is read off the batches.
     async fn note_trusted_epochs(&mut self) -> Result<(), StorageError> {
         let mut epochs = LeaderEpochs::default();
-        let mut note = |header: &BatchHeader| epochs.note(header.leader_epoch, header.base_offset);
-        self.observe_trusted(0, &mut note).await?;
+        let mut note = |seen: Seen<'_>| epochs.note(seen.header.leader_epoch, seen.header.base_offset);
+        self.show_trusted(0, &mut note).await?;
         self.epochs = epochs;
         Ok(())
     }
 
-    /// Shows the headers of trusted segments that the producer snapshot does not cover.
-    async fn observe_trusted(&self, from: i64, observe: Observe<'_>) -> Result<(), StorageError> {
+    /// A damaged transaction index of a trusted segment: all of them are made again, from the batches.
+    async fn check_txn_indexes(&mut self) -> Result<(), StorageError> {
+        for good in self.segments.iter().filter(|good| good.has_aborted) {
+            match txn_index::load(&self.options.dir, good.base_offset).await {
+                Ok(_) => {}
+                Err(StorageError::Corrupt { path, problem }) => {
+                    set_aside(&path, &problem).await?;
+                    return self.remake_txn_indexes().await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn remake_txn_indexes(&mut self) -> Result<(), StorageError> {
+        let mut finder = txn_index::Finder::default();
+        for good in &mut self.segments {
+            let mut aborted = Vec::new();
+            let mut see = |seen: Seen<'_>| aborted.extend(finder.see(&seen));
+            show(&self.options.dir, good, 0, &mut see).await?;
+            txn_index::write(&self.options.dir, good.base_offset, &aborted).await?;
+            good.has_aborted = !aborted.is_empty();
+        }
+        Ok(())
+    }
+
+    /// Shows the batches of trusted segments from `from` on, and some before.
+    async fn show_trusted(&self, from: i64, visit: Visit<'_>) -> Result<(), StorageError> {
         let first = self
             .segments
             .partition_point(|segment| segment.base_offset <= from)
             .saturating_sub(1);
         for good in self.segments.iter().skip(first).filter(|_| from < self.end) {
-            let mut segment = OpenSegment::open(&self.options.dir, good.base_offset).await?;
-            segment.len = good.size;
-            let position = good.indexes.position(from);
-            let start = ScanFrom {
-                position,
-                next_offset: good.base_offset,
-                epoch: -1,
-                check_crc: false,
-            };
-            segment.scan().run(start, &mut |header, _| observe(header)).await?;
+            show(&self.options.dir, good, from, visit).await?;
         }
         Ok(())
     }
 
     /// Checks every batch of the segments from `first` on, up to the first that is not good.
-    async fn check(&mut self, first: usize, observe: Observe<'_>) -> Result<(), StorageError> {
+    async fn check(&mut self, first: usize, replay: &mut dyn Replay) -> Result<(), StorageError> {
         let unchecked = self.bases.split_off(first);
         if let Some(base_offset) = unchecked.first() {
             self.epochs.truncate(*base_offset);
         }
         for (at, base_offset) in unchecked.iter().copied().enumerate() {
             let later = unchecked.get(at + 1..).unwrap_or_default();
-            let checked = self.check_segment(base_offset, observe).await?;
+            let checked = self.check_segment(base_offset, replay).await?;
             let is_cut = checked.is_cut_before(later.first().copied());
             if is_cut {
                 // Before the segment looks whole, and from the back: what a crash leaves undone is done by the next start.
@@ -328,7 +366,7 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    async fn check_segment(&mut self, base_offset: i64, observe: Observe<'_>) -> Result<Checked, StorageError> {
+    async fn check_segment(&mut self, base_offset: i64, replay: &mut dyn Replay) -> Result<Checked, StorageError> {
         let segment = OpenSegment::open(&self.options.dir, base_offset).await?;
         let is_sealed = segment.is_sealed().await;
         segment.outwait_the_dead().await?;
@@ -340,11 +378,12 @@ impl Recovery<'_> {
             epoch: self.epochs.latest().unwrap_or(-1),
             check_crc: true,
         };
+        let mut aborted = Vec::new();
         let epochs = &mut self.epochs;
-        let mut visit = |header: &BatchHeader, position| {
-            indexes.note(place(header, position), interval);
-            epochs.note(header.leader_epoch, header.base_offset);
-            observe(header);
+        let mut visit = |seen: Seen<'_>| {
+            indexes.note(place(&seen), interval);
+            epochs.note(seen.header.leader_epoch, seen.header.base_offset);
+            aborted.extend(replay.batch(seen.header, seen.batch));
         };
         let scanned = segment.scan().run(from, &mut visit).await?;
         Ok(Checked {
@@ -352,6 +391,7 @@ impl Recovery<'_> {
             segment,
             scanned,
             indexes,
+            aborted,
         })
     }
 
@@ -361,6 +401,7 @@ impl Recovery<'_> {
             segment,
             scanned,
             indexes,
+            aborted,
             ..
         } = checked;
         if let Stop::Bad(reason) = &scanned.stop {
@@ -370,11 +411,13 @@ impl Recovery<'_> {
             }
         }
         segment.finish(scanned.position, &indexes).await?;
+        txn_index::write(&self.options.dir, segment.handle.base_offset, &aborted).await?;
         self.end = scanned.next_offset;
         self.segments.push(Good {
             base_offset: segment.handle.base_offset,
             size: scanned.position,
             indexes,
+            has_aborted: !aborted.is_empty(),
         });
         Ok(())
     }
@@ -402,11 +445,7 @@ impl Recovery<'_> {
         remove_indexes(&segment.handle).await
     }
 
-    async fn finish(
-        mut self,
-        mut snapshots: Vec<i64>,
-        producer_snapshot: Option<(i64, Vec<u8>)>,
-    ) -> Result<Recovered, StorageError> {
+    async fn finish(mut self, mut snapshots: Vec<i64>) -> Result<Recovered, StorageError> {
         let dir = &self.options.dir;
         let mut log_start = self.options.checkpoint.map_or(0, |at| at.log_start);
         if let Some(first) = self.segments.first() {
@@ -439,7 +478,6 @@ impl Recovery<'_> {
             log_start,
             epochs: self.epochs,
             snapshots,
-            producer_snapshot,
             cut_bytes: self.cut_bytes,
         })
     }
@@ -463,6 +501,9 @@ impl Recovery<'_> {
         head.staged = last.size;
         head.preallocated = last.size;
         head.indexes = last.indexes;
+        if last.has_aborted {
+            head.aborted = Rc::new(txn_index::load(&self.options.dir, last.base_offset).await?);
+        }
         if last.size == 0 {
             return Ok((head, Vec::new()));
         }
@@ -476,6 +517,10 @@ impl Recovery<'_> {
         Ok((head, tail))
     }
 
+    fn has_txn_index(&self, base_offset: i64) -> bool {
+        self.txn_indexes.contains(&base_offset)
+    }
+
     fn index_interval(&self) -> u64 {
         u64::try_from(self.options.config.index_interval_bytes).unwrap_or(0)
     }
@@ -487,14 +532,30 @@ impl Good {
             handle: Handle::new(dir, self.base_offset),
             size: self.size,
             max_timestamp: self.indexes.max_timestamp(),
+            has_aborted: self.has_aborted,
             unsealed: None,
         }
     }
 }
 
-fn place(header: &BatchHeader, position: u64) -> BatchPlace {
+/// Shows the batches of a trusted segment from `from` on, and some before.
+async fn show(dir: &Path, good: &Good, from: i64, visit: Visit<'_>) -> Result<(), StorageError> {
+    let mut segment = OpenSegment::open(dir, good.base_offset).await?;
+    segment.len = good.size;
+    let start = ScanFrom {
+        position: good.indexes.position(from),
+        next_offset: good.base_offset,
+        epoch: -1,
+        check_crc: false,
+    };
+    segment.scan().run(start, visit).await?;
+    Ok(())
+}
+
+fn place(seen: &Seen<'_>) -> BatchPlace {
+    let header = seen.header;
     BatchPlace {
-        position,
+        position: seen.position,
         len: header.total_len(),
         last_offset: header.last_offset(),
         max_timestamp: header.max_timestamp,

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::StorageError;
-use super::layout::{DELETED, INDEX, LOG, TIME_INDEX, segment_path, with_suffix};
+use super::layout::{DELETED, INDEX, LOG, TIME_INDEX, TXN_INDEX, segment_path, with_suffix};
 use super::prepare::remove_if_there;
 use super::segment::{Handle, Sealed};
 use crate::config::TopicConfig;
@@ -59,7 +59,7 @@ impl Removal {
     /// file open finish: the space is free once they have.
     pub async fn run(self) -> Result<(), StorageError> {
         for handle in &self.handles {
-            for suffix in [LOG, INDEX, TIME_INDEX] {
+            for suffix in [LOG, INDEX, TIME_INDEX, TXN_INDEX] {
                 let path = segment_path(&handle.dir, handle.base_offset, suffix);
                 let renamed = with_suffix(&path, DELETED);
                 match Dir::rename(&path, &renamed).await {

@@ -41,6 +41,16 @@ pub(super) enum Stop {
     Bad(String),
 }
 
+/// A good batch and where it lies.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub header: &'a BatchHeader,
+    pub batch: &'a [u8],
+    pub position: u64,
+}
+
+pub(super) type Visit<'a> = &'a mut dyn FnMut(Seen<'_>);
+
 /// A file that is looked at.
 pub(super) struct Scan<'a> {
     pub file: &'a File,
@@ -49,8 +59,8 @@ pub(super) struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Shows `visit` every good batch and its position.
-    pub async fn run(&self, from: ScanFrom, visit: &mut dyn FnMut(&BatchHeader, u64)) -> Result<Scanned, StorageError> {
+    /// Shows `visit` every good batch.
+    pub async fn run(&self, from: ScanFrom, visit: Visit<'_>) -> Result<Scanned, StorageError> {
         let mut at = Scanned {
             position: from.position,
             next_offset: from.next_offset,
@@ -120,7 +130,7 @@ impl Scan<'_> {
 }
 
 /// Moves `at` over the good batches at the front of `piece`; gives what follows them.
-fn take_batches(piece: &Bytes, check_crc: bool, at: &mut Scanned, visit: &mut dyn FnMut(&BatchHeader, u64)) -> Rest {
+fn take_batches(piece: &Bytes, check_crc: bool, at: &mut Scanned, visit: Visit<'_>) -> Rest {
     let mut rest = &piece[..];
     loop {
         let header = match next_header(rest) {
@@ -136,7 +146,11 @@ fn take_batches(piece: &Bytes, check_crc: bool, at: &mut Scanned, visit: &mut dy
         if check_crc && let Err(error) = header.check_crc(batch) {
             return Rest::Broken(error.to_string());
         }
-        visit(&header, at.position);
+        visit(Seen {
+            header: &header,
+            batch,
+            position: at.position,
+        });
         at.position += batch.len() as u64;
         at.next_offset = header.next_offset();
         at.epoch = at.epoch.max(header.leader_epoch);

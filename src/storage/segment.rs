@@ -9,6 +9,7 @@ use super::StorageError;
 use super::index::Indexes;
 use super::layout::{INDEX, LOG, TIME_INDEX, segment_path};
 use super::stage::FrozenChunk;
+use super::txn_index::{self, ABORTED_PER_SEGMENT_MAX, AbortedTxn};
 use crate::config::TopicConfig;
 use crate::record::{BatchHeader, HEADER_LEN};
 use crate::rt::{ALIGN, Dir, File, Open};
@@ -20,6 +21,7 @@ pub(super) struct Handle {
     pub base_offset: i64,
     pub file: OnceCell<File>,
     pub indexes: OnceCell<Rc<Indexes>>,
+    pub aborted: OnceCell<Rc<Vec<AbortedTxn>>>,
     /// The segment was taken out of the log: a read that comes now is late, not broken.
     pub retired: Cell<bool>,
     /// A broken batch was reported: once is enough.
@@ -35,6 +37,7 @@ impl Handle {
             base_offset,
             file: OnceCell::new(),
             indexes: OnceCell::new(),
+            aborted: OnceCell::new(),
             retired: Cell::new(false),
             reported: Cell::new(false),
             used: Cell::new(false),
@@ -70,6 +73,16 @@ impl Handle {
         let indexes = Rc::new(loaded.unwrap_or_else(|| Indexes::new(self.base_offset)));
         self.indexes.get_or_init(|| indexes).clone()
     }
+
+    /// The segment's aborted transactions, loaded by the first read of committed data. Only of a segment that has some.
+    pub async fn aborted(&self) -> Result<Rc<Vec<AbortedTxn>>, StorageError> {
+        self.used.set(true);
+        if let Some(aborted) = self.aborted.get() {
+            return Ok(aborted.clone());
+        }
+        let aborted = Rc::new(txn_index::load(&self.dir, self.base_offset).await?);
+        Ok(self.aborted.get_or_init(|| aborted).clone())
+    }
 }
 
 /// The index files of a segment; `None` when one is missing or cannot be the segment's.
@@ -84,6 +97,8 @@ pub(super) struct Sealed {
     pub handle: Rc<Handle>,
     pub size: u64,
     pub max_timestamp: Option<i64>,
+    /// There is a transaction index.
+    pub has_aborted: bool,
     /// The file still has its preallocated length and no index files: a seal job is due or under way.
     pub unsealed: Option<Unsealed>,
 }
@@ -91,6 +106,7 @@ pub(super) struct Sealed {
 pub(super) struct Unsealed {
     pub file: File,
     pub indexes: Rc<Indexes>,
+    pub aborted: Rc<Vec<AbortedTxn>>,
 }
 
 impl Sealed {
@@ -100,7 +116,8 @@ impl Sealed {
 
     /// Lets go of the file and the indexes if nothing has read them since the last call.
     pub fn rest(&mut self) {
-        if self.unsealed.is_some() || self.handle.used.replace(false) || self.handle.file.get().is_none() {
+        let holds = self.handle.file.get().is_some() || self.handle.aborted.get().is_some();
+        if self.unsealed.is_some() || self.handle.used.replace(false) || !holds {
             return;
         }
         self.handle = Handle::new(&self.handle.dir, self.handle.base_offset);
@@ -124,6 +141,8 @@ pub(super) struct Head {
     pub staged: u64,
     /// Of the written batches.
     pub indexes: Indexes,
+    /// Transactions whose abort marker was staged here.
+    pub aborted: Rc<Vec<AbortedTxn>>,
     /// When the segment got its first batch: by the batch's timestamp, or by our clock where it has none.
     pub first_timestamp: Option<i64>,
     /// Part of segment.jitter.ms, so that partitions do not all roll at the same moment.
@@ -141,6 +160,7 @@ impl Head {
             dirs_synced: false,
             written: 0,
             staged: 0,
+            aborted: Rc::default(),
             first_timestamp: None,
             jitter_ms,
         }
@@ -171,6 +191,7 @@ impl Head {
             || self
                 .indexes
                 .is_full(usize::try_from(config.segment_index_bytes).unwrap_or(0))
+            || self.aborted.len() >= ABORTED_PER_SEGMENT_MAX
             || last_offset - self.base_offset() > i64::from(i32::MAX)
     }
 
@@ -207,10 +228,15 @@ impl Head {
     pub fn into_sealed(self) -> Sealed {
         let indexes = Rc::new(self.indexes);
         let _ = self.handle.indexes.set(indexes.clone());
+        let aborted = self.aborted;
+        if !aborted.is_empty() {
+            let _ = self.handle.aborted.set(aborted.clone());
+        }
         Sealed {
             max_timestamp: indexes.max_timestamp(),
             size: self.written,
-            unsealed: self.file.map(|file| Unsealed { file, indexes }),
+            has_aborted: !aborted.is_empty(),
+            unsealed: self.file.map(|file| Unsealed { file, indexes, aborted }),
             handle: self.handle,
         }
     }

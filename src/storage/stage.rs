@@ -86,6 +86,11 @@ impl Staging {
         self.bytes
     }
 
+    /// The bytes behind the last block boundary of what is frozen.
+    pub fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+
     pub fn front(&self) -> Option<&Chunk> {
         self.chunks.front()
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::scan::Seen;
+use super::txn_index::Finder;
 use super::*;
 use crate::config::TopicConfig;
 use crate::model::{DirId, LeaderEpoch, TopicId};
@@ -44,6 +46,30 @@ pub(super) fn config() -> TopicConfig {
     }
 }
 
+/// What a log replays when it is opened.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    pub headers: Vec<BatchHeader>,
+    pub snapshot: Option<(i64, Vec<u8>)>,
+    finder: Finder,
+}
+
+impl Replay for Recorder {
+    fn snapshot(&mut self, offset: i64, content: &[u8]) -> bool {
+        self.snapshot = Some((offset, content.to_vec()));
+        true
+    }
+
+    fn batch(&mut self, header: &BatchHeader, batch: &[u8]) -> Option<AbortedTxn> {
+        self.headers.push(*header);
+        self.finder.see(&Seen {
+            header,
+            batch,
+            position: 0,
+        })
+    }
+}
+
 /// A log with its cache, whose jobs are run at once.
 pub(super) struct Rig {
     pub log: Log,
@@ -60,16 +86,14 @@ impl Rig {
     }
 
     pub async fn with(options: LogOptions) -> Rig {
-        let mut observed = Vec::new();
-        let opened = Log::open(options, &mut |header| observed.push(*header))
-            .await
-            .expect("opens");
+        let mut replay = Recorder::default();
+        let opened = Log::open(options, &mut replay).await.expect("opens");
         Rig {
             log: opened.log,
             cache: Cache::new(1 << 20),
             now_ms: 1_000_000,
-            observed,
-            producer_snapshot: opened.producer_snapshot,
+            observed: replay.headers,
+            producer_snapshot: replay.snapshot,
             cut_bytes: opened.cut_bytes,
         }
     }

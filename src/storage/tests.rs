@@ -6,13 +6,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::layout::{CORRUPT, INDEX, LEADER_EPOCHS, LOG, PARTITION_METADATA, SNAPSHOT, TIME_INDEX, segment_path};
-use super::testing::{Rig, batch, batch_of_len, config, log_path, scratch};
+use super::testing::{Recorder, Rig, batch, batch_of_len, config, log_path, scratch};
 use super::{Log, PartitionCheckpoint, ReadError, StageError, StorageError};
 use crate::config::TopicConfig;
 use crate::model::{LeaderEpoch, TopicId};
 use crate::record::BatchHeader;
 use crate::rt::testing::on_shard;
 use crate::rt::{blocking, oneshot, sleep, spawn};
+
+mod transactions;
 
 /// What a disk holds in a file.
 fn content(root: &Path, base_offset: i64, suffix: &str) -> Vec<u8> {
@@ -747,7 +749,7 @@ fn foreign_topic_ids_are_refused() {
         );
         let mut options = super::testing::options(scratch.path(), config(), None);
         options.topic_id = TopicId([8; 16]);
-        let error = Log::open(options, &mut |_| {})
+        let error = Log::open(options, &mut Recorder::default())
             .await
             .err()
             .expect("refused")

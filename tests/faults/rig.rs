@@ -13,6 +13,7 @@ use crate::config::TopicConfig;
 use crate::model::{LeaderEpoch, TopicId};
 use crate::record::{BatchBuilder, BatchHeader, Compression, patch};
 use crate::rt::{Rx, Tx, lane, random_u64, spawn, wall_ms};
+use crate::storage::testing::Recorder;
 use crate::storage::{
     Cache, Checkpoint, Log, LogDir, LogDirError, LogDirs, LogOptions, PrepareDone, ReadError, StageError, StorageError,
     WriteDone,
@@ -59,10 +60,10 @@ impl Rig {
     pub async fn open(config: TopicConfig, model: Rc<RefCell<Model>>) -> Result<Rig, OpenError> {
         let (dirs, _) = LogDirs::open(&[LOG_DIR.into()], 1)?;
         let checkpoint = dirs.take_checkpoint(&dirs.dirs[0]);
-        let mut observed: Vec<BatchHeader> = Vec::new();
+        let mut replay = Recorder::default();
         let config = Arc::new(config);
         let options = options(config.clone(), &checkpoint, dirs.dirs[0].clone());
-        let opened = Log::open(options, &mut |header| observed.push(*header)).await?;
+        let opened = Log::open(options, &mut replay).await?;
         let mut rig = Rig {
             log: Some(opened.log),
             cache: Cache::new(CACHE_BYTES),
@@ -76,7 +77,7 @@ impl Rig {
             cut_bytes: opened.cut_bytes,
             found_clean: checkpoint.clean,
         };
-        rig.check_recovered(&observed, opened.producer_snapshot);
+        rig.check_recovered(&replay.headers, replay.snapshot);
         rig.read_all().await?;
         Ok(rig)
     }

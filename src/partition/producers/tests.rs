@@ -24,8 +24,8 @@ pub(crate) fn batch(producer_id: i64, epoch: i16, base_sequence: i32, count: i32
 }
 
 /// Appends as a partition does: checks, then records at the next offset.
-fn append(producers: &mut Producers, next_offset: &mut i64, header: &BatchHeader) -> Result<i64, SequenceError> {
-    match producers.check(header)? {
+fn append(producers: &mut Producers, next_offset: &mut i64, header: &BatchHeader) -> Result<i64, ProducerError> {
+    match producers.check(header, Warrant::None, 0)? {
         Verdict::Duplicate(batch) => Ok(batch.base_offset()),
         Verdict::New => {
             let base_offset = *next_offset;
@@ -59,7 +59,7 @@ fn partly_repeated_batch_is_out_of_order() {
     let refused = append(&mut producers, &mut next, &batch(1, 0, 0, 2));
     assert!(matches!(
         refused,
-        Err(SequenceError::OutOfOrder { last: 2, found: 0, .. })
+        Err(ProducerError::OutOfOrder { last: 2, found: 0, .. })
     ));
 }
 
@@ -71,7 +71,7 @@ fn gap_is_out_of_order() {
     let refused = append(&mut producers, &mut next, &batch(1, 0, 2, 1));
     assert!(matches!(
         refused,
-        Err(SequenceError::OutOfOrder { last: 0, found: 2, .. })
+        Err(ProducerError::OutOfOrder { last: 0, found: 2, .. })
     ));
     append(&mut producers, &mut next, &batch(1, 0, 1, 1)).unwrap();
 }
@@ -92,7 +92,7 @@ fn new_epoch_starts_at_zero_and_fences_the_old() {
     let refused = append(&mut producers, &mut next, &batch(1, 1, 1, 1));
     assert!(matches!(
         refused,
-        Err(SequenceError::OutOfOrder {
+        Err(ProducerError::OutOfOrder {
             last: NO_SEQUENCE,
             found: 1,
             ..
@@ -102,7 +102,7 @@ fn new_epoch_starts_at_zero_and_fences_the_old() {
     let refused = append(&mut producers, &mut next, &batch(1, 0, 1, 1));
     assert!(matches!(
         refused,
-        Err(SequenceError::StaleEpoch {
+        Err(ProducerError::StaleEpoch {
             current: 1,
             found: 0,
             ..
@@ -153,37 +153,190 @@ fn number_of_producers_is_bounded() {
 
 /// A snapshot plus the batches behind it makes the state that the producer had, as far as the file can hold it.
 #[test]
-fn snapshot_goes_below_what_was_observed() {
+fn replay_goes_on_from_the_snapshot() {
     let (mut live, mut next) = (Producers::default(), 0);
     for sequence in 0..3 {
         append(&mut live, &mut next, &batch(1, 0, sequence, 1)).unwrap();
     }
     append(&mut live, &mut next, &batch(2, 0, 0, 1)).unwrap();
-    let file = live.to_snapshot();
     let mut recovered = Producers::default();
+    assert!(recovered.snapshot(next, &live.to_snapshot()));
     let mut behind = batch(1, 0, 3, 1);
     behind.base_offset = next;
-    recovered.observe(&behind);
-    recovered.adopt_snapshot(&file).unwrap();
-    assert!(matches!(recovered.check(&batch(1, 0, 2, 1)), Ok(Verdict::Duplicate(_))));
-    assert!(matches!(recovered.check(&batch(1, 0, 3, 1)), Ok(Verdict::Duplicate(_))));
-    assert_eq!(recovered.check(&batch(1, 0, 4, 1)), Ok(Verdict::New));
-    assert!(matches!(recovered.check(&batch(2, 0, 0, 1)), Ok(Verdict::Duplicate(_))));
-    recovered.check(&batch(1, 0, 1, 1)).unwrap_err();
+    assert_eq!(recovered.batch(&behind, &[]), None);
+    let mut check = |header| recovered.check(&header, Warrant::None, 0);
+    assert!(matches!(check(batch(1, 0, 2, 1)), Ok(Verdict::Duplicate(_))));
+    assert!(matches!(check(batch(1, 0, 3, 1)), Ok(Verdict::Duplicate(_))));
+    assert_eq!(check(batch(1, 0, 4, 1)), Ok(Verdict::New));
+    assert!(matches!(check(batch(2, 0, 0, 1)), Ok(Verdict::Duplicate(_))));
+    check(batch(1, 0, 1, 1)).unwrap_err();
 }
 
-/// A control batch moves the epoch; the next data batch starts at 0.
+/// The header of a transactional batch.
+fn in_transaction(producer_id: i64, epoch: i16, base_sequence: i32, count: i32) -> BatchHeader {
+    BatchHeader {
+        attributes: 0x10,
+        ..batch(producer_id, epoch, base_sequence, count)
+    }
+}
+
+fn marker_header(producer_id: i64, epoch: i16) -> BatchHeader {
+    BatchHeader {
+        attributes: 0x30,
+        ..batch(producer_id, epoch, NO_SEQUENCE, 1)
+    }
+}
+
+const COMMIT: Marker = Marker {
+    commit: true,
+    coordinator_epoch: 5,
+};
+const ABORT: Marker = Marker {
+    commit: false,
+    coordinator_epoch: 5,
+};
+
+/// Verifies the producer's transaction and appends its first batch.
+fn begin(producers: &mut Producers, next_offset: &mut i64, header: &BatchHeader) {
+    let Err(ProducerError::Unverified { guard, .. }) = producers.check(header, Warrant::None, 0) else {
+        panic!("a transaction begins with a verification");
+    };
+    producers.check(header, Warrant::Verified(guard), 0).unwrap();
+    producers.record(header, *next_offset, 0);
+    *next_offset += i64::from(header.record_count);
+}
+
+/// Behaviour 61: a transaction begins only with the coordinator's word, which its end takes back.
 #[test]
-fn control_batch_moves_the_epoch() {
+fn transaction_begins_verified() {
+    let (mut producers, mut next) = (Producers::default(), 0);
+    let first = in_transaction(1, 0, 0, 1);
+    let Err(ProducerError::Unverified { guard, .. }) = producers.check(&first, Warrant::None, 0) else {
+        panic!("not verified yet");
+    };
+    producers.record_marker(&marker_header(1, 0), ABORT, next, 0);
+    let late = producers.check(&first, Warrant::Verified(guard), 0);
+    assert_eq!(late, Err(ProducerError::VerifiedTooLate { producer_id: 1 }));
+    begin(&mut producers, &mut next, &first);
+    assert_eq!(
+        producers.check(&in_transaction(1, 0, 1, 1), Warrant::None, 0),
+        Ok(Verdict::New)
+    );
+    let outside = producers.check(&batch(1, 0, 1, 1), Warrant::None, 0);
+    assert_eq!(outside, Err(ProducerError::OutsideTransaction { producer_id: 1 }));
+}
+
+/// Of two batches that wait for the coordinator, the later one cannot go first.
+#[test]
+fn verified_batches_keep_their_order() {
+    let mut producers = Producers::default();
+    let (first, second) = (in_transaction(1, 0, 7, 1), in_transaction(1, 0, 8, 1));
+    let mut guard_of = |header| match producers.check(header, Warrant::None, 0) {
+        Err(ProducerError::Unverified { guard, .. }) => Warrant::Verified(guard),
+        other => panic!("{other:?}"),
+    };
+    let (one, two) = (guard_of(&first), guard_of(&second));
+    let overtaking = producers.check(&second, two, 0);
+    assert!(matches!(
+        overtaking,
+        Err(ProducerError::OutOfOrder { last: 6, found: 8, .. })
+    ));
+    assert_eq!(producers.check(&first, one, 0), Ok(Verdict::New));
+    producers.record(&first, 0, 0);
+    assert_eq!(producers.check(&second, two, 0), Ok(Verdict::New));
+}
+
+/// A marker ends the transaction; only an aborted one goes into the index, with its whole range.
+#[test]
+fn markers_end_transactions() {
+    let (mut producers, mut next) = (Producers::default(), 0);
+    begin(&mut producers, &mut next, &in_transaction(1, 0, 0, 3));
+    begin(&mut producers, &mut next, &in_transaction(2, 0, 0, 2));
+    assert_eq!(producers.first_unstable(), Some(0));
+    assert_eq!(producers.record_marker(&marker_header(2, 0), COMMIT, 5, 0), None);
+    let aborted = producers.record_marker(&marker_header(1, 0), ABORT, 6, 0).unwrap();
+    let expected = AbortedTxn {
+        producer_id: 1,
+        first_offset: 0,
+        last_offset: 6,
+        last_stable_offset: 7,
+    };
+    assert_eq!(aborted, expected);
+    assert_eq!(producers.record_marker(&marker_header(1, 0), ABORT, 7, 0), None);
+    producers.on_high_watermark(7);
+    assert_eq!(producers.first_unstable(), None);
+}
+
+/// Markers of an older producer epoch or coordinator are refused; from version 2 on the transaction's own epoch is too old.
+#[test]
+fn stale_markers_are_refused() {
+    let (mut producers, mut next) = (Producers::default(), 0);
+    begin(&mut producers, &mut next, &in_transaction(1, 3, 0, 1));
+    let check = |epoch, coordinator_epoch, version| {
+        let marker = Marker {
+            commit: true,
+            coordinator_epoch,
+        };
+        producers.check_marker(&marker_header(1, epoch), marker, version)
+    };
+    assert!(matches!(
+        check(2, 5, 0),
+        Err(ProducerError::StaleEpoch {
+            current: 3,
+            found: 2,
+            ..
+        })
+    ));
+    assert!(matches!(check(3, 5, 2), Err(ProducerError::StaleEpoch { .. })));
+    assert_eq!((check(3, 5, 1), check(4, 5, 2)), (Ok(()), Ok(())));
+    producers.record_marker(&marker_header(1, 4), COMMIT, next, 0);
+    let repeated = producers.check_marker(&marker_header(1, 4), COMMIT, 2);
+    assert_eq!(repeated, Ok(()));
+    let zombie = Marker {
+        coordinator_epoch: 4,
+        ..COMMIT
+    };
+    let fenced = producers.check_marker(&marker_header(1, 4), zombie, 2);
+    assert!(matches!(
+        fenced,
+        Err(ProducerError::FencedCoordinator {
+            current: 5,
+            found: 4,
+            ..
+        })
+    ));
+}
+
+/// A marker moves the epoch; the next batch of records starts at 0.
+#[test]
+fn marker_moves_the_epoch() {
     let (mut producers, mut next) = (Producers::default(), 0);
     append(&mut producers, &mut next, &batch(1, 0, 0, 1)).unwrap();
-    let mut marker = batch(1, 1, -1, 1);
-    marker.attributes = 0x30;
-    marker.base_offset = next;
-    producers.observe(&marker);
-    producers.check(&batch(1, 0, 1, 1)).unwrap_err();
-    producers.check(&batch(1, 1, 1, 1)).unwrap_err();
-    assert_eq!(producers.check(&batch(1, 1, 0, 1)), Ok(Verdict::New));
+    producers.record_marker(&marker_header(1, 1), ABORT, next, 0);
+    let mut check = |header| producers.check(&header, Warrant::None, 0);
+    check(batch(1, 0, 1, 1)).unwrap_err();
+    check(batch(1, 1, 1, 1)).unwrap_err();
+    assert_eq!(check(batch(1, 1, 0, 1)), Ok(Verdict::New));
+}
+
+/// A producer whose transaction is open is kept, however long it is silent.
+#[test]
+fn open_transactions_do_not_expire() {
+    let (mut producers, mut next) = (Producers::default(), 0);
+    begin(&mut producers, &mut next, &in_transaction(1, 0, 0, 1));
+    producers.expire(1_000_000, 1);
+    assert_eq!((producers.len(), producers.first_unstable()), (1, Some(0)));
+}
+
+/// What the broker's own coordinators write has no sequence: it is judged by its epoch and transaction alone.
+#[test]
+fn batches_without_a_sequence_are_no_duplicates() {
+    let (mut producers, mut next) = (Producers::default(), 0);
+    let commit = in_transaction(1, 2, NO_SEQUENCE, 1);
+    begin(&mut producers, &mut next, &commit);
+    assert_eq!(producers.check(&commit, Warrant::None, 0), Ok(Verdict::New));
+    let stale = producers.check(&in_transaction(1, 1, NO_SEQUENCE, 1), Warrant::None, 0);
+    assert!(matches!(stale, Err(ProducerError::StaleEpoch { .. })));
 }
 
 /// The model: every batch of the current epoch in a list, sequences as numbers modulo 2^31.
@@ -265,5 +418,60 @@ proptest! {
             }
             prop_assert_eq!(next, model.next_offset);
         }
+    }
+}
+
+proptest! {
+    /// A restart at any moment, from the snapshot there and the batches behind it, gives the state that was there, and
+    /// finds the same aborted transactions.
+    #[test]
+    fn replay_gives_what_was_live(
+        steps in prop::collection::vec((0..3i64, 0..5u8), 1..80),
+        snapshot_at in any::<prop::sample::Index>(),
+    ) {
+        let (mut live, mut next, mut epochs) = (Producers::default(), 0i64, [0i16; 3]);
+        let (mut log, mut aborted) = (Vec::new(), Vec::new());
+        let snapshot_at = snapshot_at.index(steps.len());
+        let mut snapshot = (0, live.to_snapshot());
+        let mut sequences = [0; 3];
+        for (at, (id, kind)) in steps.into_iter().enumerate() {
+            if at == snapshot_at {
+                snapshot = (next, live.to_snapshot());
+            }
+            let place = id as usize;
+            let mut header = match kind {
+                0..=2 => in_transaction(id, epochs[place], sequences[place], 2),
+                _ => marker_header(id, epochs[place] + 1),
+            };
+            header.base_offset = next;
+            let bytes = match kind {
+                0..=2 => {
+                    sequences[place] += 2;
+                    live.record(&header, next, header.max_timestamp);
+                    Vec::new()
+                }
+                _ => {
+                    epochs[place] += 1;
+                    sequences[place] = 0;
+                    let marker = if kind == 3 { COMMIT } else { ABORT };
+                    aborted.extend(live.record_marker(&header, marker, next, header.max_timestamp).map(|one| (next, one)));
+                    marker.batch(id, header.producer_epoch, 0).to_vec()
+                }
+            };
+            next = header.next_offset();
+            log.push((header, bytes));
+        }
+        let mut replayed = Producers::default();
+        prop_assert!(replayed.snapshot(snapshot.0, &snapshot.1));
+        let mut found = Vec::new();
+        for (header, bytes) in log.iter().filter(|(header, _)| header.base_offset >= snapshot.0) {
+            found.extend(replayed.batch(header, bytes).map(|one| (header.base_offset, one)));
+        }
+        aborted.retain(|(offset, _)| *offset >= snapshot.0);
+        prop_assert_eq!(found, aborted);
+        live.on_high_watermark(next);
+        replayed.on_high_watermark(next);
+        prop_assert_eq!(replayed.first_unstable(), live.first_unstable());
+        prop_assert_eq!(replayed.to_snapshot(), live.to_snapshot());
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Active, CoordinatorReply, Held, Seat};
 use crate::model::{Effects, Entry, ErrorCode, PartitionId, Ticket};
-use crate::partition::{AppendError, Partition};
+use crate::partition::{AppendError, Partition, Warrant};
 use crate::record::{BatchBuilder, BatchHeader, Compression, ValidBatch};
 use crate::rt::{Instant, Now};
 use crate::shard::hosted::{Hosted, Open};
@@ -172,7 +172,7 @@ fn append_batch(partition: &mut Partition, batch: BatchBuilder, now: Now) -> Res
         bytes,
         log_append_time_ms: -1,
     };
-    let appended = partition.append(&batch, None, now.wall_ms)?;
+    let appended = partition.append(&batch, Warrant::None, None, now.wall_ms)?;
     Ok(appended.base_offset + i64::from(batch.header.last_offset_delta) + 1)
 }
 

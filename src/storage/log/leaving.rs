@@ -90,12 +90,16 @@ impl Log {
 
     /// A head that was not opened is as recovery left it.
     async fn close_head(&self, head: Head) -> Result<(), StorageError> {
+        let mut head = head;
         let Some(file) = head.file else { return Ok(()) };
+        // Markers that were staged only are gone.
+        Rc::make_mut(&mut head.aborted).retain(|one| one.last_offset < self.written);
         let seal = Seal {
             handle: head.handle,
             file,
             size: head.written,
             indexes: Rc::new(head.indexes),
+            aborted: head.aborted,
             epochs: self.epochs.to_text(),
             upto: self.written,
         };

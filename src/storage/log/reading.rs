@@ -7,7 +7,7 @@ use crate::storage::plan::Source;
 use crate::storage::read::{Ask, DiskRead, Extent};
 use crate::storage::segment::{Head, Sealed};
 use crate::storage::time::{TimeSearch, Wanted};
-use crate::storage::{Cache, ReadError, ReadPlan, TimePlan};
+use crate::storage::{AbortedPlan, Cache, ReadError, ReadPlan, TimePlan};
 
 /// Slices of cached batches in one read: what one vectored send takes, with room for the headers.
 const SLICES_MAX: usize = 512;
@@ -35,14 +35,25 @@ impl Log {
             at_least_one,
         };
         let source = match self.cached(ask, cache) {
-            Some(batches) => Source::Memory(batches),
+            Some((batches, next_offset)) => Source::Memory(batches, next_offset),
             None => Source::Disk(DiskRead {
                 log: self.id,
                 ask,
                 segments: self.extents_from(offset),
             }),
         };
-        Ok(ReadPlan { source })
+        Ok(ReadPlan::new(source))
+    }
+
+    /// What a read of committed data from `offset` on has to know besides.
+    pub fn plan_aborted(&self, offset: i64) -> AbortedPlan {
+        let first = self.first_at(offset);
+        let segments = self.sealed.iter().skip(first).filter(|segment| segment.has_aborted);
+        AbortedPlan {
+            offset,
+            segments: segments.map(|segment| segment.handle.clone()).collect(),
+            head: self.heads.front().map(|head| head.aborted.clone()).unwrap_or_default(),
+        }
     }
 
     /// First offset whose timestamp >= `timestamp` below `limit`.
@@ -55,13 +66,13 @@ impl Log {
         self.plan_time(Wanted::Largest, limit)
     }
 
-    /// What the cache can answer; `None` if it does not hold the first batch.
-    fn cached(&self, ask: Ask, cache: &Cache) -> Option<Vec<Bytes>> {
+    /// What the cache can answer, and the offset behind it; `None` if it does not hold the first batch.
+    fn cached(&self, ask: Ask, cache: &Cache) -> Option<(Vec<Bytes>, i64)> {
         let mut slices = Vec::new();
         let (mut offset, mut left) = (ask.offset, ask.max_bytes);
         while offset < ask.limit && slices.len() < SLICES_MAX {
             let Some(run) = cache.find(self.id, offset) else {
-                return (!slices.is_empty()).then_some(slices);
+                return (!slices.is_empty()).then_some((slices, offset));
             };
             let is_first = ask.at_least_one && slices.is_empty();
             let Some(selected) = run.select(offset, left, ask.limit, is_first) else {
@@ -71,21 +82,28 @@ impl Log {
             left = left.saturating_sub(selected.bytes.len());
             slices.push(selected.bytes);
         }
-        Some(slices)
+        Some((slices, offset))
     }
 
     /// The segments that hold batches at or behind `offset`.
     fn extents_from(&self, offset: i64) -> Vec<Extent> {
-        let first = self
-            .sealed
-            .partition_point(|segment| segment.base_offset() <= offset)
-            .saturating_sub(1);
-        let head = self.heads.front();
-        let head_only = head.is_some_and(|head| head.base_offset() <= offset);
-        let first = if head_only { self.sealed.len() } else { first };
-        let sealed = self.sealed.iter().skip(first).map(Extent::of_sealed);
-        let head = head.map(|head| Extent::of_head(head, head.indexes.position(offset)));
+        let sealed = self.sealed.iter().skip(self.first_at(offset)).map(Extent::of_sealed);
+        let head = self
+            .heads
+            .front()
+            .map(|head| Extent::of_head(head, head.indexes.position(offset)));
         sealed.chain(head).collect()
+    }
+
+    /// The place among the sealed segments of the first that may hold `offset`.
+    fn first_at(&self, offset: i64) -> usize {
+        let head = self.heads.front();
+        if head.is_some_and(|head| head.base_offset() <= offset) {
+            return self.sealed.len();
+        }
+        self.sealed
+            .partition_point(|segment| segment.base_offset() <= offset)
+            .saturating_sub(1)
     }
 
     fn plan_time(&self, wanted: Wanted, limit: i64) -> TimePlan {

@@ -1,7 +1,7 @@
 //! The file work around the writes: what is due, and what its outcome changes.
 
-use crate::rt::File;
-use crate::storage::prepare::{Prepared, Seal, Work};
+use crate::rt::{ALIGN, File};
+use crate::storage::prepare::{Prepared, Seal, Tail, Work};
 use crate::storage::segment::{Head, write_end};
 use crate::storage::{PrepareDone, PrepareJob, StorageError};
 
@@ -142,7 +142,17 @@ impl Log {
                 handle,
                 len,
                 sync_dirs: self.options.config.flush_messages == 1 && !head.dirs_synced,
+                tail: self.tail_of(head),
             },
+        })
+    }
+
+    /// Of a head that recovery left.
+    fn tail_of(&self, head: &Head) -> Option<Tail> {
+        let bytes = (head.written % ALIGN as u64) as usize;
+        (bytes > 0).then(|| Tail {
+            position: head.written - bytes as u64,
+            bytes: self.staging.tail().to_vec(),
         })
     }
 
@@ -211,6 +221,7 @@ impl Log {
             file: unsealed.file.clone(),
             size: segment.size,
             indexes: unsealed.indexes.clone(),
+            aborted: unsealed.aborted.clone(),
             epochs: self.epochs.to_text(),
             upto,
         })
