@@ -218,12 +218,11 @@ pub fn dispatch(cx: &Rc<Context>, frame: Bytes) -> Result<Pending, Refused> {
     Ok(pending(api.name, handling, is_response_header_flexible(key, version)))
 }
 
-/// Counts a refusal and says in the log why the connection goes.
+/// Counts a refusal.
 pub fn on_refused(cx: &Context, refused: &Refused) {
     if !matches!(refused.cause, Refusal::SilentProduceFailed) {
         cx.metrics().add(Metric::BadFrames, 1);
     }
-    tracing::warn!(peer = %cx.peer, listener = %cx.listener, "connection closed: {refused}");
 }
 
 /// The controller answered a command with another command's reply.

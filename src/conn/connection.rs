@@ -93,10 +93,13 @@ impl Connection {
     /// Serves the connection to its end.
     pub async fn run(mut self) {
         match self.serve().await {
-            Err(End::Refused(refused)) => api::on_refused(&self.cx, &refused),
+            Err(End::Refused(refused)) => {
+                api::on_refused(&self.cx, &refused);
+                self.shared.complaints.closed(&self.cx, &refused);
+            }
             Err(End::Frame(error)) => {
                 self.cx.metrics().add(Metric::BadFrames, 1);
-                tracing::warn!(peer = %self.cx.peer, listener = %self.cx.listener, "connection closed: {error}");
+                self.shared.complaints.closed(&self.cx, &error);
             }
             Err(End::Gone) | Ok(()) => {}
         }

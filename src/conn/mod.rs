@@ -11,6 +11,7 @@
 //! ```
 
 mod accept;
+mod complaints;
 mod connection;
 mod intake;
 mod limits;
@@ -29,6 +30,7 @@ use crate::rt;
 
 pub use limits::Limits;
 
+use complaints::Complaints;
 use memory::RequestMemory;
 use open::OpenConnections;
 
@@ -58,6 +60,7 @@ struct Shared {
     limits: Arc<Limits>,
     memory: Rc<RequestMemory>,
     open: OpenConnections,
+    complaints: Complaints,
 }
 
 /// Starts accepting on every listener of this shard.
@@ -67,6 +70,7 @@ pub fn serve(spec: ServeSpec) -> Server {
     let shared = Rc::new(Shared {
         memory: RequestMemory::new(config.shard_request_memory_bytes, metrics.clone()),
         open: OpenConnections::new(config.connections_max_idle_ms, metrics),
+        complaints: Complaints::new(rt::now()),
         services: spec.services,
         limits: spec.limits,
     });
