@@ -42,8 +42,15 @@ bench-compare: bench-build ## every load and measure, beside Kafka, Tansu and Re
 	sh benches/install.sh kafka tansu redis
 	$(BENCH) suite --brokers corelane,kafka,tansu --extras --out target/bench-compare
 
+bench-gates: bench-build ## what a batch costs, counted (instructions, allocations, copies, system calls), against benches/limits.tsv
+	$(BENCH) gates
+
+bench-micro: ## the parts of a request alone: by wall time, then by instructions
+	$(CARGO) bench --bench micro
+	sh benches/ir.sh
+
 bench-build:
-	$(CARGO) build --release --bin corelane --example corelane-bench
+	$(CARGO) build --release --bin corelane --example corelane-bench --example corelane-counted
 
 doc: ## the code's guide: target/doc/corelane/index.html
 	$(CARGO) doc --no-deps --document-private-items
@@ -55,4 +62,4 @@ install: build ## the binary and links with Kafka's script names, under PREFIX (
 clean: ## remove what was built (not ./data)
 	$(CARGO) clean
 
-.PHONY: help build run test lint clients crash bench bench-compare bench-build tune-check doc install clean
+.PHONY: help build run test lint clients crash bench bench-compare bench-gates bench-micro bench-build tune-check doc install clean

@@ -3,6 +3,7 @@
 mod brokers;
 mod compare;
 mod engine;
+mod gates;
 mod output;
 mod report;
 mod stats;
@@ -32,6 +33,8 @@ enum Command {
     Run(Run),
     /// Brokers side by side, started and stopped by this program
     Suite(suite::Args),
+    /// What a batch costs the broker, counted, against the committed limits
+    Gates(gates::Args),
     /// Pictures and page of a run.json, beside it
     Report { run: PathBuf },
     /// Two run.json against each other; fails where the second is worse than allowed
@@ -66,6 +69,7 @@ fn act(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run(&args),
         Command::Suite(args) => suite::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Gates(args) => gates::run(&args),
         Command::Report { run } => {
             let beside = run.parent().context("a file has a directory")?;
             println!("{}", report::write(&output::read_json(&run)?, beside)?.display());

@@ -19,8 +19,14 @@ pub fn version() -> String {
     text.rsplit(' ').next().unwrap_or_default().to_owned()
 }
 
-/// Defaults, but for the port and the directory.
 pub fn command(dir: &Path, port: u16, settings: &[String]) -> anyhow::Result<Command> {
+    let mut command = Command::new(binary());
+    command.arg("start").arg(properties(dir, port, settings)?);
+    Ok(command)
+}
+
+/// Defaults, but for the port, the directory and `settings`.
+pub fn properties(dir: &Path, port: u16, settings: &[String]) -> anyhow::Result<PathBuf> {
     let file = dir.join("server.properties");
     let text = format!(
         "broker.id=1\nlisteners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\n{}\n",
@@ -28,7 +34,5 @@ pub fn command(dir: &Path, port: u16, settings: &[String]) -> anyhow::Result<Com
         settings.join("\n")
     );
     fs::write(&file, text).context("write server.properties")?;
-    let mut command = Command::new(binary());
-    command.arg("start").arg(&file);
-    Ok(command)
+    Ok(file)
 }

@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 
 use ::corelane::client::Cluster;
 
-pub use process::Process;
+pub use self::corelane::properties as own_properties;
+pub use kafka::java;
+pub use process::{Process, free_port};
 pub use redis::{Redis, missing as redis_missing};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

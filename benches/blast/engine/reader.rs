@@ -1,6 +1,7 @@
 //! A thread that reads over its share of the readers' connections: one fetch in flight on each, the next one at once.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -144,6 +145,8 @@ pub fn run(plan: Plan, readers: Vec<Reader>, shared: &Shared) -> anyhow::Result<
         readers,
         shared,
     };
+    // What is read before the marks would not be counted.
+    std::thread::sleep(Duration::from_nanos(shared.begin_ns.saturating_sub(now_ns())));
     for token in 0..worker.readers.len() {
         worker.epoll.add(worker.readers[token].link.fd(), token)?;
         worker.fetch(token)?;

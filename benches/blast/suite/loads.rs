@@ -11,7 +11,16 @@ pub enum About {
     Consuming,
 }
 
+/// Who loads the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    Blast,
+    Librdkafka,
+    Java,
+}
+
 pub struct Load {
+    pub client: Client,
     pub name: &'static str,
     pub title: &'static str,
     pub about: About,
@@ -24,6 +33,7 @@ pub struct Load {
 
 const fn closed(name: &'static str, title: &'static str, flags: &'static str) -> Load {
     Load {
+        client: Client::Blast,
         name,
         title,
         about: About::Producing,
@@ -35,6 +45,7 @@ const fn closed(name: &'static str, title: &'static str, flags: &'static str) ->
 
 const fn open(name: &'static str, title: &'static str, share: f64, of: &'static str, flags: &'static str) -> Load {
     Load {
+        client: Client::Blast,
         name,
         title,
         about: About::Producing,
@@ -46,6 +57,7 @@ const fn open(name: &'static str, title: &'static str, share: f64, of: &'static 
 
 const fn read(name: &'static str, title: &'static str, fill: &'static str, flags: &'static str) -> Load {
     Load {
+        client: Client::Blast,
         name,
         title,
         about: About::Consuming,
@@ -53,6 +65,11 @@ const fn read(name: &'static str, title: &'static str, fill: &'static str, flags
         share_of: None,
         fill: Some(fill),
     }
+}
+
+/// The same load by a client that is not ours.
+const fn by(client: Client, load: Load) -> Load {
+    Load { client, ..load }
 }
 
 const KIB: &str = "--record-bytes 1024 --batch-records 16";
@@ -205,6 +222,36 @@ pub const FULL: &[Load] = &[
         0.25,
         "produce-1k",
         "--record-bytes 102400 --batch-records 1",
+    ),
+    by(
+        Client::Librdkafka,
+        closed(
+            "librdkafka-produce",
+            "produce 1 KiB by librdkafka, its own batches",
+            KIB,
+        ),
+    ),
+    by(
+        Client::Librdkafka,
+        read(
+            "librdkafka-read",
+            "read 1 GB by librdkafka",
+            "--count 61000",
+            "--fan-out 1",
+        ),
+    ),
+    by(
+        Client::Java,
+        closed("java-produce", "produce 1 KiB by Kafka's ProducerPerformance", KIB),
+    ),
+    by(
+        Client::Java,
+        read(
+            "java-read",
+            "read 1 GB by Kafka's ConsumerPerformance",
+            "--count 61000",
+            "--fan-out 1",
+        ),
     ),
 ];
 

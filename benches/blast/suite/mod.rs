@@ -2,9 +2,10 @@
 //! ratios of neighbouring slices. Machines are noisy; neighbours share their noise.
 
 mod extras;
-mod loads;
+pub mod loads;
 pub mod measures;
 mod merged;
+mod neutral;
 mod ratios;
 mod slices;
 pub mod table;

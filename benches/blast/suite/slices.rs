@@ -12,7 +12,8 @@ use crate::engine::workload::Workload;
 use crate::engine::{self, Outcome};
 use crate::output::slice::{Noise, to_json};
 
-use super::loads::Load;
+use super::loads::{Client, Load};
+use super::neutral;
 
 /// How long the machine is watched before a slice while nothing of ours runs.
 const QUIET: Duration = Duration::from_millis(300);
@@ -53,7 +54,7 @@ impl Bench {
     /// `count` slices of each broker in the order A B B A A B B A.
     pub fn rotation(&mut self, load: &Load, workload: &Workload, count: usize) -> anyhow::Result<Vec<Slice>> {
         let mut slices = Vec::new();
-        // A peer that cannot do a load is left out of it; that ours cannot is an error.
+        // A peer that cannot do a load is left out of it; that ours cannot is an error, unless it is the client's choice.
         let mut failed = vec![false; self.brokers.len()];
         for round in 0..count {
             let mut order: Vec<usize> = (0..self.brokers.len()).collect();
@@ -69,7 +70,7 @@ impl Bench {
                         eprintln!("  {}", line(&slice));
                         slices.push(slice);
                     }
-                    Err(problem) if at > 0 => {
+                    Err(problem) if at > 0 || load.client != Client::Blast => {
                         eprintln!("  {} is left out of this load: {problem:#}", self.brokers[at].name);
                         failed[at] = true;
                     }
@@ -110,9 +111,10 @@ impl Bench {
         let pressure = quiet_pressure();
         let broker = &mut self.brokers[at];
         broker.process().resume();
-        let outcome = match load.fill {
-            None => run_once(broker, workload),
-            Some(fill) => fill_and_read(broker, fill, workload),
+        let outcome = match (load.client, load.fill) {
+            (Client::Blast, None) => run_once(broker, workload),
+            (Client::Blast, Some(fill)) => fill_and_read(broker, fill, workload),
+            (client, fill) => neutral::run(client, broker, load.about, fill, workload),
         };
         broker.process().pause();
         let outcome = outcome?;
@@ -153,7 +155,7 @@ pub fn fill_topic(broker: &Broker, flags: &str) -> anyhow::Result<Outcome> {
 }
 
 /// What one broker has written must not be written to the disk while the next one is measured.
-fn settle() {
+pub fn settle() {
     // SAFETY: takes no memory of ours.
     unsafe { libc::sync() };
 }

@@ -1,0 +1,124 @@
+//! Instructions by callgrind, of the whole broker: the same load once and twice, and the difference, so that connecting and
+//! looking for the topic drop out.
+//!
+//! The broker is asked for its counts while it runs (`vgdb … dump` writes what has been executed since the last dump): a
+//! stop under valgrind can take minutes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use super::loads;
+use super::target::{Target, Wrapping};
+
+/// Batches of the single load.
+const ONCE: u64 = 400;
+const WINDOW: usize = 16;
+
+pub struct Instructions {
+    pub per_batch_produced: f64,
+    pub per_batch_fetched: f64,
+}
+
+pub fn missing() -> Option<String> {
+    let answers = |program: &str| Command::new(program).arg("--version").output().is_ok();
+    (!answers("valgrind") || !answers("vgdb")).then(|| "valgrind is not installed".to_owned())
+}
+
+pub fn measure(binary: &Path, data: &Path) -> anyhow::Result<Instructions> {
+    let dumps = Dumps::new(data)?;
+    let target = Target::start(binary, data, &dumps.wrapping())?;
+    let load = |count| loads::produce_small(WINDOW, count);
+    let topic = target.run(&load(ONCE / 4))?.topology.topic;
+    let spent = |count: u64| -> anyhow::Result<f64> {
+        dumps.take(&target)?;
+        target.run(&loads::onto(load(count), &topic))?;
+        dumps.take(&target)
+    };
+    let (once, twice) = (spent(ONCE)?, spent(2 * ONCE)?);
+    let read = || -> anyhow::Result<_> {
+        dumps.take(&target)?;
+        let outcome = target.run(&loads::read(&topic))?;
+        Ok((dumps.take(&target)?, outcome.consumed.batches))
+    };
+    read()?;
+    let (reading, batches) = read()?;
+    ensure!(batches >= 3 * ONCE, "the log came back with {batches} batches only");
+    Ok(Instructions {
+        per_batch_produced: (twice - once) / ONCE as f64,
+        per_batch_fetched: reading / batches as f64,
+    })
+}
+
+/// Callgrind's files: NAME.1, NAME.2 and so on, one per dump.
+struct Dumps {
+    dir: PathBuf,
+}
+
+impl Dumps {
+    fn new(data: &Path) -> anyhow::Result<Dumps> {
+        let dir = data.join("callgrind");
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).context("make a directory for callgrind")?;
+        Ok(Dumps { dir })
+    }
+
+    fn wrapping(&self) -> Wrapping<'_> {
+        let out = format!("--callgrind-out-file={}", self.dir.join("dump").display());
+        let before = ["valgrind", "--tool=callgrind", &out].map(str::to_owned).to_vec();
+        Wrapping {
+            before,
+            ..Wrapping::default()
+        }
+    }
+
+    /// Instructions since the last dump.
+    fn take(&self, target: &Target) -> anyhow::Result<f64> {
+        let output = Command::new("vgdb")
+            .args([&format!("--pid={}", target.process.pid()), "dump"])
+            .output()
+            .context("start vgdb")?;
+        ensure!(
+            output.status.success(),
+            "vgdb: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let newest = self.newest()?;
+        let text = fs::read_to_string(&newest).context("read callgrind's dump")?;
+        fs::remove_file(&newest).context("remove callgrind's dump")?;
+        summary(&text).context("callgrind's dump has no summary")
+    }
+
+    fn newest(&self) -> anyhow::Result<PathBuf> {
+        let entries = fs::read_dir(&self.dir).context("list callgrind's dumps")?;
+        let number = |path: &PathBuf| path.extension()?.to_str()?.parse::<u32>().ok();
+        let paths = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| number(path).is_some());
+        paths.max_by_key(number).context("callgrind wrote no dump")
+    }
+}
+
+impl Drop for Dumps {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn summary(text: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("summary:"))?;
+    line.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::summary;
+
+    #[test]
+    fn a_dumps_sum_is_read() {
+        assert_eq!(summary("events: Ir\nsummary: 110492628\n\nfn=x\n"), Some(110_492_628.0));
+        assert_eq!(summary("nothing"), None);
+    }
+}

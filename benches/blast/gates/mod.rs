@@ -1,0 +1,191 @@
+//! The deterministic gates: what a batch costs the broker, counted, against committed limits. Times do not come in here.
+
+mod counters;
+mod instructions;
+mod limits;
+mod loads;
+mod target;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::engine::probe::written_bytes;
+
+use counters::{CountsFile, Perf};
+use limits::Verdict;
+use target::{Target, Wrapping};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The committed limits
+    #[arg(long, default_value = "benches/limits.tsv")]
+    limits: PathBuf,
+    /// Write what was measured into the table
+    #[arg(long)]
+    update: bool,
+    /// The directory of the broker (corelane) and of the counted one (examples/corelane-counted)
+    #[arg(long, default_value = "target/release")]
+    binaries: PathBuf,
+    #[arg(long, default_value = "target/bench-data")]
+    data: PathBuf,
+}
+
+type Figures = BTreeMap<String, f64>;
+
+/// Batches of one measurement; each is taken as the difference of a double and a single load.
+const ONCE: u64 = 2_000;
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    std::fs::create_dir_all(&args.data).with_context(|| format!("make {}", args.data.display()))?;
+    let data = args.data.canonicalize().context("find the data directory")?;
+    let (plain, counted) = (
+        args.binaries.join("corelane"),
+        args.binaries.join("examples/corelane-counted"),
+    );
+    let mut figures = Figures::new();
+    user_space(&counted, &data, &mut figures)?;
+    disk(&plain, &data, &mut figures)?;
+    match counters::perf_missing() {
+        None => kernel(&plain, &data, &mut figures)?,
+        Some(reason) => println!("system calls and punts are not looked at: {reason}"),
+    }
+    match instructions::missing() {
+        None => {
+            let instructions = instructions::measure(&plain, &data)?;
+            figures.insert(
+                "instructions-per-batch-produced".to_owned(),
+                instructions.per_batch_produced,
+            );
+            figures.insert(
+                "instructions-per-batch-fetched".to_owned(),
+                instructions.per_batch_fetched,
+            );
+        }
+        Some(reason) => println!("instructions are not looked at: {reason}"),
+    }
+    judge(args, &figures)
+}
+
+fn judge(args: &Args, figures: &Figures) -> anyhow::Result<ExitCode> {
+    let limits = limits::read(&args.limits)?;
+    for name in figures.keys() {
+        anyhow::ensure!(
+            limits.iter().any(|limit| limit.name == *name),
+            "{name} has no row in {}",
+            args.limits.display()
+        );
+    }
+    let mut worse = Vec::new();
+    for limit in &limits {
+        let Some(measured) = figures.get(&limit.name) else {
+            println!("skipped  {:<44} ({})", limit.name, limit.what);
+            continue;
+        };
+        let word = match limit.judge(*measured) {
+            Verdict::Held => "held",
+            Verdict::Better => "better",
+            Verdict::Worse => "WORSE",
+        };
+        let goal = limit.goal.map_or(String::new(), |goal| format!(", goal {goal}"));
+        println!(
+            "{word:<8} {:<44} {measured:>12.3}  limit {} ± {} %{goal}  ({})",
+            limit.name, limit.value, limit.tolerance, limit.what
+        );
+        if limit.judge(*measured) == Verdict::Worse {
+            worse.push(limit.name.clone());
+        }
+    }
+    if args.update {
+        std::fs::write(&args.limits, limits::print(&limits, figures)).context("write the limits")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if worse.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("a batch costs more than it may: {}", worse.join(", "));
+    Ok(ExitCode::FAILURE)
+}
+
+/// Allocations and copies, by the counted broker.
+fn user_space(binary: &Path, data: &Path, figures: &mut Figures) -> anyhow::Result<()> {
+    let file = CountsFile::create(data)?;
+    let wrapping = Wrapping {
+        environment: vec![("CORELANE_COUNTS", file.path())],
+        ..Wrapping::default()
+    };
+    let target = Target::start(binary, data, &wrapping)?;
+    let topic = target.run(&loads::produce(16, 100))?.topology.topic;
+    let counted = |workload| -> anyhow::Result<_> {
+        let before = file.read()?;
+        let outcome = target.run(&workload)?;
+        Ok((file.read()?.since(before), outcome))
+    };
+    let difference = |small: fn(u64) -> crate::engine::workload::Workload| -> anyhow::Result<_> {
+        let (once, _) = counted(loads::onto(small(ONCE), &topic))?;
+        let (twice, outcome) = counted(loads::onto(small(2 * ONCE), &topic))?;
+        let payload = outcome.produced.bytes as f64 / 2.0;
+        Ok((
+            (twice.allocations - once.allocations) / ONCE as f64,
+            (twice.copied_bytes - once.copied_bytes) / payload,
+        ))
+    };
+    let (of_sixteen, copied) = difference(|count| loads::produce(16, count))?;
+    let (of_one, _) = difference(|count| loads::produce_cut(1, count))?;
+    let (of_hundred, _) = difference(|count| loads::produce_cut(100, count))?;
+    figures.insert("allocations-per-batch-produced".to_owned(), of_sixteen);
+    figures.insert(
+        "allocations-per-record-produced".to_owned(),
+        ((of_hundred - of_one) / 99.0).max(0.0),
+    );
+    figures.insert("copied-per-byte-produced".to_owned(), copied);
+
+    // Little enough to be in the cache still.
+    let cached = target.run(&loads::produce(16, ONCE / 4))?.topology.topic;
+    target.run(&loads::read(&cached))?;
+    let (reading, outcome) = counted(loads::read(&cached))?;
+    figures.insert(
+        "allocations-per-batch-fetched".to_owned(),
+        reading.allocations / outcome.consumed.batches as f64,
+    );
+    figures.insert(
+        "copied-per-byte-fetched".to_owned(),
+        reading.copied_bytes / outcome.consumed.bytes as f64,
+    );
+    Ok(())
+}
+
+fn disk(binary: &Path, data: &Path, figures: &mut Figures) -> anyhow::Result<()> {
+    let target = Target::start(binary, data, &Wrapping::default())?;
+    let topic = target.run(&loads::produce(16, 100))?.topology.topic;
+    let before = written_bytes(target.process.pid()).context("read what was written")?;
+    let outcome = target.run(&loads::onto(loads::produce(16, 2 * ONCE), &topic))?;
+    let after = written_bytes(target.process.pid()).context("read what was written")?;
+    let per_byte = (after - before) as f64 / outcome.produced.bytes as f64;
+    figures.insert("written-per-byte-produced".to_owned(), per_byte);
+    Ok(())
+}
+
+/// System calls at several depths, and what io_uring could not do without a worker.
+fn kernel(binary: &Path, data: &Path, figures: &mut Figures) -> anyhow::Result<()> {
+    let target = Target::start(binary, data, &Wrapping::default())?;
+    let topic = target.run(&loads::produce_small(16, 100))?.topology.topic;
+    for window in [1, 16, 64] {
+        // The first load also makes what is made once.
+        let watched = |count: u64| -> anyhow::Result<_> {
+            let perf = Perf::watch(target.process.pid(), data)?;
+            target.run(&loads::onto(loads::produce_small(window, count), &topic))?;
+            perf.end()
+        };
+        watched(ONCE)?;
+        let (once, twice) = (watched(ONCE)?, watched(2 * ONCE)?);
+        let per_batch = (twice.system_calls - once.system_calls) / ONCE as f64;
+        figures.insert(format!("system-calls-per-batch-{window}-in-flight"), per_batch);
+        if window == 16 {
+            figures.insert("punts-per-batch-produced".to_owned(), twice.punts / (2 * ONCE) as f64);
+        }
+    }
+    Ok(())
+}
