@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -35,6 +36,8 @@ impl Process {
             .append(true)
             .open(&log)
             .context("make a log")?;
+        // SAFETY: one system call between fork and exec.
+        unsafe { command.pre_exec(end_with_parent) };
         let child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -124,6 +127,15 @@ impl Process {
     fn signal(&self, signal: libc::c_int) {
         // SAFETY: takes no memory of ours; the child has not been waited for, so that its id is its own.
         unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
+    }
+}
+
+/// The child is killed when the thread that started it ends, also when this program is killed.
+fn end_with_parent() -> std::io::Result<()> {
+    // SAFETY: takes no memory of ours.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
     }
 }
 
