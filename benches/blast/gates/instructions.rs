@@ -15,7 +15,8 @@ use super::target::{Target, Wrapping};
 
 /// Batches of the single load.
 const ONCE: u64 = 400;
-const WINDOW: usize = 16;
+/// One in flight: how many meet in a pass must not matter.
+const WINDOW: usize = 1;
 
 pub struct Instructions {
     pub per_batch_produced: f64,
@@ -37,18 +38,16 @@ pub fn measure(binary: &Path, data: &Path) -> anyhow::Result<Instructions> {
         target.run(&loads::onto(load(count), &topic))?;
         dumps.take(&target)
     };
-    let (once, twice) = (spent(ONCE)?, spent(2 * ONCE)?);
-    let read = || -> anyhow::Result<_> {
+    let per_batch_produced = super::per_batch(ONCE, spent)?;
+    let read = || -> anyhow::Result<f64> {
         dumps.take(&target)?;
-        let outcome = target.run(&loads::read(&topic))?;
-        Ok((dumps.take(&target)?, outcome.consumed.batches))
+        let batches = target.run(&loads::read(&topic))?.consumed.batches;
+        ensure!(batches >= 3 * ONCE, "the log came back with {batches} batches only");
+        Ok(dumps.take(&target)? / batches as f64)
     };
-    read()?;
-    let (reading, batches) = read()?;
-    ensure!(batches >= 3 * ONCE, "the log came back with {batches} batches only");
     Ok(Instructions {
-        per_batch_produced: (twice - once) / ONCE as f64,
-        per_batch_fetched: reading / batches as f64,
+        per_batch_produced,
+        per_batch_fetched: super::least(read)?,
     })
 }
 
@@ -67,7 +66,10 @@ impl Dumps {
 
     fn wrapping(&self) -> Wrapping<'_> {
         let out = format!("--callgrind-out-file={}", self.dir.join("dump").display());
-        let before = ["valgrind", "--tool=callgrind", &out].map(str::to_owned).to_vec();
+        // Fair: a thread that waits inside io_uring would otherwise keep the others from running.
+        let before = ["valgrind", "--tool=callgrind", "--fair-sched=yes", &out]
+            .map(str::to_owned)
+            .to_vec();
         Wrapping {
             before,
             ..Wrapping::default()

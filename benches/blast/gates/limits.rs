@@ -67,10 +67,12 @@ fn parse(line: &str) -> anyhow::Result<Limit> {
 }
 
 /// The table with what was measured in the place of the limits; what was not measured keeps its limit.
-pub fn print(limits: &[Limit], measured: &BTreeMap<String, f64>) -> String {
-    let mut text = String::from(HEAD);
+pub fn print(head: &str, limits: &[Limit], measured: &BTreeMap<String, f64>) -> String {
+    let mut text = head.to_owned();
     for limit in limits {
-        let value = measured.get(&limit.name).copied().unwrap_or(limit.value);
+        // Without a tolerance it was decided, not measured.
+        let seen = measured.get(&limit.name).filter(|_| limit.tolerance > 0.0);
+        let value = seen.copied().unwrap_or(limit.value);
         let goal = limit.goal.map_or("-".to_owned(), |goal| goal.to_string());
         let _ = writeln!(
             text,
@@ -84,9 +86,13 @@ pub fn print(limits: &[Limit], measured: &BTreeMap<String, f64>) -> String {
     text
 }
 
-const HEAD: &str = "# What one batch may cost the broker: `make bench-gates` fails above a limit by more than its tolerance (%).\n\
-    # Measured with one shard, on a release build; `corelane-bench gates --update` writes what it measured.\n\
-    # name\tlimit\ttolerance\tgoal\twhat\n";
+/// The remarks at the front of a table.
+pub fn head(table: &str) -> String {
+    table
+        .split_inclusive('\n')
+        .take_while(|line| line.starts_with('#'))
+        .collect()
+}
 
 fn rounded(value: f64) -> f64 {
     if value >= 100.0 {
@@ -126,7 +132,7 @@ mod tests {
     #[test]
     fn a_printed_table_reads_as_it_was() {
         let limits = vec![limit(12.5, 5.0)];
-        let text = print(&limits, &BTreeMap::from([("n".to_owned(), 13.25)]));
+        let text = print("# head\n", &limits, &BTreeMap::from([("n".to_owned(), 13.25)]));
         let line = text.lines().last().unwrap();
         assert_eq!(parse(line).unwrap(), limit(13.25, 5.0));
     }

@@ -18,6 +18,9 @@ fn bounded(flags: &str, count: u64) -> Workload {
     workload
 }
 
+/// Values of one batch of [`produce`].
+pub const PAYLOAD_BYTES: f64 = 16.0 * 1_024.0;
+
 /// `count` batches of 16 records of 1 KiB over 8 partitions.
 pub fn produce(window: usize, count: u64) -> Workload {
     bounded(&format!("--producers 1 --burst --window {window}"), count)
