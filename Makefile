@@ -59,7 +59,13 @@ install: build ## the binary and links with Kafka's script names, under PREFIX (
 	install -D target/release/corelane $(DESTDIR)$(PREFIX)/bin/corelane
 	for name in $(NAMES); do ln -sf corelane $(DESTDIR)$(PREFIX)/bin/$$name; done
 
+deb: build ## build the Debian package: target/deb/corelane_*.deb
+	config/deb/build target/release/corelane target/deb
+
+deb-test: ## install, run, upgrade and remove the package in a fresh Debian (root, a few minutes)
+	$(CARGO) test --release --test e2e -- --ignored --nocapture the_package_installs
+
 clean: ## remove what was built (not ./data)
 	$(CARGO) clean
 
-.PHONY: help build run test lint clients crash bench bench-compare bench-gates bench-micro bench-build tune-check doc install clean
+.PHONY: help build run test lint clients crash bench bench-compare bench-gates bench-micro bench-build tune-check doc install deb deb-test clean

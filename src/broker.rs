@@ -25,7 +25,7 @@ use crate::metadata::{self, ControlOptions, Image, Published};
 use crate::metrics::{Metric, Registry};
 use crate::model::{DirId, ShardId};
 use crate::preflight;
-use crate::rt::{self, Cores, OneshotTx, Rx, ShardOptions, Shards, Signal, Tx};
+use crate::rt::{self, OneshotTx, Rx, ShardOptions, Shards, Signal, Tx};
 use crate::shard::{self, Inbox, ShardHandle, ShardSpec};
 use crate::storage::{Checkpoint, LogDirs};
 
@@ -44,7 +44,7 @@ const ORDERS_MAX: usize = 4;
 /// Runs a broker until it is told to stop. Returns when everything has been written and closed.
 pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
     let began = rt::now();
-    let cores = cores_of_shards(&config);
+    let cores = preflight::cores_of_shards(&config);
     let preflight = preflight::check(&config, cores.len())?;
     let listeners = endpoints::claim(&mut config)?;
     let config = Arc::new(config);
@@ -84,12 +84,6 @@ pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
     let took_ms = rt::now().since(began).as_millis() as u64;
     info!(broker = config.broker_id, shards = cores.len(), took_ms, "started");
     broker.serve_until_stopped(shards)
-}
-
-fn cores_of_shards(config: &BrokerConfig) -> Vec<usize> {
-    let cores = config.shard_cpus.clone().unwrap_or_else(|| Cores::available().ids);
-    let shards = config.shard_count.unwrap_or(cores.len()).max(1);
-    cores.iter().copied().cycle().take(shards).collect()
 }
 
 /// The parts that outlive the shards, and the way to them.

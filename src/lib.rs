@@ -31,6 +31,7 @@
 //! | [`wire`] | the Kafka protocol, without I/O |
 //! | [`config`] | THE table of keys; the properties file; resolved broker and topic configs |
 //! | [`metrics`] | THE table of metrics; cells per shard |
+//! | [`tuning`] | advice about the machine, from `tuning/knobs.tsv`; changes nothing |
 //! | [`storage`] | one log on one disk |
 //! | [`client`] | a small blocking client for the command line and for tests |
 //! | [`partition`] | one replica's state in memory |
@@ -52,7 +53,7 @@
 //!   shard
 //!   partition, group, metadata     (these do not import each other; shard connects them)
 //!   storage, client
-//!   config, metrics, wire, record
+//!   config, metrics, wire, record, tuning
 //!   rt
 //!   model
 //! ```
@@ -86,6 +87,7 @@ pub mod record;
 pub mod rt;
 pub mod shard;
 pub mod storage;
+pub mod tuning;
 pub mod wire;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! What the machine must offer, checked before anything is opened: refuses with the cause and the cure, warns where the
-//! broker can live with less.
+//! broker can live with less. What would only be better is `tuning`'s: a warning each, never a refusal.
 
 use std::path::Path;
 
@@ -7,13 +7,16 @@ use anyhow::{Context, bail};
 use tracing::warn;
 
 use crate::config::BrokerConfig;
-use crate::rt::host;
+use crate::rt::{Cores, host};
+use crate::tuning::{self, Finding, Profile};
 
 /// What the checks decided.
 #[derive(Debug)]
 pub struct Preflight {
     /// Registered I/O memory per shard, in bytes: what the configuration asks for, or what the limit leaves.
     pub io_memory_bytes: usize,
+    /// What this machine is set to.
+    pub findings: Vec<Finding>,
 }
 
 /// Locked memory that an executor cannot do without, in bytes: below it glommio does not start.
@@ -25,22 +28,84 @@ const NOFILE_MIN: u64 = 1_024;
 
 /// Checks this machine for a broker of `shards` shards.
 pub fn check(config: &BrokerConfig, shards: usize) -> anyhow::Result<Preflight> {
-    host::io_uring().context("io_uring is needed")?;
+    topology()?;
+    io_uring()?;
     let io_memory_bytes = locked_memory(config, shards as u64)?;
     descriptors(config)?;
+    config.log_dirs.iter().try_for_each(|dir| log_dir(config, dir))?;
     if !config.log_dir_volatile {
-        let metadata = std::iter::once(&config.metadata_log_dir);
-        config
-            .log_dirs
-            .iter()
-            .chain(metadata)
-            .try_for_each(|dir| lasting(dir))?;
+        lasting(&config.metadata_log_dir)?;
     }
-    config.log_dirs.iter().try_for_each(|dir| log_dir(dir))?;
-    Ok(Preflight { io_memory_bytes })
+    let findings = advice(config);
+    for finding in findings.iter().filter(|finding| finding.is_wrong()) {
+        warn!("{}", said(finding));
+    }
+    Ok(Preflight {
+        io_memory_bytes,
+        findings,
+    })
 }
 
-fn locked_memory(config: &BrokerConfig, shards: u64) -> anyhow::Result<usize> {
+/// The cores of the shards, one each: of `shard.cpus` or those that this process may use; as many as `shard.count` says.
+pub fn cores_of_shards(config: &BrokerConfig) -> Vec<usize> {
+    let cores = config.shard_cpus.clone().unwrap_or_else(|| Cores::available().ids);
+    let shards = config.shard_count.unwrap_or(cores.len()).max(1);
+    cores.iter().copied().cycle().take(shards).collect()
+}
+
+/// What this machine is set to, by the profile of the configuration; nothing for "none". Locked memory is left out: it is
+/// checked here, against what this broker takes.
+pub fn advice(config: &BrokerConfig) -> Vec<Finding> {
+    let is_own = |host: &str| matches!(host, "127.0.0.1" | "localhost" | "::1");
+    let profile = match config.tuning_profile.as_str() {
+        "none" => return Vec::new(),
+        "auto" => Profile::guessed(config.listeners.iter().all(|listener| is_own(&listener.host))),
+        name => Profile::named(name).unwrap_or(Profile::Prod),
+    };
+    let mut findings = tuning::check(profile, &config.log_dirs);
+    findings.retain(|finding| finding.knob.path != "memlock");
+    findings
+}
+
+/// What is wrong, and what to do, in a sentence.
+pub fn said(finding: &Finding) -> String {
+    let Finding {
+        id,
+        current,
+        wanted,
+        knob,
+        ..
+    } = finding;
+    format!(
+        "{id} of this machine is {current}, better {wanted}: {}; {}",
+        knob.why,
+        cure(finding)
+    )
+}
+
+/// What to do about a finding.
+pub fn cure(finding: &Finding) -> &'static str {
+    match finding.knob.cure {
+        "" => "tune apply sets it, and takes it back",
+        cure => cure,
+    }
+}
+
+/// The executor reads the processors' layout from /sys, which a chroot may lack.
+fn topology() -> anyhow::Result<()> {
+    const CPUS: &str = "/sys/devices/system/cpu/online";
+    if !host::exists(Path::new(CPUS)) {
+        bail!("{CPUS} is not there: mount /sys (read-only will do)");
+    }
+    Ok(())
+}
+
+pub fn io_uring() -> anyhow::Result<()> {
+    host::io_uring().context("io_uring is needed")
+}
+
+/// How much registered I/O memory per shard the limit of locked memory leaves, in bytes.
+pub fn locked_memory(config: &BrokerConfig, shards: u64) -> anyhow::Result<usize> {
     let Some(limit) = host::memlock_limit().context("ask for the limit of locked memory")? else {
         return Ok(config.shard_io_memory_bytes);
     };
@@ -67,7 +132,8 @@ fn locked_memory(config: &BrokerConfig, shards: u64) -> anyhow::Result<usize> {
     Ok(fits)
 }
 
-fn descriptors(config: &BrokerConfig) -> anyhow::Result<()> {
+/// Raises the limit of open files as far as it goes.
+pub fn descriptors(config: &BrokerConfig) -> anyhow::Result<()> {
     let limit = host::raise_nofile().context("raise the limit of open files")?;
     if limit.now < NOFILE_MIN {
         bail!(
@@ -86,8 +152,12 @@ fn descriptors(config: &BrokerConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What will be at `dir` is asked of what is there already: a refused start makes no directory.
-fn log_dir(dir: &Path) -> anyhow::Result<()> {
+/// Whether a log can be written in a directory. What will be there is asked of what is there already: a refused start makes
+/// no directory.
+pub fn log_dir(config: &BrokerConfig, dir: &Path) -> anyhow::Result<()> {
+    if !config.log_dir_volatile {
+        lasting(dir)?;
+    }
     let shown = dir.display();
     let there = host::nearest_existing(dir);
     let writable = host::is_writable(&there).with_context(|| format!("look at the log directory {shown}"))?;

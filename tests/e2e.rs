@@ -1,10 +1,12 @@
 //! End to end: the real binary as a process, on loopback, with its data on a real file system.
 //!
-//! `compat`: real clients. `crash`: kill -9 under load. `hostile`: broken bytes. `idle`: what nothing costs.
-//! `notebook`: the command line. `startup`: refused starts, strays. `tuning`: the scripts that set a server up.
+//! `compat`: real clients. `crash`: kill -9 under load. `deploy`: what an operator deploys and asks. `hostile`: broken bytes.
+//! `idle`: what nothing costs. `notebook`: the command line. `startup`: refused starts, strays. `tuning`: the scripts that
+//! set a server up.
 
 mod compat;
 mod crash;
+mod deploy;
 mod hostile;
 mod idle;
 mod notebook;

@@ -1,12 +1,18 @@
 //! The command line: one file per subcommand, with the flags of Kafka's scripts; and the scripts' own names as links.
 
+mod archive;
+mod bundle;
 mod configs;
+mod configuration;
 mod connect;
 mod console_consumer;
 mod console_producer;
+mod doctor;
 mod exit;
 mod format;
+mod generate;
 mod logging;
+mod measure;
 mod script_names;
 mod server_stop;
 mod start;
@@ -35,6 +41,16 @@ enum Command {
     /// Look at configuration files
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at the machine, the configuration and the listeners as a client sees them; say what is wrong and what to do
+    Doctor(doctor::Args),
+    /// Measure the disk under a directory and the loopback, in a few seconds
+    Measure(measure::Args),
+    /// Write man pages and shell completions; name the scripts
+    #[command(subcommand)]
+    Generate(GenerateCommand),
+    /// Help others to find out what is wrong
+    #[command(subcommand)]
+    Debug(DebugCommand),
     /// Create, list, describe, alter and delete topics (kafka-topics.sh)
     Topics(topics::Args),
     /// Describe and alter the configuration of topics and brokers (kafka-configs.sh)
@@ -49,6 +65,22 @@ enum Command {
 enum ConfigCommand {
     /// Check a server.properties without starting anything
     Check(start::CheckArgs),
+}
+
+#[derive(Subcommand)]
+enum GenerateCommand {
+    /// Man pages, one for each subcommand
+    Man(generate::Args),
+    /// Completions for bash, fish and zsh
+    Completions(generate::Args),
+    /// The names of Kafka's scripts that are links to this program
+    ScriptNames,
+}
+
+#[derive(Subcommand)]
+enum DebugCommand {
+    /// Collect configuration (without secrets), checks, metrics, logs and versions in one archive
+    Bundle(bundle::Args),
 }
 
 /// Runs what the arguments ask for. `arguments[0]` may be one of [`SCRIPT_NAMES`].
@@ -73,6 +105,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Start(args) => start::run(args),
         Command::Stop(args) => server_stop::run(args),
         Command::Config(ConfigCommand::Check(args)) => start::check(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Measure(args) => measure::run(args),
+        Command::Generate(GenerateCommand::Man(args)) => generate::man(args),
+        Command::Generate(GenerateCommand::Completions(args)) => generate::completions(args),
+        Command::Generate(GenerateCommand::ScriptNames) => generate::script_names(),
+        Command::Debug(DebugCommand::Bundle(args)) => bundle::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Configs(args) => configs::run(args),
         Command::ConsoleProducer(args) => console_producer::run(args),

@@ -1,13 +1,14 @@
 //! `corelane start` and `corelane config check`: from a server.properties to a running broker.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 
+use super::configuration::{self, Resolved, located, read_properties};
 use super::{exit, logging};
 use crate::broker;
-use crate::config::{BrokerConfig, ConfigProblem, Properties};
+use crate::config::{ConfigProblem, Properties};
 use crate::rt::{blocking, tool};
 
 #[derive(clap::Args)]
@@ -40,17 +41,19 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(file) => (read_properties(file)?, file.display().to_string()),
         None => (Properties::parse(EMBEDDED), "the embedded default".to_owned()),
     };
-    let Some((config, problems)) = resolve(properties, &args.overrides, &name)? else {
-        return Ok(exit::config());
+    let resolved = match configuration::resolve(properties, &args.overrides)? {
+        Ok(resolved) => resolved,
+        Err(problems) => return Ok(refuse(&name, &problems)),
     };
-    for problem in problems
-        .iter()
-        .chain(&crate::config::environment_problems(std::env::vars()))
-    {
+    let of_environment = crate::config::environment_problems(configuration::environment());
+    for problem in resolved.problems.iter().chain(&of_environment) {
         tracing::warn!("{}", located(&name, problem));
     }
+    if !resolved.from_environment.is_empty() {
+        tracing::info!(keys = resolved.from_environment.join(","), "set by the environment");
+    }
     tracing::info!(config = %name, version = env!("CARGO_PKG_VERSION"), "starting");
-    broker::run(config)
+    broker::run(resolved.config)
 }
 
 /// A single node for trying things out, on loopback, with its data beside it.
@@ -74,8 +77,10 @@ fn start_in_background(args: &Args) -> anyhow::Result<ExitCode> {
 
 pub(super) fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let name = args.file.display().to_string();
-    let Some((config, problems)) = resolve(read_properties(&args.file)?, &args.overrides, &name)? else {
-        return Ok(exit::config());
+    let Resolved { config, problems, .. } = match configuration::resolve(read_properties(&args.file)?, &args.overrides)?
+    {
+        Ok(resolved) => resolved,
+        Err(problems) => return Ok(refuse(&name, &problems)),
     };
     for problem in &problems {
         println!("warning: {}", located(&name, problem));
@@ -84,36 +89,11 @@ pub(super) fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read_properties(file: &Path) -> anyhow::Result<Properties> {
-    let bytes = blocking::read_file(file).with_context(|| format!("read {}", file.display()))?;
-    Ok(Properties::parse(&String::from_utf8_lossy(&bytes)))
-}
-
-type Resolved = (BrokerConfig, Vec<ConfigProblem>);
-
-/// None when the configuration cannot be used; every reason has been printed.
-fn resolve(mut properties: Properties, overrides: &[String], name: &str) -> anyhow::Result<Option<Resolved>> {
-    for setting in overrides {
-        let (key, value) = setting
-            .split_once('=')
-            .with_context(|| format!("--override {setting}: not key=value"))?;
-        properties.set(key.trim(), value.trim());
+/// Prints why a configuration cannot be used, every reason.
+fn refuse(name: &str, problems: &[ConfigProblem]) -> ExitCode {
+    for problem in problems {
+        let kind = if problem.fatal { "error" } else { "warning" };
+        eprintln!("{kind}: {}", located(name, problem));
     }
-    match BrokerConfig::resolve(&properties) {
-        Ok(resolved) => Ok(Some(resolved)),
-        Err(problems) => {
-            for problem in problems {
-                let kind = if problem.fatal { "error" } else { "warning" };
-                eprintln!("{kind}: {}", located(name, &problem));
-            }
-            Ok(None)
-        }
-    }
-}
-
-fn located(name: &str, problem: &ConfigProblem) -> String {
-    match problem.line {
-        Some(line) => format!("{name}:{line}: {}", problem.message),
-        None => problem.message.clone(),
-    }
+    exit::config()
 }

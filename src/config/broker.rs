@@ -79,6 +79,7 @@ pub struct BrokerConfig {
     pub shard_hang_abort_ms: i64,
     pub log_dir_min_free_bytes: u64,
     pub log_dir_volatile: bool,
+    pub tuning_profile: String,
     /// The defaults of topics: from log.* keys.
     pub topic_defaults: Arc<TopicConfig>,
     /// Every key that the file or an override set, as written; the broker's number under both its names.
@@ -159,6 +160,7 @@ impl BrokerConfig {
             shard_hang_abort_ms: values.long("shard.hang.abort.ms"),
             log_dir_min_free_bytes: values.size("log.dir.min.free.bytes") as u64,
             log_dir_volatile: values.boolean("log.dir.volatile.enable"),
+            tuning_profile: values.text("tuning.profile").to_owned(),
             topic_defaults: Arc::new(TopicConfig::of_broker(values)),
             set: values.set.clone().into_iter().chain(ids).collect(),
         }

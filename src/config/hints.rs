@@ -92,7 +92,7 @@ pub(super) fn remark(name: &str, value: &str) -> Option<&'static str> {
 }
 
 /// Variables that Kafka's scripts pass to the JVM.
-const JVM_VARIABLES: [&str; 4] = [
+pub(super) const JVM_VARIABLES: [&str; 4] = [
     "KAFKA_HEAP_OPTS",
     "KAFKA_JVM_PERFORMANCE_OPTS",
     "KAFKA_OPTS",

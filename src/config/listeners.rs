@@ -3,7 +3,8 @@
 //! Hosts stay names here: they are resolved when the listener is bound. Port 0 means a port of the kernel's choice.
 
 use super::broker::ListenerSpec;
-use super::properties::ConfigProblem;
+use super::keys::list_items;
+use super::properties::{ConfigProblem, Properties};
 use super::values::Values;
 
 /// Most listeners of one broker.
@@ -53,6 +54,35 @@ pub(super) fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProb
         report(LISTENERS, ConfigProblem::warning(None, note));
     }
     Listeners { served, advertised }
+}
+
+/// Of a line that lists the hosts of a whole cluster under one listener name, keeps this machine's own listener, and says
+/// so. Left as it is, and refused later as Kafka refuses it, where not exactly one of the hosts is this machine.
+pub fn keep_own_listener(properties: &mut Properties, is_own_host: impl Fn(&str) -> bool) -> Option<ConfigProblem> {
+    let written = properties.get(LISTENERS)?.to_owned();
+    let specs: Vec<_> = list_items(&written)
+        .map(|item| Some((item, parse(item).ok()?)))
+        .collect::<Option<_>>()?;
+    let (_, first) = specs.first()?;
+    let is_one_name = specs.len() > 1
+        && specs
+            .iter()
+            .all(|(_, spec)| spec.name == first.name && !spec.host.is_empty());
+    if !is_one_name {
+        return None;
+    }
+    let mut own = specs.iter().filter(|(_, spec)| is_own_host(&spec.host));
+    let (Some((item, spec)), None) = (own.next(), own.next()) else {
+        return None;
+    };
+    let line = properties.line_of(LISTENERS);
+    properties.set(LISTENERS, item);
+    let message = format!(
+        "{LISTENERS} lists {} hosts: a broker listens on its own only, so this one, on {}, takes {item}",
+        specs.len(),
+        spec.host
+    );
+    Some(ConfigProblem::warning(line, message))
 }
 
 /// One advertised address per served listener: its own if `advertised.listeners` leaves it out.

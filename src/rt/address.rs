@@ -34,6 +34,12 @@ pub fn claim(addr: SocketAddr) -> io::Result<SocketAddr> {
 const CLAIM_PATIENCE: Duration = Duration::from_secs(2);
 const CLAIM_RETRY: Duration = Duration::from_millis(5);
 
+/// Whether a host's name or address is this machine's: a socket can be bound to it.
+pub fn is_own_host(host: &str) -> bool {
+    let addresses = (host, 0).to_socket_addrs();
+    addresses.is_ok_and(|mut found| found.any(|address| TcpListener::bind(address).is_ok()))
+}
+
 /// This machine's name, for clients that are to be told where to connect.
 pub fn host_name() -> io::Result<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
@@ -42,7 +48,7 @@ pub fn host_name() -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{claim, resolve};
+    use super::{claim, is_own_host, resolve};
 
     #[test]
     fn a_port_that_is_listened_on_cannot_be_claimed() {
@@ -50,6 +56,12 @@ mod tests {
         assert_ne!(free.port(), 0);
         let holder = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         assert!(claim(holder.local_addr().unwrap()).is_err());
+    }
+
+    #[test]
+    fn this_machine_knows_its_own_hosts() {
+        assert!(is_own_host("127.0.0.1") && is_own_host("localhost"));
+        assert!(!is_own_host("203.0.113.1"), "an address for documentation is nobody's");
     }
 
     #[test]

@@ -257,3 +257,25 @@ impl TcpStream {
         self.stream.read_exact(bytes)
     }
 }
+
+/// How long an HTTP server of this machine may take.
+const HTTP_PATIENCE: Duration = Duration::from_secs(10);
+/// The largest answer that is read.
+const HTTP_BYTES_MAX: u64 = 64 << 20;
+
+/// The body of a plain HTTP/1.0 GET at `host:port`, whatever its status.
+pub fn http_get(address: &str, path: &str) -> io::Result<Vec<u8>> {
+    let mut addresses = address.to_socket_addrs()?;
+    let address = addresses.next().ok_or(io::ErrorKind::NotFound)?;
+    let mut stream = std::net::TcpStream::connect_timeout(&address, HTTP_PATIENCE)?;
+    stream.set_read_timeout(Some(HTTP_PATIENCE))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    stream.take(HTTP_BYTES_MAX).read_to_end(&mut answer)?;
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    let head = head.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP answer"))?;
+    Ok(answer.split_off(head + 4))
+}

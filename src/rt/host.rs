@@ -191,7 +191,7 @@ impl DirectIo {
 /// Tries direct I/O in a directory, with a file that has no name (or loses it at once), and asks for its alignment.
 /// `Err(InvalidInput)` or `Err(Unsupported)` where the file system cannot do it.
 pub fn direct_io(dir: &Path) -> io::Result<DirectIo> {
-    let file = open_unnamed(dir)?;
+    let file = open_unnamed(dir, 0)?;
     let block = Buf::zeroed(ALIGN);
     file.write_all_at(block.as_slice(), 0)?;
     match statx_alignment(&file) {
@@ -205,15 +205,19 @@ pub fn direct_io(dir: &Path) -> io::Result<DirectIo> {
     }
 }
 
-fn open_unnamed(dir: &Path) -> io::Result<File> {
+/// A file for direct I/O that goes when it is closed, opened with `flags` besides.
+pub(super) fn open_unnamed(dir: &Path, flags: libc::c_int) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
-    let unnamed = options.clone().custom_flags(libc::O_DIRECT | libc::O_TMPFILE).open(dir);
+    let unnamed = options
+        .clone()
+        .custom_flags(libc::O_DIRECT | libc::O_TMPFILE | flags)
+        .open(dir);
     if unnamed.as_ref().err().and_then(io::Error::raw_os_error) != Some(libc::EOPNOTSUPP) {
         return unnamed;
     }
     let path = dir.join(format!(".direct-io-{}", std::process::id()));
-    let named = options.create(true).custom_flags(libc::O_DIRECT).open(&path);
+    let named = options.create(true).custom_flags(libc::O_DIRECT | flags).open(&path);
     let removed = fs::remove_file(&path);
     let file = named?;
     removed?;
@@ -264,6 +268,20 @@ pub fn is_in_memory(path: &Path) -> io::Result<bool> {
     Ok([libc::TMPFS_MAGIC, RAMFS_MAGIC].contains(&stat.f_type))
 }
 
+/// Whether something has this path.
+pub fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+/// Whether somebody (ntpd, chrony, systemd-timesyncd) keeps the kernel's clock in time; `None` where that is not told.
+pub fn is_clock_synchronized() -> Option<bool> {
+    // SAFETY: the struct is made of integers only, for which zeros are valid; zero modes only ask.
+    let mut clock: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `clock` is valid for the call to fill.
+    let state = unsafe { libc::adjtimex(&mut clock) };
+    (state >= 0).then_some(clock.status & libc::STA_UNSYNC == 0)
+}
+
 /// Whether this process may create files in the directory.
 pub fn is_writable(dir: &Path) -> io::Result<bool> {
     let path = CString::new(dir.as_os_str().as_bytes())?;
@@ -280,6 +298,7 @@ mod tests {
         assert_eq!(io_uring(), Ok(()));
         assert!(direct_io(&std::env::temp_dir()).unwrap().fits());
         assert!(is_writable(&std::env::temp_dir()).unwrap());
+        assert!(is_clock_synchronized().is_some());
         assert!(open_fds().unwrap() >= 3);
         assert!(memlock_limit().unwrap().is_none_or(|bytes| bytes > 0));
     }

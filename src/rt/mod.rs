@@ -47,6 +47,7 @@ pub mod blocking;
 mod buf;
 mod cgroup;
 mod file;
+pub mod gauge;
 mod heartbeat;
 mod home;
 pub mod host;
@@ -66,7 +67,7 @@ mod tests;
 pub mod tool;
 mod world;
 
-pub use address::{SocketAddr, claim, host_name, resolve};
+pub use address::{SocketAddr, claim, host_name, is_own_host, resolve};
 pub use buf::{ALIGN, Buf, Frozen};
 pub use file::{Dir, File, Open, Sync};
 pub use heartbeat::Heartbeat;

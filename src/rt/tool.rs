@@ -68,6 +68,12 @@ pub fn processes(command: &[&str]) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
+/// What a program of this machine prints; `NotFound` where it is not installed.
+pub fn output_of(program: &str, arguments: &[&str]) -> io::Result<Vec<u8>> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output()?;
+    Ok([output.stdout, output.stderr].concat())
+}
+
 /// Asks a process to end cleanly (SIGTERM).
 pub fn terminate(pid: u32) -> io::Result<()> {
     let pid = i32::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;

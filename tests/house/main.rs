@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["model"],
     &["rt"],
-    &["config", "metrics", "wire", "record"],
+    &["config", "metrics", "wire", "record", "tuning"],
     &["storage", "client"],
     &["partition", "group", "txn", "auth", "metadata"],
     &["shard"],
@@ -22,6 +22,7 @@ const WITHIN_A_FLOOR: &[(&str, &str)] = &[
     ("config", "record"), // a topic's config names a codec and a timestamp type
     ("broker", "preflight"),
     ("cli", "broker"),
+    ("cli", "preflight"), // doctor looks at what a start would look at
     ("main", "cli"),
 ];
 

@@ -4,8 +4,9 @@
 //! `path/` for a directory, `path -> target` for a link. What check and plan say of it stands beside it as JSON;
 //! `UPDATE_GOLDEN=1` writes those anew. `kernel.sh` plays the kernel and mount.
 
+mod agree;
 mod broken;
-mod machine;
+pub mod machine;
 mod real;
 
 use std::fs;

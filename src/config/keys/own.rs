@@ -1,7 +1,7 @@
 //! Corelane's own keys: shards, their memory, and the disk's reserve. Kafka ignores them.
 
 use super::Key;
-use super::row::{boolean, int, list, long};
+use super::row::{boolean, int, list, long, string};
 
 #[rustfmt::skip] // a table: a row is a line of facts and a line of prose
 pub(super) const KEYS: &[Key] = &[
@@ -27,4 +27,6 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Bytes to leave free in each log directory; below them produce is refused with a retriable error and fetches go on. 0: no reserve."),
     boolean("log.dir.volatile.enable").default("false").own()
         .doc("Whether a log directory may lie on a file system in memory (tmpfs, ramfs), which a reboot empties. For tests."),
+    string("tuning.profile").default("auto").choices(&["auto", "prod", "latency", "container", "dev", "none"]).own()
+        .doc("Which rows of tuning/knobs.tsv are looked at when the broker starts, a warning for each that is wrong. auto: dev on loopback alone, else by where it runs."),
 ];
