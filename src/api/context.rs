@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use crate::config::BrokerConfig;
 use crate::metadata::Image;
-use crate::metrics::{Cells, Metric};
-use crate::model::BrokerId;
+use crate::metrics::{Cells, ConnectionCells, Entry, Metric};
+use crate::model::{BrokerId, ShardId};
 use crate::shard::Router;
 
 use super::fetch_session::FetchSessions;
 use super::init_producer_id::ProducerIds;
+use super::timing::SlowLog;
 use super::topic_creation::TopicCreation;
+use super::topic_traffic::TopicTraffic;
 
 /// One shard's services, shared by its connections.
 pub struct Services {
@@ -21,6 +23,8 @@ pub struct Services {
     pub(super) fetch_sessions: FetchSessions,
     pub(super) producer_ids: ProducerIds,
     pub(super) topic_creation: TopicCreation,
+    pub(super) topic_traffic: TopicTraffic,
+    pub(super) slow_log: SlowLog,
 }
 
 impl Services {
@@ -32,6 +36,8 @@ impl Services {
             fetch_sessions: FetchSessions::new(slots.div_ceil(shards.max(1)), metrics.clone()),
             producer_ids: ProducerIds::default(),
             topic_creation: TopicCreation::default(),
+            topic_traffic: TopicTraffic::new(metrics.clone()),
+            slow_log: SlowLog::default(),
             config,
             metrics,
         })
@@ -45,6 +51,8 @@ pub struct Context {
     pub listener: Rc<str>,
     /// For logs.
     pub peer: Rc<str>,
+    /// What others may know of the connection.
+    pub connection: Entry<(ShardId, u64), ConnectionCells>,
 }
 
 impl Context {

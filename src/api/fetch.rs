@@ -42,14 +42,17 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         Ok(plan) => plan,
         Err(error) => return Ok(Answer::Body(session_error(error).encode(version))),
     };
+    let image = cx.image();
     let resolver = Resolver {
-        image: &cx.image(),
+        image: &image,
         me: cx.broker_id(),
         version,
     };
     let (spec, places) = resolver.resolve(&plan, &message, cx.config().fetch_max_bytes);
     count_requests(&cx, places.len());
+    let topics: Vec<TopicId> = spec.items.iter().map(|item| item.partition.topic).collect();
     let fetched = cx.router().fetch(spec).await;
+    count_traffic(&cx, &image, &topics, &fetched);
     let answers = join(places, fetched, message.isolation_level, version);
     count_answers(&cx, &answers);
     let (session_id, mut answers) = sessions.finish(plan, answers, by_id, new_session_id(), rt::now());
@@ -261,6 +264,15 @@ fn by_topic(answers: Vec<(Key, FetchPartitionResponse)>) -> Vec<FetchTopicRespon
 
 fn count_requests(cx: &Context, partitions: usize) {
     cx.metrics().add(Metric::FetchRequests, partitions as i64);
+}
+
+fn count_traffic(cx: &Context, image: &Image, topics: &[TopicId], fetched: &[FetchedPartition]) {
+    for (topic, fetched) in topics.iter().zip(fetched) {
+        let bytes = fetched.records.iter().map(bytes::Bytes::len).sum();
+        if bytes > 0 {
+            cx.services.topic_traffic.on_fetched(image, *topic, bytes);
+        }
+    }
 }
 
 fn count_answers(cx: &Context, answers: &[FetchPartitionResponse]) {

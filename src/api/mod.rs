@@ -30,8 +30,10 @@ mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
 #[cfg(test)]
-mod testing;
+pub mod testing;
+mod timing;
 mod topic_creation;
+mod topic_traffic;
 mod verification;
 
 use std::future::Future;
@@ -49,6 +51,8 @@ use crate::wire::messages::{Decode, Encode, MessageError, body_limit};
 use crate::wire::{
     ApiKey, DecodeError, HeaderError, RequestHeader, ResponseBody, is_flexible, is_response_header_flexible,
 };
+
+use timing::Timing;
 
 pub use context::{Context, Services};
 
@@ -159,7 +163,9 @@ pub struct Refused {
 
 /// A request that has been started; gives its response's frame.
 pub struct Pending {
+    cx: Rc<Context>,
     handling: Handling,
+    timing: Timing,
     api: &'static str,
     correlation_id: i32,
     flexible_header: bool,
@@ -168,16 +174,19 @@ pub struct Pending {
 impl Future for Pending {
     type Output = Result<Frame, Refused>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let answer = match self.handling.as_mut().poll(cx) {
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let (router, handling) = (this.cx.router(), &mut this.handling);
+        let answer = match this.timing.poll(router, || handling.as_mut().poll(cx)) {
             Poll::Ready(answer) => answer,
             Poll::Pending => return Poll::Pending,
         };
+        this.timing.finish(&this.cx);
         let frame = |answer| match answer {
-            Answer::Body(body) => Some(body.frame(self.correlation_id, self.flexible_header)),
+            Answer::Body(body) => Some(body.frame(this.correlation_id, this.flexible_header)),
             Answer::Silent => None,
         };
-        Poll::Ready(answer.map(frame).map_err(|cause| Refused { api: self.api, cause }))
+        Poll::Ready(answer.map(frame).map_err(|cause| Refused { api: this.api, cause }))
     }
 }
 
@@ -194,8 +203,11 @@ pub fn is_pipelined(frame: &[u8]) -> bool {
 pub fn dispatch(cx: &Rc<Context>, frame: Bytes) -> Result<Pending, Refused> {
     let unknown = |cause| Refused { api: "unknown", cause };
     let (key, version, correlation_id) = RequestHeader::peek(&frame).map_err(|error| unknown(error.into()))?;
-    let pending = |api, handling, flexible_header| Pending {
+    let bytes = frame.len();
+    let pending = |api, handling, timing, flexible_header| Pending {
+        cx: cx.clone(),
         handling,
+        timing,
         api,
         correlation_id,
         flexible_header,
@@ -205,6 +217,7 @@ pub fn dispatch(cx: &Rc<Context>, frame: Bytes) -> Result<Pending, Refused> {
             true => Ok(pending(
                 api_versions::API.name,
                 api_versions::unsupported_version(),
+                Timing::begin(cx, key, None),
                 false,
             )),
             false => Err(unknown(Refusal::NotServed { key: key.0, version })),
@@ -214,8 +227,16 @@ pub fn dispatch(cx: &Rc<Context>, frame: Bytes) -> Result<Pending, Refused> {
         api: api.name,
         cause: error.into(),
     })?;
-    let handling = (api.handle)(cx.clone(), Request { header, body });
-    Ok(pending(api.name, handling, is_response_header_flexible(key, version)))
+    cx.connection.on_request(header.client_id.as_deref(), bytes as u64);
+    let mut timing = Timing::begin(cx, key, header.client_id.clone());
+    let request = Request { header, body };
+    let handling = timing.poll(cx.router(), || (api.handle)(cx.clone(), request));
+    Ok(pending(
+        api.name,
+        handling,
+        timing,
+        is_response_header_flexible(key, version),
+    ))
 }
 
 /// Counts a refusal.
@@ -231,6 +252,11 @@ fn wrong_reply() -> CommandError {
         code: ErrorCode::UnknownServerError,
         message: "the controller gave no answer".to_string(),
     }
+}
+
+/// An API's name, for logs and labels.
+pub fn name_of(key: ApiKey) -> &'static str {
+    find(key).map_or("unknown", |api| api.name)
 }
 
 fn find(key: ApiKey) -> Option<&'static Api> {

@@ -52,7 +52,7 @@ fn handle(cx: Rc<Context>, request: Request) -> Handling {
         now_ms: rt::wall_ms(),
     }
     .plan(&message);
-    count_requests(&cx, &plan);
+    count_requests(&cx, &image, &plan);
     let timeout = Duration::from_millis(u64::try_from(message.timeout_ms).unwrap_or(0));
     // A request without a valid acks value has no item, so the value put in its place is never used.
     let acks = acks_of(message.acks).unwrap_or(Acks::Leader);
@@ -355,7 +355,7 @@ fn has_error(response: &ProduceResponse) -> bool {
     errors(response).next().is_some()
 }
 
-fn count_requests(cx: &Context, plan: &Plan) {
+fn count_requests(cx: &Context, image: &Image, plan: &Plan) {
     let partitions: usize = plan.topics.iter().map(|topic| topic.partitions.len()).sum();
     let bytes: usize = plan.items.iter().map(|item| item.batch.bytes.len()).sum();
     let records: i64 = plan
@@ -366,6 +366,11 @@ fn count_requests(cx: &Context, plan: &Plan) {
     cx.metrics().add(Metric::ProduceRequests, partitions as i64);
     cx.metrics().add(Metric::BytesIn, bytes as i64);
     cx.metrics().add(Metric::MessagesIn, records);
+    for item in &plan.items {
+        let (bytes, records) = (item.batch.bytes.len(), item.batch.header.record_count);
+        let traffic = &cx.services.topic_traffic;
+        traffic.on_produced(image, item.partition.topic, bytes, records);
+    }
 }
 
 fn count_failures(cx: &Context, response: &ProduceResponse) {

@@ -80,6 +80,11 @@ pub struct BrokerConfig {
     pub log_dir_min_free_bytes: u64,
     pub log_dir_volatile: bool,
     pub tuning_profile: String,
+    /// Host and port; `None`: no admin port.
+    pub admin_listener: Option<(String, u16)>,
+    pub metrics_histograms_enable: bool,
+    pub metrics_partitions_max: usize,
+    pub request_slow_log_ms: i64,
     /// The defaults of topics: from log.* keys.
     pub topic_defaults: Arc<TopicConfig>,
     /// Every key that the file or an override set, as written; the broker's number under both its names.
@@ -161,6 +166,10 @@ impl BrokerConfig {
             log_dir_min_free_bytes: values.size("log.dir.min.free.bytes") as u64,
             log_dir_volatile: values.boolean("log.dir.volatile.enable"),
             tuning_profile: values.text("tuning.profile").to_owned(),
+            admin_listener: admin_listener(values, report),
+            metrics_histograms_enable: values.boolean("metrics.histograms.enable"),
+            metrics_partitions_max: values.size("metrics.partitions.max"),
+            request_slow_log_ms: values.long("request.slow.log.ms"),
             topic_defaults: Arc::new(TopicConfig::of_broker(values)),
             set: values.set.clone().into_iter().chain(ids).collect(),
         }
@@ -212,6 +221,22 @@ fn log_dirs(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) -
         );
     }
     dirs
+}
+
+/// host:port; a bare port is one of loopback.
+fn admin_listener(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) -> Option<(String, u16)> {
+    let text = values.text("admin.listener").trim();
+    if text.is_empty() {
+        return None;
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or(("127.0.0.1", text));
+    let Ok(port) = port.parse::<u16>() else {
+        let message = format!("admin.listener: {text:?} is no address: write host:port, as in 127.0.0.1:9644");
+        report("admin.listener", ConfigProblem::error(None, message));
+        return None;
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    (port != 0).then(|| (host.to_string(), port))
 }
 
 /// "0-3,5" as 0, 1, 2, 3, 5.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::api::Context;
-use crate::metrics::Metric;
+use crate::metrics::{ConnectionCells, Metric};
 use crate::rt::{self, Listener, Stream};
 
 use super::Shared;
@@ -41,10 +41,15 @@ fn admit(stream: Stream, listener: &Rc<str>, shared: &Rc<Shared>) {
         i64::from(config.socket_send_buffer_bytes),
         i64::from(config.socket_receive_buffer_bytes),
     );
+    let peer = peer.to_string();
+    let shown = ConnectionCells::new(listener.as_ref().into(), peer.as_str().into(), rt::wall_ms());
+    // What has been accepted so far numbers the connections of a shard.
+    let key = (metrics.id(), metrics.get(Metric::ConnectionsAccepted) as u64);
     let cx = Context {
         services: shared.services.clone(),
         listener: listener.clone(),
-        peer: peer.to_string().into(),
+        peer: peer.into(),
+        connection: metrics.connections().enter(key, shown),
     };
     rt::spawn(Connection::new(stream, Rc::new(cx), shared.clone(), slot).run());
 }

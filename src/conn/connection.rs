@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::api::{self, Context, Pending, Refused};
-use crate::metrics::Metric;
+use crate::metrics::{Metric, Stage};
 use crate::rt::{self, Instant, Stream};
 use crate::wire::FrameError;
 
@@ -246,11 +246,18 @@ impl Connection {
         if frames.is_empty() {
             return Ok(());
         }
-        self.handle.on_activity();
+        let began = self.handle.on_activity();
         self.handle.set_state(State::Client);
+        let bytes: usize = frames.iter().map(Bytes::len).sum();
         let written = self.stream.write_all(frames).await;
         frames.clear();
-        self.handle.on_activity();
+        let ended = self.handle.on_activity();
+        self.cx.connection.on_sent(bytes as u64);
+        if self.cx.metrics().is_timed() {
+            self.cx
+                .metrics()
+                .record(Stage::Send, ended.since(began).as_nanos() as u64);
+        }
         written.map_err(|_| End::Gone)
     }
 }

@@ -124,9 +124,11 @@ pub async fn sweep(shared: Rc<Shared>) {
 }
 
 impl Handle {
-    /// The client has done something.
-    pub fn on_activity(&self) {
-        self.active_at.set(rt::now());
+    /// The client has done something, at the time that this returns.
+    pub fn on_activity(&self) -> Instant {
+        let now = rt::now();
+        self.active_at.set(now);
+        now
     }
 
     pub fn set_state(&self, state: State) {

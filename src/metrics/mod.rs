@@ -1,10 +1,24 @@
-//! THE table of metrics, and the per-shard cells behind it.
+//! THE tables of metrics and of stages, and the per-shard cells behind them.
 //!
-//! One row per metric; `metrics.add(Metric::X, n)` at the site; Prometheus text derives from the table.
+//! One row per metric; `metrics.add(Metric::X, n)` at the site; Prometheus text derives from the table. Times go into
+//! histograms, by stage and by API; partitions, topics and connections have cells of their own in a directory.
+//!
+//! Invariants: a shard writes its own cells alone and never waits for a reader; a reader never asks a shard. So a scrape costs
+//! the shards nothing, whatever the number of partitions.
 
 mod cells;
+mod directory;
+mod histogram;
+mod stage;
 mod table;
 mod text;
 
-pub use cells::{Cells, Registry};
+pub use cells::{API_KEYS_MAX, Cells, Registry};
+pub use directory::{
+    ConnectionCells, Connections, Directory, Entry, LogPosition, PartitionCells, Partitions, TOPICS_MAX, TopicCells,
+    Topics, Traffic,
+};
+pub use histogram::{Histogram, Snapshot};
+pub use stage::{STAGES, Spent, Stage};
 pub use table::{METRICS, Metric, MetricKind};
+pub use text::{Labels, Text};

@@ -4,6 +4,10 @@
 pub enum MetricKind {
     Counter,
     Gauge,
+    /// Of the whole broker, in the first shard's cells: exported without a shard.
+    BrokerGauge,
+    /// A counter of nanoseconds, exported in seconds.
+    Seconds,
 }
 
 macro_rules! metrics {
@@ -27,6 +31,8 @@ metrics! {
     FailedFetchRequests, Counter, "kafka_server_brokertopicmetrics_failedfetchrequests_total", "Fetch requests that failed, by partition.";
     Partitions, Gauge, "kafka_server_replicamanager_partitioncount", "Partitions that this broker hosts.";
     Leaders, Gauge, "kafka_server_replicamanager_leadercount", "Partitions that this broker leads.";
+    PartitionsOpening, Gauge, "corelane_partitions_opening", "Partitions whose log is being opened, or recovered, or waits for its turn.";
+    PartitionsFailed, Gauge, "corelane_partitions_failed", "Partitions that are not served because their log could not be opened or its directory failed.";
     Connections, Gauge, "kafka_server_socket_server_metrics_connection_count", "Open client connections.";
     ConnectionsAccepted, Counter, "corelane_connections_accepted_total", "Connections accepted.";
     ConnectionsRefused, Counter, "corelane_connections_refused_total", "Connections closed at once because max.connections or max.connections.per.ip was reached.";
@@ -37,6 +43,8 @@ metrics! {
     TrailingBytes, Counter, "corelane_request_trailing_bytes_total", "Requests with bytes behind the last field.";
     LaneMessages, Counter, "corelane_lane_messages_total", "Messages sent to other shards.";
     ShardTurns, Counter, "corelane_shard_turns_total", "Turns of the pump.";
+    CpuBusy, Seconds, "corelane_cpu_busy_seconds_total", "CPU time of the shard's thread. It waits in the kernel when it has nothing to do, so this is work.";
+    SlowRequests, Counter, "corelane_slow_requests_total", "Requests that took request.slow.log.ms or longer, a long poll's wait not counted.";
     DiskWrites, Counter, "corelane_disk_writes_total", "Direct writes of log data.";
     DiskWriteBytes, Counter, "corelane_disk_write_bytes_total", "Bytes of those writes, padding to whole blocks included.";
     DiskReads, Counter, "corelane_disk_reads_total", "Direct reads for consumers that the cache could not serve.";
@@ -47,8 +55,8 @@ metrics! {
     CacheBytes, Gauge, "corelane_cache_bytes", "Bytes of batches in the cache.";
     CacheHits, Counter, "corelane_cache_hits_total", "Partition reads served from the cache alone.";
     CacheMisses, Counter, "corelane_cache_misses_total", "Partition reads that needed the disk.";
-    OfflineLogDirs, Gauge, "kafka_log_logmanager_offlinelogdirectorycount", "Log directories that failed.";
-    FullLogDirs, Gauge, "corelane_full_log_directories", "Log directories below log.dir.min.free.bytes: produce is refused there.";
-    StrayDirs, Gauge, "corelane_stray_directories", "Partition directories without a topic that lie in the log directories, renamed to end in -stray; counted at start.";
+    OfflineLogDirs, BrokerGauge, "kafka_log_logmanager_offlinelogdirectorycount", "Log directories that failed.";
+    FullLogDirs, BrokerGauge, "corelane_full_log_directories", "Log directories below log.dir.min.free.bytes: produce is refused there.";
+    StrayDirs, BrokerGauge, "corelane_stray_directories", "Partition directories without a topic that lie in the log directories, renamed to end in -stray; counted at start.";
     FetchSessions, Gauge, "corelane_fetch_sessions", "Incremental fetch sessions held.";
 }

@@ -51,6 +51,15 @@ pub fn wall_ms() -> i64 {
     (clock_nanos(libc::CLOCK_REALTIME) / 1_000_000) as i64
 }
 
+/// CPU time of this thread so far.
+pub fn thread_cpu_nanos() -> u64 {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return super::sim::now_nanos();
+    }
+    clock_nanos(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
 pub async fn sleep(d: Duration) {
     match current() {
         World::Shard => glommio::timer::sleep(d).await,

@@ -19,6 +19,7 @@ pub(super) struct Acknowledgements {
 pub(super) struct WaitingPart {
     pub(super) from: ShardId,
     pub(super) request: u64,
+    pub(super) taken: Instant,
     pub(super) outcomes: Vec<AppendOutcome>,
     pub(super) missing: usize,
     pub(super) deadline: Instant,

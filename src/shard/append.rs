@@ -49,6 +49,7 @@ impl Shard {
             WaitingPart {
                 from,
                 request,
+                taken: now.instant,
                 outcomes,
                 missing,
                 deadline: part.deadline,
@@ -139,14 +140,14 @@ impl Shard {
 
     pub(super) fn on_ack_timeout(&mut self, name: u64) {
         if let Some(part) = self.acks.remove(name) {
-            self.answer(part.from, part.request, Answer::Append(part.outcomes));
+            self.answer_since(part.taken, part.from, part.request, Answer::Append(part.outcomes));
         }
     }
 
     fn answer_part(&mut self, done: Option<WaitingPart>, token: AckToken) {
         if let Some(part) = done {
             self.timers.remove(part.deadline, Due::Ack(token.request));
-            self.answer(part.from, part.request, Answer::Append(part.outcomes));
+            self.answer_since(part.taken, part.from, part.request, Answer::Append(part.outcomes));
         }
     }
 }

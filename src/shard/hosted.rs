@@ -9,6 +9,7 @@ use super::early::Early;
 use super::message::{CheckpointRow, Life};
 use super::types::{Acks, AppendItem};
 use crate::config::TopicConfig;
+use crate::metrics::{Entry, LogPosition, PartitionCells};
 use crate::model::{ErrorCode, Incarnation, PartitionId};
 use crate::partition::{AckToken, Leadership, Partition};
 use crate::storage::{LogDir, PartitionCheckpoint};
@@ -66,6 +67,8 @@ pub(super) struct Open {
     pub(super) jobs: u32,
     /// When retention looks at it next.
     pub(super) retention_ms: i64,
+    /// What others may know of it without asking; its place among the partitions that are served.
+    pub(super) shown: Entry<PartitionId, PartitionCells>,
 }
 
 pub(super) enum Leaving {
@@ -124,10 +127,25 @@ impl Open {
         }
     }
 
+    /// Brings what is shown up to date.
+    pub(super) fn show(&self) {
+        self.shown.set(position(&self.partition));
+    }
+
     /// No job uses the files, and nothing is staged that will yet be written.
     pub(super) fn is_idle(&self) -> bool {
         let log = self.partition.log();
         self.jobs == 0 && (log.staged() == log.written() || self.place.dir.is_offline())
+    }
+}
+
+pub(super) fn position(partition: &Partition) -> LogPosition {
+    let log = partition.log();
+    LogPosition {
+        log_start: log.log_start(),
+        high_watermark: partition.high_watermark(),
+        log_end: log.written(),
+        size_bytes: log.size_bytes(),
     }
 }
 

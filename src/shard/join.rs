@@ -10,8 +10,9 @@ use super::placement::owner;
 use super::reply::ReplyTx;
 use super::state::Shard;
 use super::types::*;
+use crate::metrics::Spent;
 use crate::model::{ErrorCode, PartitionId, ShardId};
-use crate::rt::Now;
+use crate::rt::{Instant, Now};
 
 /// Requests whose answers are not complete; bounded by what the connections have in flight.
 #[derive(Default)]
@@ -29,7 +30,7 @@ pub(super) enum Join {
     DeleteRecords(Gather<DeletedRecords>),
     LogSizes(Gather<LogSize>),
     Producers(Gather<PartitionProducers>),
-    Coordinate(ReplyTx<Result<Box<CoordinatorReply>, ErrorCode>>),
+    Coordinate(ReplyTx<Result<Box<CoordinatorReply>, ErrorCode>>, Begin),
 }
 
 /// One shard's items, with their places in the request.
@@ -91,11 +92,13 @@ pub(super) struct Gather<T> {
     parts: Vec<(ShardId, Vec<u32>)>,
     outcomes: Vec<Option<T>>,
     missing: usize,
+    begun: Instant,
+    spent: Spent,
     reply: ReplyTx<Vec<T>>,
 }
 
 impl<T> Gather<T> {
-    fn new<I>(parts: &mut [Part<I>], reply: ReplyTx<Vec<T>>) -> Gather<T> {
+    fn new<I>(parts: &mut [Part<I>], begin: Begin, reply: ReplyTx<Vec<T>>) -> Gather<T> {
         let count = parts.iter().map(|part| part.items.len()).sum();
         let mut outcomes = Vec::new();
         outcomes.resize_with(count, || None);
@@ -106,15 +109,18 @@ impl<T> Gather<T> {
                 .map(|part| (part.shard, std::mem::take(&mut part.slots)))
                 .collect(),
             outcomes,
+            begun: begin.at,
+            spent: begin.spent,
             reply,
         }
     }
 
     /// Takes in one part. True when it was the last one.
-    fn add(&mut self, from: ShardId, outcomes: Vec<T>) -> bool {
-        let Some((_, slots)) = self.parts.iter().find(|(shard, _)| *shard == from) else {
+    fn add(&mut self, took: Took, outcomes: Vec<T>) -> bool {
+        let Some((_, slots)) = self.parts.iter().find(|(shard, _)| *shard == took.from) else {
             return false;
         };
+        took.add_to(&mut self.spent, self.begun);
         assert_eq!(slots.len(), outcomes.len(), "a part is answered item by item");
         for (slot, outcome) in slots.iter().zip(outcomes) {
             self.outcomes[*slot as usize] = Some(outcome);
@@ -124,13 +130,48 @@ impl<T> Gather<T> {
     }
 
     fn finish(self) {
-        self.reply.send(self.outcomes.into_iter().flatten().collect());
+        let outcomes = self.outcomes.into_iter().flatten().collect();
+        self.reply.send_after(outcomes, self.spent);
+    }
+}
+
+/// When the pump took a request up, and the time until then.
+#[derive(Clone, Copy)]
+pub(super) struct Begin {
+    pub(super) at: Instant,
+    pub(super) spent: Spent,
+}
+
+/// The times of a part's answer, on the clock that all shards share.
+#[derive(Clone, Copy)]
+pub(super) struct Took {
+    pub(super) from: ShardId,
+    is_own: bool,
+    taken: Instant,
+    done: Instant,
+    joined: Instant,
+}
+
+impl Took {
+    /// What a part that was asked at `asked` adds to its request.
+    pub(super) fn add_to(self, spent: &mut Spent, asked: Instant) {
+        let mut remote = self.taken.since(asked) + self.joined.since(self.done);
+        if self.is_own {
+            remote = std::time::Duration::ZERO;
+        }
+        spent.take_slower(remote, self.done.since(self.taken));
     }
 }
 
 impl Shard {
     /// Splits a request and sends its parts off.
-    pub(super) fn begin(&mut self, request: Request, now: Now) {
+    pub(super) fn begin(&mut self, request: Request, asked: Option<Instant>, now: Now) {
+        let queue = asked.map_or(0, |asked| now.instant.since(asked).as_nanos() as u64);
+        let spent = Spent {
+            queue,
+            ..Spent::default()
+        };
+        let begin = Begin { at: now.instant, spent };
         match request {
             Request::Append {
                 items,
@@ -140,11 +181,12 @@ impl Shard {
             } => {
                 let deadline = now.instant.after(timeout.max(WRITE_WAIT_MIN));
                 let question = |items| Question::Append(AppendPart { items, acks, deadline });
-                self.scatter(items, |item| item.partition, reply, Join::Append, question);
+                self.scatter(begin, items, |item| item.partition, reply, Join::Append, question);
             }
-            Request::Fetch { spec, reply } => self.begin_fetch(spec, reply, now),
+            Request::Fetch { spec, reply } => self.begin_fetch(spec, reply, begin),
             Request::ListOffsets { items, reply } => {
                 self.scatter(
+                    begin,
                     items,
                     |item| item.partition,
                     reply,
@@ -154,6 +196,7 @@ impl Shard {
             }
             Request::EpochEnds { items, reply } => {
                 self.scatter(
+                    begin,
                     items,
                     |item| item.partition,
                     reply,
@@ -163,6 +206,7 @@ impl Shard {
             }
             Request::DeleteRecords { items, reply } => {
                 self.scatter(
+                    begin,
                     items,
                     |item| item.partition,
                     reply,
@@ -171,10 +215,18 @@ impl Shard {
                 );
             }
             Request::LogSizes { items, reply } => {
-                self.scatter(items, |item| item.partition, reply, Join::LogSizes, Question::LogSizes);
+                self.scatter(
+                    begin,
+                    items,
+                    |item| item.partition,
+                    reply,
+                    Join::LogSizes,
+                    Question::LogSizes,
+                );
             }
             Request::Producers { items, reply } => {
                 self.scatter(
+                    begin,
                     items,
                     |item| item.partition,
                     reply,
@@ -188,7 +240,7 @@ impl Shard {
                 reply,
             } => {
                 let request = self.joins.next();
-                self.joins.insert(request, Join::Coordinate(reply));
+                self.joins.insert(request, Join::Coordinate(reply, begin));
                 let to = owner(partition, self.shards());
                 self.ask(to, request, Question::Coordinate(partition, asked));
             }
@@ -197,6 +249,7 @@ impl Shard {
 
     fn scatter<I, T>(
         &mut self,
+        begin: Begin,
         items: Vec<I>,
         partition: impl Fn(&I) -> PartitionId,
         reply: ReplyTx<Vec<T>>,
@@ -208,7 +261,7 @@ impl Shard {
         }
         let mut parts = split(items, self.shards(), partition);
         let request = self.joins.next();
-        self.joins.insert(request, join(Gather::new(&mut parts, reply)));
+        self.joins.insert(request, join(Gather::new(&mut parts, begin, reply)));
         for part in parts {
             self.ask(part.shard, request, question(part.items));
         }
@@ -231,6 +284,8 @@ impl Shard {
                     request,
                     from: to,
                     answer,
+                    taken: self.clock,
+                    done: self.clock,
                 }),
             );
         };
@@ -238,27 +293,42 @@ impl Shard {
     }
 
     pub(super) fn on_answer(&mut self, answer: PartAnswer) {
-        let PartAnswer { request, from, answer } = answer;
+        let PartAnswer {
+            request,
+            from,
+            answer,
+            taken,
+            done,
+        } = answer;
         if let Answer::Coordinate(reply) = answer {
-            if let Some(Join::Coordinate(waiting)) = self.joins.open.remove(&request) {
-                waiting.send(reply);
+            if let Some(Join::Coordinate(waiting, begin)) = self.joins.open.remove(&request) {
+                let mut spent = begin.spent;
+                spent.local = self.clock.since(begin.at).as_nanos() as u64;
+                waiting.send_after(reply, spent);
             }
             return;
         }
+        let took = Took {
+            from,
+            is_own: from == self.id,
+            taken,
+            done,
+            joined: self.clock,
+        };
         let Some(join) = self.joins.open.get_mut(&request) else {
             return;
         };
         let complete = match (join, answer) {
             (Join::Fetch(poll), Answer::Fetch(answer)) => {
-                poll.add(from, answer);
+                poll.add(took, answer);
                 return self.advance_fetch(request);
             }
-            (Join::Append(gather), Answer::Append(outcomes)) => gather.add(from, outcomes),
-            (Join::ListOffsets(gather), Answer::ListOffsets(outcomes)) => gather.add(from, outcomes),
-            (Join::EpochEnds(gather), Answer::EpochEnds(outcomes)) => gather.add(from, outcomes),
-            (Join::DeleteRecords(gather), Answer::DeleteRecords(outcomes)) => gather.add(from, outcomes),
-            (Join::LogSizes(gather), Answer::LogSizes(outcomes)) => gather.add(from, outcomes),
-            (Join::Producers(gather), Answer::Producers(outcomes)) => gather.add(from, outcomes),
+            (Join::Append(gather), Answer::Append(outcomes)) => gather.add(took, outcomes),
+            (Join::ListOffsets(gather), Answer::ListOffsets(outcomes)) => gather.add(took, outcomes),
+            (Join::EpochEnds(gather), Answer::EpochEnds(outcomes)) => gather.add(took, outcomes),
+            (Join::DeleteRecords(gather), Answer::DeleteRecords(outcomes)) => gather.add(took, outcomes),
+            (Join::LogSizes(gather), Answer::LogSizes(outcomes)) => gather.add(took, outcomes),
+            (Join::Producers(gather), Answer::Producers(outcomes)) => gather.add(took, outcomes),
             _ => unreachable!("a shard answers the kind of question that it was asked"),
         };
         if complete && let Some(join) = self.joins.open.remove(&request) {
@@ -275,6 +345,6 @@ fn finish(join: Join) {
         Join::DeleteRecords(gather) => gather.finish(),
         Join::LogSizes(gather) => gather.finish(),
         Join::Producers(gather) => gather.finish(),
-        Join::Fetch(_) | Join::Coordinate(_) => {}
+        Join::Fetch(_) | Join::Coordinate(..) => {}
     }
 }

@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 
-use super::join::{Join, split};
+use super::join::{Begin, Join, Took, split};
 use super::message::*;
 use super::reply::ReplyTx;
 use super::state::Shard;
 use super::timers::Due;
 use super::types::*;
+use crate::metrics::Spent;
 use crate::model::{PartitionId, ShardId};
-use crate::rt::{Instant, Now};
+use crate::rt::Instant;
 
 /// A fetch request whose answer is not complete, or not enough yet.
 pub(super) struct LongPoll {
@@ -20,6 +21,9 @@ pub(super) struct LongPoll {
     deadline: Instant,
     /// The deadline has passed, or the request does not wait.
     no_wait: bool,
+    /// Since when data is waited for.
+    waiting: Option<Instant>,
+    spent: Spent,
     reply: ReplyTx<Vec<FetchedPartition>>,
 }
 
@@ -36,6 +40,7 @@ struct PollPart {
     items: Vec<FetchItem>,
     state: PartState,
     mark: u64,
+    asked: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,8 +53,8 @@ enum PartState {
 }
 
 impl LongPoll {
-    pub(super) fn add(&mut self, from: ShardId, answer: FetchAnswer) {
-        let Some(part) = self.parts.iter_mut().find(|part| part.shard == from) else {
+    pub(super) fn add(&mut self, took: Took, answer: FetchAnswer) {
+        let Some(part) = self.parts.iter_mut().find(|part| part.shard == took.from) else {
             return;
         };
         assert_eq!(
@@ -59,8 +64,16 @@ impl LongPoll {
         );
         part.state = PartState::Answered;
         part.mark = answer.mark;
+        took.add_to(&mut self.spent, part.asked);
         for (slot, fetched) in part.slots.iter().zip(answer.partitions) {
             self.fetched[*slot as usize] = Some(fetched);
+        }
+    }
+
+    /// The wait, if there was one, is over.
+    fn end_wait(&mut self, now: Instant) {
+        if let Some(since) = self.waiting.take() {
+            self.spent.wait += now.since(since).as_nanos() as u64;
         }
     }
 
@@ -80,7 +93,7 @@ impl LongPoll {
 }
 
 impl Shard {
-    pub(super) fn begin_fetch(&mut self, spec: FetchSpec, reply: ReplyTx<Vec<FetchedPartition>>, now: Now) {
+    pub(super) fn begin_fetch(&mut self, spec: FetchSpec, reply: ReplyTx<Vec<FetchedPartition>>, begin: Begin) {
         if spec.items.is_empty() {
             return reply.send(Vec::new());
         }
@@ -93,7 +106,7 @@ impl Shard {
         let count = spec.items.len();
         let parts = split(spec.items, self.shards(), |item| item.partition);
         let request = self.joins.next();
-        let deadline = now.instant.after(spec.max_wait);
+        let deadline = begin.at.after(spec.max_wait);
         if !no_wait {
             self.timers.add(deadline, Due::Fetch(request));
         }
@@ -106,6 +119,7 @@ impl Shard {
             items: part.items,
             state: PartState::Asked,
             mark: 0,
+            asked: begin.at,
         });
         let poll = LongPoll {
             parts: parts.collect(),
@@ -113,6 +127,8 @@ impl Shard {
             limits,
             deadline,
             no_wait,
+            waiting: None,
+            spent: begin.spent,
             reply,
         };
         self.joins.insert(request, Join::Fetch(poll));
@@ -135,10 +151,11 @@ impl Shard {
     /// Each owner notifies when it has its share of what is missing, so that at least one does before all of it is there.
     /// An owner that waits already gets a new, smaller share: it goes on counting from the same mark.
     fn wait_for_more(&mut self, request: u64, missing: usize) {
-        let from = self.id;
+        let (from, now) = (self.id, self.clock);
         let Some(poll) = self.joins.fetch(request) else {
             return;
         };
+        poll.waiting.get_or_insert(now);
         let wanted = missing.div_ceil(poll.parts.len()) as u64;
         let mut waits = Vec::with_capacity(poll.parts.len());
         for part in &mut poll.parts {
@@ -163,6 +180,7 @@ impl Shard {
 
     /// An owner has more: only it is asked again.
     pub(super) fn on_notify(&mut self, request: u64, from: ShardId) {
+        let now = self.clock;
         let Some(poll) = self.joins.fetch(request) else {
             return;
         };
@@ -172,7 +190,9 @@ impl Shard {
             return;
         };
         part.state = PartState::Asked;
+        part.asked = now;
         let question = fetch_question(part.items.clone(), limits);
+        poll.end_wait(now);
         self.ask(from, request, question);
     }
 
@@ -184,9 +204,10 @@ impl Shard {
     }
 
     fn finish_fetch(&mut self, request: u64) {
-        let Some(poll) = self.joins.remove_fetch(request) else {
+        let Some(mut poll) = self.joins.remove_fetch(request) else {
             return;
         };
+        poll.end_wait(self.clock);
         self.timers.remove(poll.deadline, Due::Fetch(request));
         let from = self.id;
         for part in poll.parts.iter().filter(|part| part.state == PartState::Waiting) {
@@ -194,7 +215,7 @@ impl Shard {
         }
         let mut fetched: Vec<FetchedPartition> = poll.fetched.into_iter().flatten().collect();
         trim(&mut fetched, poll.limits.max_bytes);
-        poll.reply.send(fetched);
+        poll.reply.send_after(fetched, poll.spent);
     }
 }
 

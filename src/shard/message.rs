@@ -83,6 +83,9 @@ pub struct PartAnswer {
     pub(super) request: u64,
     pub(super) from: ShardId,
     pub(super) answer: Answer,
+    /// When the owner took the part up, and when it answered.
+    pub(super) taken: Instant,
+    pub(super) done: Instant,
 }
 
 /// One outcome per item, in the order of the items.
@@ -131,7 +134,8 @@ pub struct Stopped {
 
 /// What reaches the pump from tasks of its own shard.
 pub(super) enum Local {
-    Request(Request),
+    /// And when it was asked, where times are recorded.
+    Request(Request, Option<Instant>),
     Done(Done),
     Alarm(Instant),
     Tick,

@@ -88,7 +88,12 @@ pub fn run(spec: ShardSpec) -> (Router, impl Future<Output = ()> + 'static) {
     let Inbox { id, rx, peers, claims } = spec.inbox;
     // A copy whose reference count is this shard's own.
     let image = Arc::new(Image::clone(&spec.image));
-    let post = post::Post::new(peers[usize::from(id.0)].clone(), image.clone(), spec.metadata);
+    let post = post::Post::new(
+        peers[usize::from(id.0)].clone(),
+        image.clone(),
+        spec.metadata,
+        spec.metrics.is_timed(),
+    );
     let shard = state::Shard::new(state::Parts {
         id,
         config: spec.config,

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use super::mesh::ShardHandle;
 use super::message::{Local, Message};
 use crate::metadata::{self, Image};
+use crate::metrics::Spent;
+use crate::rt::{self, Instant};
 
 pub(super) struct Post {
     queue: Cell<VecDeque<Local>>,
@@ -20,10 +22,13 @@ pub(super) struct Post {
     handle: ShardHandle,
     image: Cell<Option<Arc<Image>>>,
     metadata: metadata::Handle,
+    /// Of the request that is being polled.
+    spent: Cell<Spent>,
+    is_timed: bool,
 }
 
 impl Post {
-    pub(super) fn new(handle: ShardHandle, image: Arc<Image>, metadata: metadata::Handle) -> Rc<Post> {
+    pub(super) fn new(handle: ShardHandle, image: Arc<Image>, metadata: metadata::Handle, is_timed: bool) -> Rc<Post> {
         Rc::new(Post {
             queue: Cell::default(),
             rung: Cell::new(false),
@@ -31,6 +36,8 @@ impl Post {
             handle,
             image: Cell::new(Some(image)),
             metadata,
+            spent: Cell::default(),
+            is_timed,
         })
     }
 
@@ -72,6 +79,15 @@ impl Post {
         let image = self.handle.image.newer_than(seen.epoch).unwrap_or(seen);
         self.image.set(Some(image.clone()));
         image
+    }
+
+    /// When a question is put, where times are recorded.
+    pub(super) fn asked_at(&self) -> Option<Instant> {
+        self.is_timed.then(rt::now)
+    }
+
+    pub(super) fn spent(&self) -> &Cell<Spent> {
+        &self.spent
     }
 
     pub(super) fn metadata(&self) -> &metadata::Handle {

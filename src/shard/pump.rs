@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::message::*;
 use super::post::Post;
 use super::state::Shard;
-use crate::metrics::{Cells, Metric};
+use crate::metrics::{Cells, Metric, Stage};
 use crate::partition::Producers;
 use crate::rt::{self, Now, Rx};
 use crate::storage::{Log, LogOptions, Opened, StorageError};
@@ -95,7 +95,7 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
         Job::Write(life, job) => {
             metrics.add(Metric::DiskWrites, 1);
             metrics.add(Metric::DiskWriteBytes, job.bytes() as i64);
-            Done::Written(life, job.run().await)
+            Done::Written(life, timed(&metrics, Stage::DiskWrite, job.run()).await)
         }
         Job::Free(life, job) => Done::Freed(life, job.run().await),
         Job::Close(life, place, closing) => {
@@ -108,7 +108,7 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
             drop(closing.claim);
             Done::Removed(life, result)
         }
-        Job::Read(job) => Done::Read(read(job, &metrics).await),
+        Job::Read(job) => Done::Read(timed(&metrics, Stage::DiskRead, read(job, &metrics)).await),
         Job::Times(job) => Done::Times(search(job).await),
         Job::Load(life, job) => Done::Loaded(life, Box::new(job.run().await)),
         Job::Alarm(at) => {
@@ -117,6 +117,16 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
         }
     };
     post.push(Local::Done(done));
+}
+
+/// Records how long the work took, where times are recorded.
+async fn timed<T>(metrics: &Cells, stage: Stage, work: impl Future<Output = T>) -> T {
+    let began = metrics.is_timed().then(rt::now);
+    let done = work.await;
+    if let Some(began) = began {
+        metrics.record(stage, rt::now().since(began).as_nanos() as u64);
+    }
+    done
 }
 
 /// Recovers the log and its producers.

@@ -66,7 +66,7 @@ impl Shard {
             partitions: part.partitions,
             mark: part.mark,
         };
-        self.answer(part.to, part.request, Answer::Fetch(answer));
+        self.answer_since(part.since, part.to, part.request, Answer::Fetch(answer));
     }
 
     fn fetch_one(&mut self, item: &FetchItem, isolation: Isolation, budget: &mut Budget) -> Fetching {
@@ -161,6 +161,7 @@ impl Shard {
         if !open.place.dir.is_offline() {
             open.place.dir.set_offline(&error.to_string());
         }
+        self.upkeep.must_count = true;
         let mut abandoned = Vec::new();
         open.partition.abandon(&mut abandoned);
         let waiters = open.partition.waiters().to_vec();

@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::hosted::{Failed, Hosted, Leaving, Open, Opening, Place, directory_name};
+use super::hosted::{Failed, Hosted, Leaving, Open, Opening, Place, directory_name, position};
 use super::message::{ClosingLog, Job, Life};
 use super::placement::owner;
 use super::state::Shard;
 use crate::metadata::{Image, PartitionState, Topic};
-use crate::metrics::Metric;
+use crate::metrics::{Metric, PartitionCells};
 use crate::model::{BrokerId, ErrorCode, PartitionId, TopicId};
 use crate::partition::{Identity, Leadership, Partition, Producers};
 use crate::rt::{Instant, Now};
@@ -228,6 +228,7 @@ impl Shard {
 
     pub(super) fn on_opened(&mut self, life: Life, result: Result<Box<(Opened, Producers)>, StorageError>, now: Now) {
         self.openings.running -= 1;
+        self.upkeep.must_count = true;
         self.start_openings(now);
         let Some(mut opening) = self.take_opening(life) else {
             return;
@@ -268,8 +269,12 @@ impl Shard {
             incarnation: life.incarnation,
         };
         let claim = opening.claim.expect("a log is opened under a claim");
+        let partition = Partition::new(identity, opening.leadership, opening.config, opened.log, producers);
+        let dir = opening.place.dir.path.to_string_lossy().into();
+        let cells = PartitionCells::new(self.id, dir, position(&partition));
         let open = Box::new(Open {
-            partition: Partition::new(identity, opening.leadership, opening.config, opened.log, producers),
+            shown: self.metrics.partitions().enter(life.partition, cells),
+            partition,
             place: opening.place,
             claim,
             jobs: 0,
@@ -282,7 +287,6 @@ impl Shard {
         self.touched.push(life.partition);
         self.unpark(opening.parked, now);
         self.settle_coordinator(life.partition, now);
-        self.count_partitions();
     }
 
     fn leave_topic(&mut self, topic: TopicId, now: Now) {
@@ -373,13 +377,22 @@ impl Shard {
         }
     }
 
-    fn count_partitions(&self) {
-        let open = self.hosted.values().filter_map(|hosted| match hosted {
-            Hosted::Open(open) => Some(open.partition.leadership().is_leader),
-            _ => None,
-        });
-        self.metrics
-            .set(Metric::Leaders, open.filter(|is_leader| *is_leader).count() as i64);
+    pub(super) fn count_partitions(&self) {
+        let (mut leaders, mut opening, mut failed) = (0, 0, 0);
+        for hosted in self.hosted.values() {
+            match hosted {
+                Hosted::Open(open) => {
+                    leaders += i64::from(open.partition.leadership().is_leader);
+                    failed += i64::from(open.place.dir.is_offline());
+                }
+                Hosted::Opening(_) => opening += 1,
+                Hosted::Failed(_) => failed += 1,
+                Hosted::Leaving(_) => {}
+            }
+        }
+        self.metrics.set(Metric::Leaders, leaders);
+        self.metrics.set(Metric::PartitionsOpening, opening);
+        self.metrics.set(Metric::PartitionsFailed, failed);
         self.metrics.set(Metric::Partitions, self.hosted.len() as i64);
     }
 }

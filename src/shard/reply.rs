@@ -5,8 +5,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::metrics::Spent;
+
 struct Slot<T> {
     value: Cell<Option<T>>,
+    spent: Cell<Spent>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -19,6 +22,7 @@ pub(super) struct ReplyRx<T>(Rc<Slot<T>>);
 pub(super) fn reply<T>() -> (ReplyTx<T>, ReplyRx<T>) {
     let slot = Rc::new(Slot {
         value: Cell::new(None),
+        spent: Cell::default(),
         waker: Cell::new(None),
     });
     (ReplyTx(slot.clone()), ReplyRx(slot))
@@ -27,6 +31,19 @@ pub(super) fn reply<T>() -> (ReplyTx<T>, ReplyRx<T>) {
 impl<T> ReplyTx<T> {
     pub(super) fn send(self, value: T) {
         self.0.value.set(Some(value));
+    }
+
+    /// The same, with where the time until now went.
+    pub(super) fn send_after(self, value: T, spent: Spent) {
+        self.0.spent.set(spent);
+        self.send(value);
+    }
+}
+
+impl<T> ReplyRx<T> {
+    /// Where the time until the reply went.
+    pub(super) fn spent(&self) -> Spent {
+        self.0.spent.get()
     }
 }
 

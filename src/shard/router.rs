@@ -12,6 +12,7 @@ use super::reply::{ReplyRx, ReplyTx, reply};
 use super::types::*;
 use crate::group::{GroupReply, GroupRequest};
 use crate::metadata::{Handle, Image};
+use crate::metrics::Spent;
 use crate::model::{ErrorCode, PartitionId};
 use crate::partition::Warrant;
 use crate::record::{BatchHeader, ValidBatch};
@@ -37,6 +38,14 @@ impl Router {
         self.post.metadata()
     }
 
+    /// Polls a request's future: the questions that it asks meanwhile add to `spent` where their time went.
+    pub fn timed<T>(&self, spent: &mut Spent, poll: impl FnOnce() -> T) -> T {
+        self.post.spent().set(*spent);
+        let polled = poll();
+        *spent = self.post.spent().get();
+        polled
+    }
+
     /// Enqueues at once, in call order (before the future is polled); the outcomes come in the order of the items.
     pub fn append(
         &self,
@@ -51,7 +60,7 @@ impl Router {
             timeout,
             reply,
         });
-        joined(answer, count, AppendOutcome::refused)
+        self.joined(answer, count, AppendOutcome::refused)
     }
 
     /// Ends transactions: one marker per item, through the ordinary way of an append. An item is answered once the high
@@ -70,7 +79,7 @@ impl Router {
     /// The producers that partitions know of, with their open transactions.
     pub fn producers(&self, items: Vec<ProducersItem>) -> impl Future<Output = Vec<PartitionProducers>> + 'static {
         let count = items.len();
-        joined(
+        self.joined(
             self.put(|reply| Request::Producers { items, reply }),
             count,
             PartitionProducers::refused,
@@ -79,7 +88,7 @@ impl Router {
 
     pub fn fetch(&self, spec: FetchSpec) -> impl Future<Output = Vec<FetchedPartition>> + 'static {
         let count = spec.items.len();
-        joined(
+        self.joined(
             self.put(|reply| Request::Fetch { spec, reply }),
             count,
             FetchedPartition::refused,
@@ -88,7 +97,7 @@ impl Router {
 
     pub fn list_offsets(&self, items: Vec<ListOffsetsItem>) -> impl Future<Output = Vec<ListedOffset>> + 'static {
         let count = items.len();
-        joined(
+        self.joined(
             self.put(|reply| Request::ListOffsets { items, reply }),
             count,
             ListedOffset::refused,
@@ -97,7 +106,7 @@ impl Router {
 
     pub fn epoch_ends(&self, items: Vec<EpochItem>) -> impl Future<Output = Vec<EpochEnd>> + 'static {
         let count = items.len();
-        joined(
+        self.joined(
             self.put(|reply| Request::EpochEnds { items, reply }),
             count,
             EpochEnd::refused,
@@ -106,7 +115,7 @@ impl Router {
 
     pub fn delete_records(&self, items: Vec<DeleteRecordsItem>) -> impl Future<Output = Vec<DeletedRecords>> + 'static {
         let count = items.len();
-        joined(
+        self.joined(
             self.put(|reply| Request::DeleteRecords { items, reply }),
             count,
             DeletedRecords::refused,
@@ -115,7 +124,7 @@ impl Router {
 
     pub fn log_sizes(&self, items: Vec<LogSizeItem>) -> impl Future<Output = Vec<LogSize>> + 'static {
         let count = items.len();
-        joined(
+        self.joined(
             self.put(|reply| Request::LogSizes { items, reply }),
             count,
             LogSize::refused,
@@ -128,7 +137,7 @@ impl Router {
         partition: PartitionId,
         request: GroupRequest,
     ) -> impl Future<Output = Result<GroupReply, ErrorCode>> + 'static {
-        let answer = self.coordinate(partition, CoordinatorRequest::Group(request));
+        let answer = self.timely(self.coordinate(partition, CoordinatorRequest::Group(request)));
         async move {
             match answer.await {
                 Some(Ok(reply)) => match *reply {
@@ -154,8 +163,36 @@ impl Router {
 
     fn put<T>(&self, request: impl FnOnce(ReplyTx<T>) -> Request) -> ReplyRx<T> {
         let (tx, rx) = reply();
-        self.post.push(Local::Request(request(tx)));
+        self.post.push(Local::Request(request(tx), self.post.asked_at()));
         rx
+    }
+
+    /// Where the pump has ended without an answer, every item is refused: the client is to try another broker.
+    fn joined<T: 'static>(
+        &self,
+        answer: ReplyRx<Vec<T>>,
+        count: usize,
+        refused: fn(ErrorCode) -> T,
+    ) -> impl Future<Output = Vec<T>> + 'static {
+        let answer = self.timely(answer);
+        async move {
+            match answer.await {
+                Some(outcomes) => outcomes,
+                None => (0..count).map(|_| refused(ErrorCode::NotLeaderOrFollower)).collect(),
+            }
+        }
+    }
+
+    /// Adds where the time until the answer went to the request that is being polled.
+    fn timely<T: 'static>(&self, mut answer: ReplyRx<T>) -> impl Future<Output = Option<T>> + 'static {
+        let post = self.post.clone();
+        async move {
+            let answered = (&mut answer).await;
+            let mut spent = post.spent().get();
+            spent.add(answer.spent());
+            post.spent().set(spent);
+            answered
+        }
     }
 }
 
@@ -172,13 +209,5 @@ fn marker_append(item: &MarkerItem, now_ms: i64) -> AppendItem {
             marker: item.marker,
             transaction_version: item.transaction_version,
         },
-    }
-}
-
-/// Where the pump has ended without an answer, every item is refused: the client is to try another broker.
-async fn joined<T>(answer: ReplyRx<Vec<T>>, count: usize, refused: fn(ErrorCode) -> T) -> Vec<T> {
-    match answer.await {
-        Some(answer) => answer,
-        None => (0..count).map(|_| refused(ErrorCode::NotLeaderOrFollower)).collect(),
     }
 }

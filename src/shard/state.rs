@@ -78,6 +78,8 @@ pub(super) struct Shard {
     pub(super) stopping: Option<Stopping>,
     pub(super) exit: bool,
 
+    /// The clock, as the message that is being handled sees it.
+    pub(super) clock: Instant,
     peers: Vec<ShardHandle>,
     /// One per shard; the own one is handled right after the message that filled it.
     outbox: Vec<VecDeque<Message>>,
@@ -118,6 +120,7 @@ impl Shard {
             coordinators: Coordinators::default(),
             stopping: None,
             exit: false,
+            clock: Instant(0),
             outbox: parts.peers.iter().map(|_| VecDeque::new()).collect(),
             peers: parts.peers,
             outbox_retry: None,
@@ -139,13 +142,15 @@ impl Shard {
     }
 
     pub(super) fn handle(&mut self, message: Message, now: Now) {
+        self.clock = now.instant;
         self.dispatch(message, now);
         self.handle_own(now);
     }
 
     pub(super) fn handle_local(&mut self, message: Local, now: Now) {
+        self.clock = now.instant;
         match message {
-            Local::Request(request) => self.begin(request, now),
+            Local::Request(request, asked) => self.begin(request, asked, now),
             Local::Done(done) => self.on_done(done, now),
             Local::Alarm(at) => self.on_alarm(at, now),
             Local::Tick => self.on_tick(now),
@@ -165,6 +170,7 @@ impl Shard {
 
     /// Deadlines that have passed.
     pub(super) fn handle_due(&mut self, now: Now) {
+        self.clock = now.instant;
         while let Some(due) = self.timers.pop(now.instant) {
             match due {
                 Due::Ack(request) => self.on_ack_timeout(request),
@@ -228,8 +234,19 @@ impl Shard {
     }
 
     pub(super) fn answer(&mut self, to: ShardId, request: u64, answer: Answer) {
-        let from = self.id;
-        self.send(to, Message::Answer(PartAnswer { request, from, answer }));
+        self.answer_since(self.clock, to, request, answer);
+    }
+
+    /// The answer to a part that was taken up earlier.
+    pub(super) fn answer_since(&mut self, taken: Instant, to: ShardId, request: u64, answer: Answer) {
+        let answer = PartAnswer {
+            request,
+            from: self.id,
+            answer,
+            taken,
+            done: self.clock,
+        };
+        self.send(to, Message::Answer(answer));
     }
 
     pub(super) fn send(&mut self, to: ShardId, message: Message) {

@@ -8,7 +8,7 @@ use super::message::{CheckpointRow, Job, Life};
 use super::state::Shard;
 use crate::metrics::Metric;
 use crate::model::PartitionId;
-use crate::rt::Now;
+use crate::rt::{self, Now};
 use crate::storage::StorageError;
 
 /// Every partition is looked at once in this many ticks, as far as the limit below allows.
@@ -20,6 +20,8 @@ const VISITS_MAX: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
     last: Option<PartitionId>,
+    /// Logs were opened, or failed, since the partitions were last counted.
+    pub(super) must_count: bool,
 }
 
 impl Shard {
@@ -31,6 +33,10 @@ impl Shard {
         self.metrics
             .set(Metric::FetchMemoryBytes, self.fetch_memory.used() as i64);
         self.give_up_reads(now);
+        self.metrics.set(Metric::CpuBusy, rt::thread_cpu_nanos() as i64);
+        if std::mem::take(&mut self.upkeep.must_count) {
+            self.count_partitions();
+        }
         let visits = self.hosted.len().div_ceil(TICKS_PER_ROUND).min(VISITS_MAX);
         let ids: Vec<PartitionId> = self.after(self.upkeep.last).take(visits).map(|(id, _)| *id).collect();
         self.upkeep.last = if ids.len() < visits { None } else { ids.last().copied() };
@@ -48,6 +54,7 @@ impl Shard {
         let Some(Hosted::Open(open)) = self.hosted.get_mut(&id) else {
             return;
         };
+        open.show();
         if open.place.dir.is_offline() {
             return;
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -27,6 +27,9 @@ pub struct LogDir {
     pub path: PathBuf,
     pub id: DirId,
     is_full: AtomicBool,
+    /// As last looked at.
+    free_bytes: AtomicU64,
+    total_bytes: AtomicU64,
     is_offline: AtomicBool,
 }
 
@@ -36,6 +39,8 @@ impl LogDir {
             path,
             id,
             is_full: AtomicBool::new(false),
+            free_bytes: AtomicU64::new(0),
+            total_bytes: AtomicU64::new(0),
             is_offline: AtomicBool::new(false),
         }
     }
@@ -46,6 +51,17 @@ impl LogDir {
 
     pub fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Free and all bytes of its file system, as last looked at: a disk that hangs is not asked.
+    pub fn space(&self) -> (u64, u64) {
+        let load = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        (load(&self.free_bytes), load(&self.total_bytes))
+    }
+
+    fn set_space(&self, free: u64, total: u64) {
+        self.free_bytes.store(free, Ordering::Relaxed);
+        self.total_bytes.store(total, Ordering::Relaxed);
     }
 
     /// For good: what the disk holds after a failed write is not known before it is read again, at a restart.
@@ -142,7 +158,10 @@ impl LogDirs {
     pub fn check_space(&self, min_free: u64) {
         for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
             match blocking::space(&dir.path) {
-                Ok((free, _)) => dir.set_full(is_full_at(free, min_free, dir.is_full())),
+                Ok((free, total)) => {
+                    dir.set_space(free, total);
+                    dir.set_full(is_full_at(free, min_free, dir.is_full()));
+                }
                 Err(error) => dir.set_offline(&format!("free space: {error}")),
             }
         }

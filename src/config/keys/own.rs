@@ -29,4 +29,12 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Whether a log directory may lie on a file system in memory (tmpfs, ramfs), which a reboot empties. For tests."),
     string("tuning.profile").default("auto").choices(&["auto", "prod", "latency", "container", "dev", "none"]).own()
         .doc("Which rows of tuning/knobs.tsv are looked at when the broker starts, a warning for each that is wrong. auto: dev on loopback alone, else by where it runs."),
+    string("admin.listener").default("127.0.0.1:9644").own()
+        .doc("Address, as host:port, of the HTTP port for metrics, health and the status page. It asks for no password: keep it on loopback or behind a firewall. Empty or port 0: no such port."),
+    boolean("metrics.histograms.enable").default("true").own()
+        .doc("Whether the time of requests is measured, by stage. Costs a few clock readings per request."),
+    int("metrics.partitions.max").default("20000").at_least(0).own()
+        .doc("Partitions that have metrics of their own; those beyond are left out, and counted as such."),
+    long("request.slow.log.ms").default("1000").at_least(0).own()
+        .doc("Milliseconds from which a request is logged with the time of its stages, a long poll's wait not counted. 0: never."),
 ];
