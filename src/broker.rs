@@ -1,7 +1,8 @@
 //! The composition root: builds everything once, starts the shards, owns the order of shutdown.
 //!
 //! ```text
-//!   start   preflight → ports → log directories → metadata → strays → shards (pump, then connections) → "started"
+//!   start   preflight → ports → admin port → log directories → metadata → strays → shards (pump, then connections)
+//!           → "started"
 //!   stop    connections drain → logs flush and close → checkpoints, clean marker → metadata → shards end
 //! ```
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tracing::{info, warn};
 
+use crate::admin::{self, Phase, Sources};
 use crate::api::Services;
 use crate::config::BrokerConfig;
 use crate::conn::{self, Limits, NamedListener, ServeSpec, Server};
@@ -25,7 +27,7 @@ use crate::metadata::{self, ControlOptions, Image, Published};
 use crate::metrics::{Metric, Registry};
 use crate::model::{DirId, ShardId};
 use crate::preflight;
-use crate::rt::{self, OneshotTx, Rx, ShardOptions, Shards, Signal, Tx};
+use crate::rt::{self, HttpPort, OneshotTx, Rx, ShardOptions, Shards, Signal, Tx};
 use crate::shard::{self, Inbox, ShardHandle, ShardSpec};
 use crate::storage::{Checkpoint, LogDirs};
 
@@ -48,6 +50,7 @@ pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
     let preflight = preflight::check(&config, cores.len())?;
     let listeners = endpoints::claim(&mut config)?;
     let config = Arc::new(config);
+    let sources = start_admin(&config, cores.len())?;
     let (dirs, cluster_id) = LogDirs::open(&config.log_dirs, config.broker_id)?;
     let dirs = Arc::new(dirs);
     let read: BTreeMap<DirId, Checkpoint> = dirs
@@ -56,8 +59,10 @@ pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
         .map(|dir| (dir.id, dirs.take_checkpoint(dir)))
         .collect();
     dirs.check_space(config.log_dir_min_free_bytes);
+    // Set once, here.
+    let _ = sources.dirs.set(dirs.clone());
 
-    let mut broker = Broker::start_metadata(&config, &dirs, read.clone(), cluster_id, cores.len())?;
+    let mut broker = Broker::start_metadata(&config, &dirs, read.clone(), cluster_id, sources.clone())?;
     strays::set_aside(&dirs, &broker.image, &broker.registry);
     let parts = ShardParts {
         inboxes: Arc::new(Mutex::new(broker.take_inboxes())),
@@ -68,7 +73,7 @@ pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
         metadata: broker.metadata.clone(),
         image: broker.image.clone(),
         registry: broker.registry.clone(),
-        beats: broker.beats.clone(),
+        beats: sources.beats().to_vec(),
         limits: Limits::new(&config),
         listeners: Arc::from(listeners.clone()),
     };
@@ -78,12 +83,29 @@ pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
         log_dirs: config.log_dirs.clone(),
     };
     let shards = rt::run_shards(options, move |id| parts.clone().run(id)).context("start the shards")?;
+    sources.set_phase(Phase::Running);
     for listener in &listeners {
         info!(listener = listener.name, address = %listener.address, "listening");
     }
     let took_ms = rt::now().since(began).as_millis() as u64;
     info!(broker = config.broker_id, shards = cores.len(), took_ms, "started");
     broker.serve_until_stopped(shards)
+}
+
+/// Before anything that takes its time: a recovery can be watched.
+fn start_admin(config: &Arc<BrokerConfig>, shards: usize) -> anyhow::Result<Arc<Sources>> {
+    let port = config.admin_listener.as_ref().map(|(host, port)| {
+        let address = rt::resolve(host, *port)
+            .with_context(|| format!("admin.listener: the host {host} cannot be resolved; use an address of this machine"))?;
+        HttpPort::bind(address).with_context(|| {
+            format!("admin.listener: cannot listen on {address}; is another broker running there? set another port, or none (admin.listener=)")
+        })
+    });
+    let registry = Registry::with_times(shards, config.metrics_histograms_enable);
+    let beats = (0..shards).map(|_| Arc::default()).collect();
+    let sources = Arc::new(Sources::new(config.clone(), registry, beats, Arc::default()));
+    admin::start(port.transpose()?, sources.clone())?;
+    Ok(sources)
 }
 
 /// The parts that outlive the shards, and the way to them.
@@ -96,7 +118,7 @@ struct Broker {
     checkpoints: Checkpoints,
     dirs: Arc<LogDirs>,
     registry: Registry,
-    beats: Vec<Arc<AtomicU64>>,
+    sources: Arc<Sources>,
 }
 
 /// What a shard's connections are told at the end.
@@ -111,16 +133,16 @@ impl Broker {
         dirs: &Arc<LogDirs>,
         read: BTreeMap<DirId, Checkpoint>,
         cluster_id: String,
-        shards: usize,
+        sources: Arc<Sources>,
     ) -> anyhow::Result<Broker> {
-        let registry = Registry::new(shards);
-        let beats: Vec<_> = (0..shards).map(|_| Arc::new(AtomicU64::new(0))).collect();
+        let registry = sources.registry.clone();
+        let shards = registry.shards().len();
         let checkpoints = Checkpoints::new(dirs.clone(), read);
         // The shards are built from the first image, which the control thread makes: they are told of later ones only.
-        let mesh: Arc<OnceLock<Vec<ShardHandle>>> = Arc::new(OnceLock::new());
+        let mesh = sources.shards.clone();
         let options = ControlOptions {
             is_online: is_online(dirs.clone()),
-            shard_beats: beats.clone(),
+            shard_beats: sources.beats().to_vec(),
             every: vec![
                 (
                     SPACE_CHECK_INTERVAL,
@@ -155,7 +177,7 @@ impl Broker {
             checkpoints,
             dirs: dirs.clone(),
             registry,
-            beats,
+            sources,
         })
     }
 
@@ -175,6 +197,7 @@ impl Broker {
             let registry = self.registry.clone();
             wait_for_stop(&mut signals, &registry).await;
             info!("stopping: a second signal hurries");
+            admin::stopping(&self.sources);
             rt::spawn(hurry(
                 signals,
                 self.orders.iter().map(|(tx, _)| tx.clone()).collect(),
@@ -355,7 +378,7 @@ async fn wait_for_stop(signals: &mut Rx<Signal>, registry: &Registry) {
     while signals.recv_burst(&mut burst, 1).await {
         match burst.drain(..).next() {
             Some(Signal::User1) => print!("{}", registry.prometheus_text()),
-            Some(Signal::Hangup) => info!("SIGHUP: there is nothing to read again"),
+            Some(Signal::Hangup) => admin::reloading(|| info!("SIGHUP: there is nothing to read again")),
             Some(Signal::Terminate | Signal::Interrupt) | None => return,
         }
     }

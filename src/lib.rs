@@ -8,7 +8,8 @@
 //! ```text
 //!   corelane start server.properties
 //!   ├── shard 0 … shard N-1   one pinned thread each: connections, partitions, one pump; never waits for the control thread
-//!   └── control thread        cluster metadata, log directory upkeep, watchdog; never touches a partition's data
+//!   ├── control thread        cluster metadata, log directory upkeep, watchdog; never touches a partition's data
+//!   └── admin thread          metrics, health and status over HTTP, from what the shards have published; asks no shard
 //! ```
 //!
 //! # The way of a request
@@ -40,6 +41,7 @@
 //! | [`shard`] | the pump, its messages, the router |
 //! | [`api`] | one file per Kafka API, and THE list of them |
 //! | [`conn`] | one client connection: framing, order, limits, idle close; knows no request's meaning |
+//! | [`admin`] | the HTTP port for operators: metrics, health, JSON, the status page; and the talk with the service manager |
 //! | [`cli`] | one file per subcommand, flags as in Kafka's scripts |
 //! | [`preflight`] | what the machine must offer, with cause and cure |
 //! | [`broker`] | the composition root: builds everything once, owns the order of shutdown |
@@ -48,7 +50,7 @@
 //!
 //! ```text
 //!   main, broker, cli, preflight
-//!   conn
+//!   conn, admin
 //!   api
 //!   shard
 //!   partition, group, metadata     (these do not import each other; shard connects them)
@@ -71,6 +73,7 @@
 //! | a background job | a message to the pump; the pure decision in the module that owns the data | visible to the simulation |
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod admin;
 pub mod api;
 pub mod broker;
 pub mod cli;

@@ -16,6 +16,7 @@ mod measure;
 mod script_names;
 mod server_stop;
 mod start;
+mod top;
 mod topics;
 
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Command {
     /// Help others to find out what is wrong
     #[command(subcommand)]
     Debug(DebugCommand),
+    /// Watch shards, topics, clients and requests by load
+    Top(top::Args),
     /// Create, list, describe, alter and delete topics (kafka-topics.sh)
     Topics(topics::Args),
     /// Describe and alter the configuration of topics and brokers (kafka-configs.sh)
@@ -111,6 +114,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Generate(GenerateCommand::Completions(args)) => generate::completions(args),
         Command::Generate(GenerateCommand::ScriptNames) => generate::script_names(),
         Command::Debug(DebugCommand::Bundle(args)) => bundle::run(args),
+        Command::Top(args) => top::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Configs(args) => configs::run(args),
         Command::ConsoleProducer(args) => console_producer::run(args),

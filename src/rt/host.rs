@@ -173,6 +173,52 @@ pub fn open_fds() -> io::Result<usize> {
     Ok(listed.saturating_sub(1)) // one is the listing's own
 }
 
+/// What this process has used of its machine so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    pub cpu_seconds: f64,
+    pub resident_bytes: u64,
+    pub open_fds: u64,
+    pub max_fds: u64,
+    /// At the block layer.
+    pub disk_read_bytes: u64,
+    pub disk_write_bytes: u64,
+}
+
+/// USER_HZ, the unit of /proc/PID/stat on every Linux of today.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What /proc says of this process; zeros where it does not say.
+pub fn usage() -> Usage {
+    let read = |name| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+    let (stat, status, io) = (read("stat"), read("status"), read("io"));
+    // Behind the name, which may hold anything: utime and stime are the 12th and 13th field.
+    let times = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
+    let ticks: u64 = times.take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Usage {
+        cpu_seconds: ticks as f64 / TICKS_PER_SECOND,
+        resident_bytes: number_behind(&status, "VmRSS:") << 10,
+        open_fds: count_fds(),
+        max_fds: resource_limit(libc::RLIMIT_NOFILE).map_or(0, |limit| limit.rlim_cur),
+        disk_read_bytes: number_behind(&io, "read_bytes:"),
+        disk_write_bytes: number_behind(&io, "\nwrite_bytes:"),
+    }
+}
+
+/// Newer kernels give the number as the directory's size: with many partitions, listing it takes milliseconds.
+fn count_fds() -> u64 {
+    match fs::metadata("/proc/self/fd").map(|directory| directory.len()) {
+        Ok(count) if count > 0 => count,
+        _ => open_fds().map_or(0, |count| count as u64),
+    }
+}
+
+fn number_behind(text: &str, word: &str) -> u64 {
+    let behind = text.split_once(word).map(|(_, behind)| behind).unwrap_or_default();
+    let number = behind.split_whitespace().next().unwrap_or_default();
+    number.parse().unwrap_or(0)
+}
+
 /// What direct I/O on a file system asks for, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirectIo {
@@ -311,6 +357,19 @@ mod tests {
         assert_eq!(nearest_existing(Path::new("not-there/b")), Path::new("."));
         assert!(is_in_memory(Path::new("/dev/shm")).is_ok());
         assert!(!is_in_memory(Path::new("/proc")).unwrap());
+    }
+
+    #[test]
+    fn a_process_knows_what_it_uses() {
+        let used = usage();
+        assert!(
+            used.resident_bytes > 1 << 20 && used.open_fds >= 3 && used.max_fds >= used.open_fds,
+            "{used:?}"
+        );
+        assert_eq!(
+            number_behind("rchar: 1\nread_bytes: 2\nwrite_bytes: 3\n", "\nwrite_bytes:"),
+            3
+        );
     }
 
     #[test]

@@ -1,0 +1,389 @@
+//! /metrics: the tables of `metrics`, and what follows from the image and the directories.
+//!
+//! Names: Kafka's as Strimzi's dashboards use them, kafka_exporter's for offsets, the process's as every exporter has them.
+//! A partition is reported by the broker that leads it, so that sums over brokers are right.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::Sources;
+use crate::api;
+use crate::metadata::{Image, PartitionState, Topic};
+use crate::metrics::{Labels, LogPosition, Text, Traffic};
+use crate::model::{BrokerId, PartitionId};
+use crate::rt::host;
+use crate::wire::ApiKey;
+
+/// Expositions that may be on their way to clients at a time: with many partitions one is megabytes.
+const RESPONSES_MAX: usize = 4;
+
+pub async fn metrics(State(sources): State<Arc<Sources>>) -> Response {
+    let Some(place) = Place::take() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "other scrapes are still being read\n").into_response();
+    };
+    let body = Bytes::from_owner(Exposition {
+        text: text(&sources),
+        _place: place,
+    });
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        body,
+    )
+        .into_response()
+}
+
+/// Gives its place up once the last byte has gone.
+struct Exposition {
+    text: String,
+    _place: Place,
+}
+
+impl AsRef<[u8]> for Exposition {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+static TAKEN: LazyLock<AtomicUsize> = LazyLock::new(AtomicUsize::default);
+
+struct Place;
+
+impl Place {
+    fn take() -> Option<Place> {
+        let place = Place;
+        // Over the limit the place is given back at once.
+        (TAKEN.fetch_add(1, Ordering::Relaxed) < RESPONSES_MAX).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        TAKEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pub(super) fn text(sources: &Sources) -> String {
+    let mut text = Text::default();
+    let image = sources.image();
+    write_registry(&mut text, sources, image.as_deref());
+    write_process(&mut text, sources);
+    write_log_dirs(&mut text, sources);
+    if let Some(image) = image {
+        write_cluster(&mut text, sources, &image);
+        write_partitions(&mut text, sources, &image);
+    }
+    text.finish()
+}
+
+fn write_registry(text: &mut Text, sources: &Sources, image: Option<&Image>) {
+    let topics = topics(sources, image);
+    sources.registry.write_table(text, |text, name| {
+        let value: fn(&Traffic) -> u64 = match name {
+            "kafka_server_brokertopicmetrics_bytesin_total" => |traffic| traffic.bytes_in,
+            "kafka_server_brokertopicmetrics_bytesout_total" => |traffic| traffic.bytes_out,
+            "kafka_server_brokertopicmetrics_messagesin_total" => |traffic| traffic.messages_in,
+            _ => return,
+        };
+        for (topic, traffic) in &topics {
+            text.sample(&Labels::new(&[("topic", topic)]), value(traffic));
+        }
+    });
+    sources.registry.write_stages(text);
+    text.family(
+        "corelane_request_duration_seconds",
+        "histogram",
+        "Time of requests by API, from the whole frame to the answer that is ready to be sent; a long poll's wait is not in it.",
+    );
+    for (key, times) in sources.registry.requests() {
+        text.histogram(&Labels::new(&[("api", api::name_of(ApiKey(key)))]), &times);
+    }
+}
+
+/// What went through for each topic that is still there, by name.
+pub(super) fn topics(sources: &Sources, image: Option<&Image>) -> BTreeMap<Arc<str>, Traffic> {
+    let mut topics = BTreeMap::<Arc<str>, Traffic>::new();
+    for ((id, _), cells) in sources.registry.topics().list() {
+        let Some(topic) = image.and_then(|image| image.topic_by_id(&id)) else {
+            continue;
+        };
+        let (more, traffic) = (cells.get(), topics.entry(topic.name.clone()).or_default());
+        traffic.bytes_in += more.bytes_in;
+        traffic.messages_in += more.messages_in;
+        traffic.bytes_out += more.bytes_out;
+    }
+    topics
+}
+
+fn write_process(text: &mut Text, sources: &Sources) {
+    let (used, none) = (host::usage(), Labels::default());
+    let idle = sources.load.idle();
+    text.counter("process_cpu_seconds_total", "User and system CPU time of the process.");
+    text.sample(&none, used.cpu_seconds);
+    let gauges: [(&str, &str, f64); 9] = [
+        (
+            "process_resident_memory_bytes",
+            "Resident memory.",
+            used.resident_bytes as f64,
+        ),
+        ("process_open_fds", "Open file descriptors.", used.open_fds as f64),
+        (
+            "process_max_fds",
+            "Limit of open file descriptors.",
+            used.max_fds as f64,
+        ),
+        (
+            "kafka_server_kafkaserver_linux_disk_read_bytes",
+            "Bytes that the process has had read from block devices.",
+            used.disk_read_bytes as f64,
+        ),
+        (
+            "kafka_server_kafkaserver_linux_disk_write_bytes",
+            "Bytes that the process has had written to block devices.",
+            used.disk_write_bytes as f64,
+        ),
+        (
+            "kafka_network_socketserver_networkprocessoravgidle_percent",
+            "Share of time, from 0 to 1, in which the shards wait for work.",
+            idle,
+        ),
+        (
+            "kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent",
+            "The same: a shard is network thread and request handler in one.",
+            idle,
+        ),
+        (
+            "corelane_ready",
+            "1 while /readyz says ok.",
+            f64::from(u8::from(sources.is_ready())),
+        ),
+        (
+            "corelane_shards_standing",
+            "Shards whose pump has not turned for three seconds.",
+            sources.pulse.standing().len() as f64,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        text.gauge(name, help);
+        text.sample(&none, value);
+    }
+    text.gauge("corelane_build_info", "Always 1; the version is in the label.");
+    text.sample(&Labels::new(&[("version", env!("CARGO_PKG_VERSION"))]), 1);
+}
+
+fn write_log_dirs(text: &mut Text, sources: &Sources) {
+    let Some(dirs) = sources.dirs.get() else { return };
+    let spaces: Vec<_> = dirs
+        .dirs
+        .iter()
+        .map(|dir| (Labels::new(&[("log_dir", &dir.path.to_string_lossy())]), dir.space()))
+        .collect();
+    type Value = fn((u64, u64)) -> u64;
+    let families: [(&str, &str, Value); 2] = [
+        (
+            "corelane_log_directory_free_bytes",
+            "Free bytes of the file system of a log directory.",
+            |space| space.0,
+        ),
+        (
+            "corelane_log_directory_total_bytes",
+            "Bytes of the file system of a log directory.",
+            |space| space.1,
+        ),
+    ];
+    for (name, help, value) in families {
+        text.gauge(name, help);
+        for (labels, space) in &spaces {
+            text.sample(labels, value(*space));
+        }
+    }
+}
+
+fn write_cluster(text: &mut Text, sources: &Sources, image: &Image) {
+    let me = sources.me();
+    let states = || image.topics.values().flat_map(|topic| &topic.partitions);
+    let count = |holds: fn(&Topic, &PartitionState) -> bool| -> usize {
+        let of_topic = |topic: &Arc<Topic>| led(topic, me).filter(|state| holds(topic, state)).count();
+        image.topics.values().map(of_topic).sum()
+    };
+    let is_controller = image.controller == Some(me);
+    let rows: [(&str, &str, usize); 7] = [
+        (
+            "kafka_brokers",
+            "Brokers that are registered and not fenced.",
+            image.brokers.values().filter(|broker| !broker.fenced).count(),
+        ),
+        (
+            "kafka_server_replicamanager_underreplicatedpartitions",
+            "Partitions led here with fewer replicas in sync than assigned.",
+            count(|_, state| is_under_replicated(state)),
+        ),
+        (
+            "kafka_server_replicamanager_underminisrpartitioncount",
+            "Partitions led here with fewer replicas in sync than min.insync.replicas: acks=all is refused.",
+            count(is_under_min_isr),
+        ),
+        (
+            "kafka_controller_kafkacontroller_activecontrollercount",
+            "1 on the active controller.",
+            usize::from(is_controller),
+        ),
+        (
+            "kafka_controller_kafkacontroller_offlinepartitionscount",
+            "Partitions without a leader, as the active controller sees them.",
+            if is_controller {
+                states().filter(|state| state.leader.is_none()).count()
+            } else {
+                0
+            },
+        ),
+        (
+            "kafka_controller_kafkacontroller_globaltopiccount",
+            "Topics of the cluster.",
+            image.topics.len(),
+        ),
+        (
+            "kafka_controller_kafkacontroller_globalpartitioncount",
+            "Partitions of the cluster.",
+            states().count(),
+        ),
+    ];
+    for (name, help, value) in rows {
+        text.gauge(name, help);
+        text.sample(&Labels::default(), value);
+    }
+    text.gauge("kafka_topic_partitions", "Partitions of a topic.");
+    for topic in image.topics.values().take(sources.config.metrics_partitions_max) {
+        text.sample(&Labels::new(&[("topic", &topic.name)]), topic.partitions.len());
+    }
+}
+
+/// A partition that this broker leads.
+struct Row<'a> {
+    labels: Labels,
+    topic: &'a Topic,
+    state: &'a PartitionState,
+    position: LogPosition,
+}
+
+/// One family with a sample per partition.
+type Family = (&'static str, &'static str, fn(&Row<'_>) -> i64);
+
+const FAMILIES: &[Family] = &[
+    (
+        "kafka_topic_partition_current_offset",
+        "The next offset that consumers will see.",
+        |row| row.position.high_watermark,
+    ),
+    (
+        "kafka_topic_partition_oldest_offset",
+        "The oldest offset that is kept.",
+        |row| row.position.log_start,
+    ),
+    ("kafka_topic_partition_in_sync_replica", "Replicas in sync.", |row| {
+        row.state.isr.len() as i64
+    }),
+    ("kafka_topic_partition_replicas", "Replicas assigned.", |row| {
+        row.state.replicas.len() as i64
+    }),
+    ("kafka_topic_partition_leader", "The leading broker's id.", |row| {
+        row.state.leader.map_or(-1, |leader| leader.0.into())
+    }),
+    (
+        "kafka_topic_partition_leader_is_preferred",
+        "1 where the first replica leads.",
+        |row| (row.state.leader == row.state.replicas.first().copied()).into(),
+    ),
+    (
+        "kafka_topic_partition_under_replicated_partition",
+        "1 where fewer replicas are in sync than assigned.",
+        |row| is_under_replicated(row.state).into(),
+    ),
+    (
+        "kafka_cluster_partition_underminisr",
+        "1 where fewer replicas are in sync than min.insync.replicas.",
+        |row| is_under_min_isr(row.topic, row.state).into(),
+    ),
+    (
+        "kafka_cluster_partition_atminisr",
+        "1 where exactly min.insync.replicas are in sync.",
+        |row| (row.state.isr.len() == min_isr(row.topic, row.state)).into(),
+    ),
+    ("kafka_log_log_size", "Bytes of a partition's log.", |row| {
+        row.position.size_bytes as i64
+    }),
+];
+
+fn write_partitions(text: &mut Text, sources: &Sources, image: &Image) {
+    let (rows, left_out) = rows(sources, image, sources.config.metrics_partitions_max);
+    for (name, help, value) in FAMILIES {
+        text.gauge(name, help);
+        for row in &rows {
+            text.sample(&row.labels, value(row));
+        }
+    }
+    text.gauge(
+        "corelane_metrics_partitions_left_out",
+        "Partitions without metrics of their own, because metrics.partitions.max was reached.",
+    );
+    text.sample(&Labels::default(), left_out);
+}
+
+/// The partitions that are led and served here, and how many were left out.
+fn rows<'a>(sources: &Sources, image: &'a Image, limit: usize) -> (Vec<Row<'a>>, usize) {
+    let served: BTreeMap<PartitionId, LogPosition> = sources
+        .registry
+        .partitions()
+        .list()
+        .into_iter()
+        .map(|(id, cells)| (id, cells.get()))
+        .collect();
+    let mut rows = Vec::with_capacity(served.len().min(limit));
+    let mut left_out = 0;
+    for topic in image.topics.values() {
+        for state in led(topic, sources.me()) {
+            let id = PartitionId {
+                topic: topic.id,
+                index: state.index,
+            };
+            let Some(position) = served.get(&id) else { continue };
+            if rows.len() >= limit {
+                left_out += 1;
+                continue;
+            }
+            rows.push(Row {
+                labels: Labels::new(&[("partition", &state.index.to_string()), ("topic", &topic.name)]),
+                topic,
+                state,
+                position: *position,
+            });
+        }
+    }
+    (rows, left_out)
+}
+
+fn led(topic: &Topic, me: BrokerId) -> impl Iterator<Item = &PartitionState> {
+    topic.partitions.iter().filter(move |state| state.leader == Some(me))
+}
+
+pub(super) fn is_under_replicated(state: &PartitionState) -> bool {
+    state.isr.len() < state.replicas.len()
+}
+
+pub(super) fn is_under_min_isr(topic: &Topic, state: &PartitionState) -> bool {
+    state.isr.len() < min_isr(topic, state)
+}
+
+/// As the broker applies it: never more than there are replicas.
+fn min_isr(topic: &Topic, state: &PartitionState) -> usize {
+    let required = usize::try_from(topic.config.min_insync_replicas).unwrap_or(1);
+    required.min(state.replicas.len())
+}
+
+#[cfg(test)]
+mod tests;

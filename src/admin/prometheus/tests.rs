@@ -1,0 +1,88 @@
+//! What a scrape holds.
+
+use super::*;
+use crate::admin::testing;
+use crate::metrics::{PartitionCells, TopicCells};
+use crate::model::ShardId;
+
+fn position(end: i64) -> LogPosition {
+    LogPosition {
+        log_start: 3,
+        high_watermark: end,
+        log_end: end,
+        size_bytes: 4096,
+    }
+}
+
+/// A partition has its samples once it is served, under kafka_exporter's and Kafka's names.
+#[test]
+fn served_partitions_are_exported() {
+    let (sources, _) = testing::sources(&[("a", 2)]);
+    let image = sources.image().expect("published");
+    let topic = image.topic("a").expect("created").id;
+    let id = PartitionId { topic, index: 1 };
+    let cells = PartitionCells::new(ShardId(0), "/x".into(), position(10));
+    let _entry = sources.registry.partitions().enter(id, cells);
+    let text = text(&sources);
+    for sample in [
+        "kafka_topic_partition_current_offset{partition=\"1\",topic=\"a\"} 10\n",
+        "kafka_topic_partition_oldest_offset{partition=\"1\",topic=\"a\"} 3\n",
+        "kafka_topic_partition_leader{partition=\"1\",topic=\"a\"} 1\n",
+        "kafka_topic_partition_under_replicated_partition{partition=\"1\",topic=\"a\"} 0\n",
+        "kafka_log_log_size{partition=\"1\",topic=\"a\"} 4096\n",
+        "kafka_topic_partitions{topic=\"a\"} 2\n",
+        "kafka_brokers 1\n",
+    ] {
+        assert!(text.contains(sample), "{sample}");
+    }
+    assert!(!text.contains("partition=\"0\""));
+}
+
+/// Beyond the limit partitions are counted and left out.
+#[test]
+fn the_number_of_series_is_bounded() {
+    let (sources, _) = testing::sources(&[("a", 5)]);
+    let image = sources.image().expect("published");
+    let topic = image.topic("a").expect("created").id;
+    let _entries: Vec<_> = (0..5)
+        .map(|index| {
+            let cells = PartitionCells::new(ShardId(0), "/x".into(), position(1));
+            sources.registry.partitions().enter(PartitionId { topic, index }, cells)
+        })
+        .collect();
+    let (shown, left_out) = rows(&sources, &image, 2);
+    assert_eq!((shown.len(), left_out), (2, 3));
+}
+
+/// Traffic is shown per topic beside the broker's total, and not of a topic that is gone.
+#[test]
+fn topics_have_their_traffic() {
+    let (sources, _) = testing::sources(&[("a", 1)]);
+    let topic = sources.image().expect("published").topic("a").expect("created").id;
+    let topics = sources.registry.topics();
+    let entries = [(topic, 0), (topic, 1), (crate::model::TopicId([9; 16]), 0)]
+        .map(|(id, shard)| topics.enter((id, ShardId(shard)), TopicCells::default()));
+    entries.iter().for_each(|entry| entry.on_produced(100, 2));
+    let text = text(&sources);
+    assert!(text.contains("kafka_server_brokertopicmetrics_messagesin_total{topic=\"a\"} 4\n"));
+    assert!(text.contains("kafka_server_brokertopicmetrics_bytesin_total 0\n"));
+    assert_eq!(text.matches("brokertopicmetrics_bytesin_total{").count(), 1);
+}
+
+/// No family appears twice, and every sample follows the head of its own.
+#[test]
+fn families_are_whole() {
+    let (sources, _) = testing::sources(&[("a", 1)]);
+    let text = text(&sources);
+    let mut families = std::collections::BTreeSet::new();
+    let mut current = "";
+    for line in text.lines() {
+        if let Some(head) = line.strip_prefix("# HELP ") {
+            current = head.split(' ').next().unwrap_or_default();
+            assert!(families.insert(current), "{current} comes twice");
+        } else if !line.starts_with('#') {
+            assert!(line.starts_with(current), "{line} stands under {current}");
+        }
+    }
+    assert!(families.len() > 60);
+}

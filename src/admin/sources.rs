@@ -1,0 +1,67 @@
+//! What the admin thread reads from. Parts that are made later in the start are absent until then.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::sync::{Arc, OnceLock};
+
+use super::load::Load;
+use super::pulse::Pulse;
+use crate::config::BrokerConfig;
+use crate::metadata::Image;
+use crate::metrics::Registry;
+use crate::model::BrokerId;
+use crate::rt::{self, Instant};
+use crate::shard::ShardHandle;
+use crate::storage::LogDirs;
+
+pub struct Sources {
+    pub config: Arc<BrokerConfig>,
+    pub registry: Registry,
+    /// Set once the log directories are open.
+    pub dirs: OnceLock<Arc<LogDirs>>,
+    /// Set once the metadata have been recovered.
+    pub shards: Arc<OnceLock<Vec<ShardHandle>>>,
+    pub(super) began: Instant,
+    beats: Vec<Arc<AtomicU64>>,
+    pub(super) pulse: Pulse,
+    pub(super) load: Load,
+    pub(super) phase: AtomicU8,
+    /// Every log was opened once since the start.
+    pub(super) recovered: AtomicBool,
+}
+
+impl Sources {
+    /// `beats`: one counter per shard, which its pump moves.
+    pub fn new(
+        config: Arc<BrokerConfig>,
+        registry: Registry,
+        beats: Vec<Arc<AtomicU64>>,
+        shards: Arc<OnceLock<Vec<ShardHandle>>>,
+    ) -> Sources {
+        Sources {
+            config,
+            registry,
+            dirs: OnceLock::new(),
+            shards,
+            began: rt::now(),
+            pulse: Pulse::new(beats.clone()),
+            beats,
+            load: Load::default(),
+            phase: AtomicU8::default(),
+            recovered: AtomicBool::default(),
+        }
+    }
+
+    /// The shards' signs of life, for those who give and those who watch them.
+    pub fn beats(&self) -> &[Arc<AtomicU64>] {
+        &self.beats
+    }
+
+    /// The newest image, once there is one.
+    pub(super) fn image(&self) -> Option<Arc<Image>> {
+        self.shards.get()?.first().map(ShardHandle::image)
+    }
+
+    pub(super) fn me(&self) -> BrokerId {
+        BrokerId(self.config.broker_id)
+    }
+}
