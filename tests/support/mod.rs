@@ -26,7 +26,7 @@ impl Broker {
         let dir = scratch_dir();
         let port = free_port();
         let mut text = format!(
-            "broker.id=0\nlisteners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\nlog.dir.min.free.bytes=0\n",
+            "broker.id=0\nlisteners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\nlog.dir.min.free.bytes=0\nadmin.listener=\n",
             dir.join("data").display()
         );
         for (key, value) in settings {
@@ -108,8 +108,8 @@ impl Broker {
             log.matches(&last).count() > printed && log.ends_with('\n')
         });
         let newest = &log[log.rfind(&first).unwrap()..];
-        let start = format!("{name}{{");
-        let samples = newest.lines().filter(|line| line.starts_with(&start));
+        let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let samples = newest.lines().filter(of_name);
         samples
             .map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap())
             .sum()

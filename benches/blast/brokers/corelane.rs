@@ -29,7 +29,7 @@ pub fn command(dir: &Path, port: u16, settings: &[String]) -> anyhow::Result<Com
 pub fn properties(dir: &Path, port: u16, settings: &[String]) -> anyhow::Result<PathBuf> {
     let file = dir.join("server.properties");
     let text = format!(
-        "broker.id=1\nlisteners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\n{}\n",
+        "broker.id=1\nadmin.listener=\nlisteners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\n{}\n",
         dir.join("data").display(),
         settings.join("\n")
     );

@@ -1,0 +1,98 @@
+//! Clients of the admin port that are slow, many, or send without end.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::{Admin, get};
+use crate::support::wait_until;
+
+/// A page of another site, which has given its own name this address, gets nothing; nobody can change anything.
+#[test]
+fn other_names_and_other_methods_are_refused() {
+    let admin = Admin::start(&[]);
+    assert_eq!(get(admin.port, "/v1/config", "evil.example").0, 403);
+    assert_eq!(get(admin.port, "/metrics", "evil.example:80").0, 403);
+    let (code, head, _) = get(admin.port, "/", "localhost");
+    assert_eq!(code, 200);
+    assert!(head.contains("x-frame-options: deny"), "{head}");
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let mut stream = TcpStream::connect(("127.0.0.1", admin.port)).unwrap();
+        write!(
+            stream,
+            "{method} /v1/config HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 405"), "{method}: {answer}");
+    }
+}
+
+/// A head without end is cut off; garbage is refused; the port goes on.
+#[test]
+fn huge_heads_and_garbage_cost_their_connection() {
+    let admin = Admin::start(&[]);
+    let mut stream = TcpStream::connect(("127.0.0.1", admin.port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let header = [b"X-Long: ".as_slice(), &[b'x'; 8 << 10], b"\r\n"].concat();
+    let mut sent = stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n");
+    for _ in 0..1_000 {
+        sent = sent.and_then(|()| stream.write_all(&header));
+    }
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    for garbage in [
+        &[0; 4096][..],
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(("127.0.0.1", admin.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(garbage).unwrap();
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(!answer.starts_with(b"HTTP/1.1 200"), "{garbage:?}");
+    }
+    assert_eq!(admin.get("/livez").0, 200);
+}
+
+/// More idle connections than there are places: they are cut after their time, and those who wait get their turn.
+#[test]
+fn silent_connections_do_not_keep_their_places() {
+    let admin = Admin::start(&[]);
+    let begun = Instant::now();
+    let silent: Vec<_> = (0..100)
+        .map(|_| TcpStream::connect(("127.0.0.1", admin.port)).unwrap())
+        .collect();
+    wait_until("the port answers again", || {
+        let mut stream = TcpStream::connect(("127.0.0.1", admin.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
+        let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
+    });
+    assert!(
+        begun.elapsed() >= Duration::from_secs(5),
+        "the connections took no place"
+    );
+    drop(silent);
+}
+
+/// What a half-sent request holds is given back in time, however its bytes drip.
+#[test]
+fn a_dripping_request_is_cut_off() {
+    let admin = Admin::start(&[]);
+    let mut stream = TcpStream::connect(("127.0.0.1", admin.port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    wait_until("the connection is closed", || {
+        let sent = stream.write_all(b"G");
+        let read = stream.read(&mut [0; 64]);
+        sent.is_err()
+            || matches!(read, Ok(0))
+            || read.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    });
+}
