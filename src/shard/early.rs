@@ -1,6 +1,6 @@
-//! Questions that come before the log of a partition that was just created: they wait a little for it, so that whoever
-//! creates a topic can use it at once. Logs that were there at start are not waited for: their recovery may take long, and
-//! a question about many partitions must not wait for one of them.
+//! Questions that come before a log is open: they wait a little for it, so that whoever creates a topic, or meets a broker
+//! that has just started, can go on at once. Each log is waited for only for a moment after its opening was asked for: a
+//! long recovery must not hold back questions that are about other partitions too.
 
 use std::time::Duration;
 
@@ -11,70 +11,81 @@ use super::timers::Due;
 use crate::model::{ErrorCode, PartitionId};
 use crate::rt::{Instant, Now};
 
-/// How long a question waits for new logs, all of its partitions together.
-const NEW_LOG_WAIT: Duration = Duration::from_secs(1);
+/// How long after its opening was asked for a log is waited for.
+const OPENING_WAIT: Duration = Duration::from_secs(1);
 
-/// A question that waits for a new log.
+/// Those who wait for one log, and until when.
 pub(super) struct Early {
-    ask: Ask,
+    asks: Vec<Ask>,
     until: Instant,
+}
+
+impl Early {
+    pub(super) fn new(now: Now) -> Early {
+        Early {
+            asks: Vec::new(),
+            until: now.instant.after(OPENING_WAIT),
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Early {
+        Early {
+            asks: std::mem::take(&mut self.asks),
+            until: self.until,
+        }
+    }
+
+    fn takes_more(&self, now: Now) -> bool {
+        now.instant < self.until && self.asks.len() < PARKED_MAX
+    }
 }
 
 impl Shard {
     pub(super) fn on_ask(&mut self, ask: Ask, now: Now) {
-        let until = now.instant.after(NEW_LOG_WAIT);
-        self.hold_or_take(Early { ask, until }, now);
-    }
-
-    /// Asks whose log is open now, or will not be: some may have to wait for another one.
-    pub(super) fn release_early(&mut self, id: PartitionId, early: Vec<Early>, now: Now) {
-        for one in early {
-            self.timers.remove(one.until, Due::Early(id));
-            self.hold_or_take(one, now);
-        }
-    }
-
-    /// What has waited long enough for this log is answered as things are.
-    pub(super) fn on_early_timeout(&mut self, id: PartitionId, now: Now) {
-        let Some(Hosted::Opening(opening)) = self.hosted.get_mut(&id) else {
-            return;
-        };
-        let due: Vec<Early> = opening.early.extract_if(.., |one| one.until <= now.instant).collect();
-        for one in due {
-            self.hold_or_take(one, now);
-        }
-    }
-
-    fn hold_or_take(&mut self, early: Early, now: Now) {
-        let Ask { from, request, .. } = early.ask;
+        let Ask { from, request, .. } = ask;
         if self.stopping.is_some() {
-            let refused = early.ask.question.refused(ErrorCode::NotLeaderOrFollower);
+            let refused = ask.question.refused(ErrorCode::NotLeaderOrFollower);
             return self.answer(from, request, refused);
         }
-        // No log is being opened nearly always; then the question is not looked through.
-        if self.openings.is_empty() || now.instant >= early.until {
-            return self.take_question(from, request, early.ask.question, now);
-        }
-        let new_log = partitions(&early.ask.question).find(|id| self.is_held_for(*id));
-        match new_log.and_then(|id| Some((id, self.hosted.get_mut(&id)?))) {
-            Some((id, Hosted::Opening(opening))) => {
-                self.timers.add(early.until, Due::Early(id));
-                opening.early.push(early);
+        // Nearly always no log is being opened; then the question is not looked through.
+        if !self.openings.is_empty() {
+            let awaited = partitions(&ask.question).find(|id| self.is_awaited(*id, now));
+            if let Some(id) = awaited
+                && let Some(Hosted::Opening(opening)) = self.hosted.get_mut(&id)
+            {
+                self.timers.add(opening.early.until, Due::Opening(id));
+                return opening.early.asks.push(ask);
             }
-            _ => self.take_question(from, request, early.ask.question, now),
+        }
+        self.take_question(from, request, ask.question, now);
+    }
+
+    fn is_awaited(&self, id: PartitionId, now: Now) -> bool {
+        match self.hosted.get(&id) {
+            Some(Hosted::Opening(opening)) => !opening.doomed && opening.early.takes_more(now),
+            _ => false,
         }
     }
 
-    fn is_held_for(&self, id: PartitionId) -> bool {
-        match self.hosted.get(&id) {
-            Some(Hosted::Opening(opening)) => opening.is_new && !opening.doomed && opening.early.len() < PARKED_MAX,
-            _ => false,
+    /// The log is open, or will not be: each question is answered, or waits for another log that it is about.
+    pub(super) fn release_early(&mut self, id: PartitionId, early: Early, now: Now) {
+        self.timers.remove(early.until, Due::Opening(id));
+        for ask in early.asks {
+            self.on_ask(ask, now);
+        }
+    }
+
+    /// The log takes longer than it is waited for: who waited is answered as things are.
+    pub(super) fn on_opening_due(&mut self, id: PartitionId, now: Now) {
+        if let Some(Hosted::Opening(opening)) = self.hosted.get_mut(&id) {
+            let early = opening.early.take();
+            self.release_early(id, early, now);
         }
     }
 }
 
-/// The partitions that a question waits for. Appends wait one by one, in the log's own queue; sizes are
-/// told as they are, and coordinators have an answer for those who come too early.
+/// The partitions that a question waits for. Appends wait one by one, in the log's own queue; sizes are told as they are,
+/// and coordinators have an answer for those who come too early.
 fn partitions(question: &Question) -> Box<dyn Iterator<Item = PartitionId> + '_> {
     match question {
         Question::Append(_) | Question::LogSizes(_) | Question::Coordinate(..) => Box::new(std::iter::empty()),

@@ -41,15 +41,13 @@ pub(super) struct Opening {
     pub(super) place: Place,
     pub(super) leadership: Leadership,
     pub(super) config: Arc<TopicConfig>,
-    /// Of a partition that was created while this process runs.
-    pub(super) is_new: bool,
     /// Held while the job runs.
     pub(super) claim: Option<Claim>,
     /// The topic was deleted meanwhile: remove the log once it is open.
     pub(super) doomed: bool,
     pub(super) parked: VecDeque<Parked>,
-    /// What else waits for a new log.
-    pub(super) early: Vec<Early>,
+    /// What else waits for the log.
+    pub(super) early: Early,
 }
 
 /// An append that waits for its log.

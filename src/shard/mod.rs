@@ -13,7 +13,7 @@
 //! | join, long_poll | the connection's side of a request: split, gather, wait, trim |
 //! | append, acks, read, waits, query | the owner's side |
 //! | coordinator | the coordinators of groups, on their partitions' owners |
-//! | early | questions that come before the log of a new partition |
+//! | early | questions that come before their log is open |
 //! | catchup, fetch_memory | reads from the disk in turn and at a pace; the memory for what they bring |
 //! | hosted, reconcile, claims, placement | which partitions are here, and how they come and go |
 //! | upkeep, stop, timers | what the clock asks for; the end |

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::early::Early;
 use super::hosted::{Failed, Hosted, Leaving, Open, Opening, Place, directory_name, position};
 use super::message::{ClosingLog, Job, Life};
 use super::placement::owner;
@@ -103,23 +104,24 @@ impl Shard {
             match state.replicas.iter().position(|replica| *replica == broker) {
                 None => self.leave(id, now),
                 Some(replica) => {
-                    self.host(Wanted {
+                    let wanted = Wanted {
                         id,
                         topic,
                         state,
                         replica,
-                    });
+                    };
+                    self.host(wanted, now);
                     self.settle_coordinator(id, now);
                 }
             }
         }
     }
 
-    fn host(&mut self, wanted: Wanted<'_>) {
+    fn host(&mut self, wanted: Wanted<'_>, now: Now) {
         let leadership = leadership(wanted.state, BrokerId(self.config.broker_id));
         let config = &wanted.topic.config;
         match self.hosted.get_mut(&wanted.id) {
-            None => self.begin_opening(&wanted, leadership),
+            None => self.begin_opening(&wanted, leadership, now),
             Some(Hosted::Opening(opening)) => {
                 opening.leadership = leadership;
                 opening.config = config.clone();
@@ -136,7 +138,7 @@ impl Shard {
         }
     }
 
-    fn begin_opening(&mut self, wanted: &Wanted<'_>, leadership: Leadership) {
+    fn begin_opening(&mut self, wanted: &Wanted<'_>, leadership: Leadership, now: Now) {
         let Some(place) = self.place(wanted) else {
             return self.fail(wanted.id, None, "its log directory is not one of this broker's");
         };
@@ -148,11 +150,10 @@ impl Shard {
             place,
             leadership,
             config: wanted.topic.config.clone(),
-            is_new: self.openings.past_start,
             claim: None,
             doomed: false,
             parked: VecDeque::new(),
-            early: Vec::new(),
+            early: Early::new(now),
         };
         self.hosted.insert(wanted.id, Hosted::Opening(opening));
         self.openings.waiting.push_back(wanted.id);
@@ -233,7 +234,7 @@ impl Shard {
         let Some(mut opening) = self.take_opening(life) else {
             return;
         };
-        let early = std::mem::take(&mut opening.early);
+        let early = opening.early.take();
         match result {
             Err(error) => {
                 let parked = opening.parked.into_iter().map(|parked| parked.token);
@@ -307,7 +308,7 @@ impl Shard {
             Some(Hosted::Opening(mut opening)) => {
                 opening.doomed = true;
                 let parked = std::mem::take(&mut opening.parked);
-                let early = std::mem::take(&mut opening.early);
+                let early = opening.early.take();
                 self.hosted.insert(id, Hosted::Opening(opening));
                 let tokens = parked.into_iter().map(|parked| parked.token);
                 self.fail_acks(tokens, ErrorCode::UnknownTopicOrPartition);

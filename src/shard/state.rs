@@ -176,7 +176,7 @@ impl Shard {
                 Due::Ack(request) => self.on_ack_timeout(request),
                 Due::Fetch(request) => self.on_fetch_timeout(request),
                 Due::Coordinator(partition) => self.on_coordinator_due(partition, now),
-                Due::Early(partition) => self.on_early_timeout(partition, now),
+                Due::Opening(partition) => self.on_opening_due(partition, now),
                 // Begun at the end of the turn.
                 Due::Read => {}
             }

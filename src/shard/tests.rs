@@ -559,6 +559,30 @@ fn a_new_topic_answers_at_once() {
     });
 }
 
+/// So are those of a broker that has just started.
+#[test]
+fn a_restarted_broker_answers_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    broker(root.path(), 1, |_, router| async move {
+        let topic = create(&router, "t", 20, &[]).await;
+        for index in 0..20 {
+            append(&router, topic, index, &batch(3, 10)).await;
+        }
+    });
+    broker(root.path(), 2, |shard, router| async move {
+        if shard == ShardId(0) {
+            let topic = topic(&router, "t").await;
+            let items = (0..20).map(|index| fetch(id(topic, index), 0)).collect();
+            let fetched = router.fetch(long_poll(items, 1, Duration::ZERO)).await;
+            assert!(
+                fetched
+                    .iter()
+                    .all(|one| (one.error, one.high_watermark) == (ErrorCode::None, 3))
+            );
+        }
+    });
+}
+
 /// A topic that goes before its logs are there is gone for those who wait for them, too.
 #[test]
 fn a_topic_that_goes_at_once_lets_nobody_wait() {

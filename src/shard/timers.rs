@@ -14,8 +14,8 @@ pub(super) enum Due {
     Fetch(u64),
     /// What the coordinator of this partition wants to be reminded of.
     Coordinator(PartitionId),
-    /// Questions that wait for the log of a partition that was just created.
-    Early(PartitionId),
+    /// Questions that wait for a log to open.
+    Opening(PartitionId),
     /// The next read from the disk may begin.
     Read,
 }
