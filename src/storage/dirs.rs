@@ -20,6 +20,8 @@ const PROBE_FILE_BYTES: usize = 4096;
 /// A directory that was full takes batches again when this many sixteenths of the reserve are free: a little more than
 /// where it became full, so that it does not go to and fro.
 const FREE_AGAIN_SIXTEENTHS: u64 = 18;
+/// The same where there is no reserve, and a write has found the disk full: what a log asks for at least must fit again.
+const FREE_AGAIN_BYTES_MIN: u64 = 1 << 20;
 
 /// One log directory, shared by all shards: its identity and two flags.
 #[derive(Debug)]
@@ -160,7 +162,7 @@ impl LogDirs {
             match blocking::space(&dir.path) {
                 Ok((free, total)) => {
                     dir.set_space(free, total);
-                    dir.set_full(is_full_at(free, min_free, dir.is_full()));
+                    dir.set_full(is_full_at((free, total), min_free, dir.is_full()));
                 }
                 Err(error) => dir.set_offline(&format!("free space: {error}")),
             }
@@ -168,9 +170,9 @@ impl LogDirs {
     }
 }
 
-fn is_full_at(free: u64, min_free: u64, was_full: bool) -> bool {
+fn is_full_at((free, total): (u64, u64), min_free: u64, was_full: bool) -> bool {
     let bound = if was_full {
-        min_free / 16 * FREE_AGAIN_SIXTEENTHS
+        (min_free / 16 * FREE_AGAIN_SIXTEENTHS).max(FREE_AGAIN_BYTES_MIN.min(total / 16))
     } else {
         min_free
     };
@@ -393,10 +395,13 @@ mod tests {
 
     #[test] // Goal: a directory is full below the reserve, and free again a little above it.
     fn full_has_hysteresis() {
-        assert!(is_full_at(1599, 1600, false));
-        assert!(!is_full_at(1600, 1600, false));
-        assert!(is_full_at(1700, 1600, true));
-        assert!(!is_full_at(1800, 1600, true));
-        assert!(!is_full_at(0, 0, true));
+        let is_full = |free, min_free, was_full| is_full_at((free, 3200), min_free, was_full);
+        assert!(is_full(1599, 1600, false));
+        assert!(!is_full(1600, 1600, false));
+        assert!(is_full(1700, 1600, true));
+        assert!(!is_full(1800, 1600, true));
+        assert!(!is_full(0, 0, false));
+        assert!(is_full(199, 0, true));
+        assert!(!is_full(200, 0, true));
     }
 }
