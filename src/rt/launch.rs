@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use glommio::io::OpenOptions;
-use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
+use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
 
 use super::heartbeat::{Heartbeat, look_after, tick};
 use super::home::{HomeGuard, answer_doorbell};
@@ -163,7 +163,22 @@ fn build_executor(name: &str, seat: &Seat) -> io::Result<LocalExecutor> {
         .ring_depth(RING_DEPTH)
         .io_memory(seat.io_memory)
         .make()
-        .map_err(|error| io::Error::other(format!("executor on core {}: {error}", seat.core)))
+        .map_err(|error| {
+            let cure = if is_out_of_memory(&error) {
+                LOCKED_MEMORY_TAKEN
+            } else {
+                ""
+            };
+            io::Error::other(format!("executor on core {}: {error}{cure}", seat.core))
+        })
+}
+
+/// Preflight knows the limit, and not what others have of it.
+const LOCKED_MEMORY_TAKEN: &str = ": the limit of locked memory holds for all processes of a user together, and others \
+    have most of it; raise it (LimitMEMLOCK=infinity in the unit, `ulimit -l unlimited` in a shell), or stop them";
+
+fn is_out_of_memory(error: &GlommioError<()>) -> bool {
+    matches!(error, GlommioError::IoError(error) if error.raw_os_error() == Some(libc::ENOMEM))
 }
 
 fn run_executor<Fut: Future<Output = ()>>(executor: LocalExecutor, seat: &Seat, main: impl FnOnce(ShardId) -> Fut) {

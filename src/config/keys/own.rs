@@ -9,7 +9,7 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Shards of this broker, one thread and one core each. Unset: one per core that the process may use."),
     list("shard.cpus").own()
         .doc("The cores to pin the shards to, as in 0-3,5. Unset: the cores of the process's affinity mask."),
-    long("shard.io.memory.bytes").default("8388608").at_least(1048576).own()
+    long("shard.io.memory.bytes").default("8388608").at_least(262144).own()
         .doc("Bytes of registered I/O buffers per shard, locked in memory: the sum over all shards must fit into RLIMIT_MEMLOCK."),
     long("shard.cache.bytes").default("67108864").at_least(0).own()
         .doc("Bytes of recent batches that a shard keeps in memory for readers at the tail of the log."),
