@@ -28,14 +28,10 @@ const NOFILE_MIN: u64 = 1_024;
 
 /// Checks this machine for a broker of `shards` shards.
 pub fn check(config: &BrokerConfig, shards: usize) -> anyhow::Result<Preflight> {
-<<<<<<< HEAD
     topology()?;
-    io_uring()?;
-=======
     // Before io_uring, which on older kernels would only say that memory is short.
->>>>>>> a9b44a5 (Let the brokers of one user share its locked memory)
     let io_memory_bytes = locked_memory(config, shards as u64)?;
-    host::io_uring().context("io_uring is needed")?;
+    io_uring()?;
     descriptors(config)?;
     config.log_dirs.iter().try_for_each(|dir| log_dir(config, dir))?;
     if !config.log_dir_volatile {
