@@ -37,6 +37,7 @@
 //! | [`client`] | a small blocking client for the command line and for tests |
 //! | [`partition`] | one replica's state in memory |
 //! | [`group`] | group coordinators and committed offsets, as pure state |
+//! | [`txn`] | one partition's transaction coordinator, as a pure state machine |
 //! | [`metadata`] | records, image, apply, decide, engine; the control thread |
 //! | [`shard`] | the pump, its messages, the router |
 //! | [`api`] | one file per Kafka API, and THE list of them |
@@ -53,7 +54,7 @@
 //!   conn, admin
 //!   api
 //!   shard
-//!   partition, group, metadata     (these do not import each other; shard connects them)
+//!   partition, group, txn, metadata   (these do not import each other; shard connects them)
 //!   storage, client
 //!   config, metrics, wire, record, tuning
 //!   rt
@@ -91,6 +92,7 @@ pub mod rt;
 pub mod shard;
 pub mod storage;
 pub mod tuning;
+pub mod txn;
 pub mod wire;
 
 #[cfg(test)]

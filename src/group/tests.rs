@@ -53,7 +53,9 @@ impl Rig {
             shard: ShardId(0),
             request: self.tickets,
         };
-        let Effects { entries, mut replies } = self.coordinator.handle(ticket, request, self.now());
+        let Effects {
+            entries, mut replies, ..
+        } = self.coordinator.handle(ticket, request, self.now());
         self.log.extend(entries);
         assert_eq!(replies.len(), 1);
         let (to, reply) = replies.remove(0);

@@ -4,7 +4,7 @@ mod coordination;
 mod error_code;
 mod ids;
 
-pub use coordination::{Effects, Entry, Ticket};
+pub use coordination::{Effects, Entry, MarkerOrder, NamedPartitions, ProducerIdentity, Ticket};
 pub use error_code::ErrorCode;
 pub use ids::{BrokerId, DirId, Incarnation, LeaderEpoch, PartitionId, ShardId, TopicId};
 
@@ -15,3 +15,5 @@ pub const NO_EPOCH: i32 = -1;
 
 /// The topic that keeps committed offsets and the groups; each of its partitions is one group coordinator's log.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// The topic that keeps the transactions; each of its partitions is one transaction coordinator's log.
+pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
