@@ -52,6 +52,11 @@ requests! {
     IncrementalAlterConfigsRequestData => IncrementalAlterConfigsResponseData, INCREMENTAL_ALTER_CONFIGS 0 to 1;
     ListOffsetsRequestData => ListOffsetsResponseData, LIST_OFFSETS 1 to 7;
     InitProducerIdRequestData => InitProducerIdResponseData, INIT_PRODUCER_ID 0 to 4;
+    FindCoordinatorRequestData => FindCoordinatorResponseData, FIND_COORDINATOR 4 to 6;
+    WriteTxnMarkersRequestData => WriteTxnMarkersResponseData, WRITE_TXN_MARKERS 1 to 1;
+    DescribeProducersRequestData => DescribeProducersResponseData, DESCRIBE_PRODUCERS 0 to 0;
+    DescribeTransactionsRequestData => DescribeTransactionsResponseData, DESCRIBE_TRANSACTIONS 0 to 0;
+    ListTransactionsRequestData => ListTransactionsResponseData, LIST_TRANSACTIONS 0 to 1;
     DescribeTopicPartitionsRequestData => DescribeTopicPartitionsResponseData, DESCRIBE_TOPIC_PARTITIONS 0 to 0;
 }
 

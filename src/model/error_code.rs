@@ -112,6 +112,7 @@ pub enum ErrorCode {
     UnsupportedEndpointType = 115,
     UnknownControllerId = 116,
     TransactionAbortable = 120,
+    InvalidRegularExpression = 128,
 }
 
 impl ErrorCode {
@@ -235,6 +236,7 @@ impl ErrorCode {
             115 => ErrorCode::UnsupportedEndpointType,
             116 => ErrorCode::UnknownControllerId,
             120 => ErrorCode::TransactionAbortable,
+            128 => ErrorCode::InvalidRegularExpression,
             _ => ErrorCode::UnknownServerError,
         }
     }

@@ -34,6 +34,11 @@ api_keys! {
     DELETE_RECORDS = 21, flexible from 2;
     INIT_PRODUCER_ID = 22, flexible from 2;
     OFFSET_FOR_LEADER_EPOCH = 23, flexible from 4;
+    ADD_PARTITIONS_TO_TXN = 24, flexible from 3;
+    ADD_OFFSETS_TO_TXN = 25, flexible from 3;
+    END_TXN = 26, flexible from 3;
+    WRITE_TXN_MARKERS = 27, flexible from 1;
+    TXN_OFFSET_COMMIT = 28, flexible from 3;
     DESCRIBE_CONFIGS = 32, flexible from 4;
     ALTER_CONFIGS = 33, flexible from 2;
     DESCRIBE_LOG_DIRS = 35, flexible from 2;
@@ -41,6 +46,9 @@ api_keys! {
     INCREMENTAL_ALTER_CONFIGS = 44, flexible from 1;
     LIST_PARTITION_REASSIGNMENTS = 46, flexible from 0;
     DESCRIBE_CLUSTER = 60, flexible from 0;
+    DESCRIBE_PRODUCERS = 61, flexible from 0;
+    DESCRIBE_TRANSACTIONS = 65, flexible from 0;
+    LIST_TRANSACTIONS = 66, flexible from 0;
     DESCRIBE_TOPIC_PARTITIONS = 75, flexible from 0;
 }
 

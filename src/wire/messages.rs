@@ -6,6 +6,15 @@
 
 use bytes::{Bytes, BytesMut};
 pub use kacrab_protocol::generated::{
+    add_offsets_to_txn_request::AddOffsetsToTxnRequestData,
+    add_offsets_to_txn_response::AddOffsetsToTxnResponseData,
+    add_partitions_to_txn_request::{
+        AddPartitionsToTxnRequestData, AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
+    },
+    add_partitions_to_txn_response::{
+        AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResponseData, AddPartitionsToTxnResult,
+        AddPartitionsToTxnTopicResult,
+    },
     alter_configs_request::{AlterConfigsRequestData, AlterConfigsResource, AlterableConfig},
     alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponseData},
     api_versions_request::ApiVersionsRequestData,
@@ -30,6 +39,11 @@ pub use kacrab_protocol::generated::{
     describe_log_dirs_response::{
         DescribeLogDirsPartition, DescribeLogDirsResponseData, DescribeLogDirsResult, DescribeLogDirsTopic,
     },
+    describe_producers_request::{DescribeProducersRequestData, TopicRequest as DescribeProducersTopic},
+    describe_producers_response::{
+        DescribeProducersResponseData, PartitionResponse as DescribedProducersPartition,
+        ProducerState as DescribedProducer, TopicResponse as DescribedProducersTopic,
+    },
     describe_topic_partitions_request::{
         Cursor as DescribeTopicPartitionsRequestCursor, DescribeTopicPartitionsRequestData, TopicRequest,
     },
@@ -37,6 +51,13 @@ pub use kacrab_protocol::generated::{
         Cursor as DescribeTopicPartitionsResponseCursor, DescribeTopicPartitionsResponseData,
         DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
     },
+    describe_transactions_request::DescribeTransactionsRequestData,
+    describe_transactions_response::{
+        DescribeTransactionsResponseData, TopicData as DescribedTransactionTopic,
+        TransactionState as DescribedTransaction,
+    },
+    end_txn_request::EndTxnRequestData,
+    end_txn_response::EndTxnResponseData,
     find_coordinator_request::FindCoordinatorRequestData,
     find_coordinator_response::{Coordinator, FindCoordinatorResponseData},
     incremental_alter_configs_request::{
@@ -54,6 +75,8 @@ pub use kacrab_protocol::generated::{
     list_partition_reassignments_response::{
         ListPartitionReassignmentsResponseData, OngoingPartitionReassignment, OngoingTopicReassignment,
     },
+    list_transactions_request::ListTransactionsRequestData,
+    list_transactions_response::{ListTransactionsResponseData, TransactionState as ListedTransaction},
     metadata_request::{MetadataRequestData, MetadataRequestTopic},
     metadata_response::{
         MetadataResponseBroker, MetadataResponseData, MetadataResponsePartition, MetadataResponseTopic,
@@ -62,6 +85,17 @@ pub use kacrab_protocol::generated::{
         OffsetForLeaderEpochRequestData, OffsetForLeaderPartition, OffsetForLeaderTopic,
     },
     offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderEpochResponseData, OffsetForLeaderTopicResult},
+    txn_offset_commit_request::{
+        TxnOffsetCommitRequestData, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+    },
+    txn_offset_commit_response::{
+        TxnOffsetCommitResponseData, TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+    },
+    write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequestData},
+    write_txn_markers_response::{
+        WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
+        WriteTxnMarkersResponseData,
+    },
 };
 pub use kacrab_protocol::{KafkaString, KafkaUuid};
 
@@ -90,7 +124,7 @@ pub trait Decode: Sized {
 
 /// A generated message that can be written. It fails when a field is set that the version does not carry and that must
 /// not be dropped silently: `endpoint_type` and `is_fenced` of DescribeCluster, `leader_epoch` of ListOffsets, the
-/// authorized operations of Metadata, and the form of FindCoordinator that the version does not speak. Every other
+/// authorized operations of Metadata, and the form of FindCoordinator and AddPartitionsToTxn that the version does not speak. Every other
 /// field of a response may be filled in for all versions alike (a test holds the list).
 pub trait Encode {
     fn encode(&self, version: i16) -> Result<Bytes, MessageError>;
@@ -127,6 +161,10 @@ macro_rules! messages {
 
 // Message: the API that it belongs to, its shape.
 messages! {
+    AddOffsetsToTxnRequestData: ADD_OFFSETS_TO_TXN, ADD_OFFSETS_TO_TXN_REQUEST;
+    AddOffsetsToTxnResponseData: ADD_OFFSETS_TO_TXN, ADD_OFFSETS_TO_TXN_RESPONSE;
+    AddPartitionsToTxnRequestData: ADD_PARTITIONS_TO_TXN, ADD_PARTITIONS_TO_TXN_REQUEST;
+    AddPartitionsToTxnResponseData: ADD_PARTITIONS_TO_TXN, ADD_PARTITIONS_TO_TXN_RESPONSE;
     AlterConfigsRequestData: ALTER_CONFIGS, ALTER_CONFIGS_REQUEST;
     AlterConfigsResponseData: ALTER_CONFIGS, ALTER_CONFIGS_RESPONSE;
     ApiVersionsRequestData: API_VERSIONS, API_VERSIONS_REQUEST;
@@ -145,8 +183,14 @@ messages! {
     DescribeConfigsResponseData: DESCRIBE_CONFIGS, DESCRIBE_CONFIGS_RESPONSE;
     DescribeLogDirsRequestData: DESCRIBE_LOG_DIRS, DESCRIBE_LOG_DIRS_REQUEST;
     DescribeLogDirsResponseData: DESCRIBE_LOG_DIRS, DESCRIBE_LOG_DIRS_RESPONSE;
+    DescribeProducersRequestData: DESCRIBE_PRODUCERS, DESCRIBE_PRODUCERS_REQUEST;
+    DescribeProducersResponseData: DESCRIBE_PRODUCERS, DESCRIBE_PRODUCERS_RESPONSE;
     DescribeTopicPartitionsRequestData: DESCRIBE_TOPIC_PARTITIONS, DESCRIBE_TOPIC_PARTITIONS_REQUEST;
     DescribeTopicPartitionsResponseData: DESCRIBE_TOPIC_PARTITIONS, DESCRIBE_TOPIC_PARTITIONS_RESPONSE;
+    DescribeTransactionsRequestData: DESCRIBE_TRANSACTIONS, DESCRIBE_TRANSACTIONS_REQUEST;
+    DescribeTransactionsResponseData: DESCRIBE_TRANSACTIONS, DESCRIBE_TRANSACTIONS_RESPONSE;
+    EndTxnRequestData: END_TXN, END_TXN_REQUEST;
+    EndTxnResponseData: END_TXN, END_TXN_RESPONSE;
     FindCoordinatorRequestData: FIND_COORDINATOR, FIND_COORDINATOR_REQUEST;
     FindCoordinatorResponseData: FIND_COORDINATOR, FIND_COORDINATOR_RESPONSE;
     IncrementalAlterConfigsRequestData: INCREMENTAL_ALTER_CONFIGS, INCREMENTAL_ALTER_CONFIGS_REQUEST;
@@ -157,10 +201,16 @@ messages! {
     ListOffsetsResponseData: LIST_OFFSETS, LIST_OFFSETS_RESPONSE;
     ListPartitionReassignmentsRequestData: LIST_PARTITION_REASSIGNMENTS, LIST_PARTITION_REASSIGNMENTS_REQUEST;
     ListPartitionReassignmentsResponseData: LIST_PARTITION_REASSIGNMENTS, LIST_PARTITION_REASSIGNMENTS_RESPONSE;
+    ListTransactionsRequestData: LIST_TRANSACTIONS, LIST_TRANSACTIONS_REQUEST;
+    ListTransactionsResponseData: LIST_TRANSACTIONS, LIST_TRANSACTIONS_RESPONSE;
     MetadataRequestData: METADATA, METADATA_REQUEST;
     MetadataResponseData: METADATA, METADATA_RESPONSE;
     OffsetForLeaderEpochRequestData: OFFSET_FOR_LEADER_EPOCH, OFFSET_FOR_LEADER_EPOCH_REQUEST;
     OffsetForLeaderEpochResponseData: OFFSET_FOR_LEADER_EPOCH, OFFSET_FOR_LEADER_EPOCH_RESPONSE;
+    TxnOffsetCommitRequestData: TXN_OFFSET_COMMIT, TXN_OFFSET_COMMIT_REQUEST;
+    TxnOffsetCommitResponseData: TXN_OFFSET_COMMIT, TXN_OFFSET_COMMIT_RESPONSE;
+    WriteTxnMarkersRequestData: WRITE_TXN_MARKERS, WRITE_TXN_MARKERS_REQUEST;
+    WriteTxnMarkersResponseData: WRITE_TXN_MARKERS, WRITE_TXN_MARKERS_RESPONSE;
 }
 
 /// The largest request body that an API is decoded from. Produce may fill a whole frame, and Fetch may be longer than

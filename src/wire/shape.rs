@@ -427,3 +427,118 @@ pub(super) const LIST_PARTITION_REASSIGNMENTS_RESPONSE: Shape = Struct(&[
     (0, ON, NullableString),
     (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, REASSIGNMENTS)]))),
 ]);
+
+const TXN_TOPICS: Shape = Array(&TOPIC_WITH_INDEXES);
+const ADD_PARTITIONS_TRANSACTION: Shape = Struct(&[
+    (4, ON, String),
+    (4, ON, I64),
+    (4, ON, I16),
+    (4, ON, Bool),
+    (4, ON, TXN_TOPICS),
+]);
+pub(super) const ADD_PARTITIONS_TO_TXN_REQUEST: Shape = Struct(&[
+    (4, ON, Array(&ADD_PARTITIONS_TRANSACTION)),
+    (0, 3, String),
+    (0, 3, I64),
+    (0, 3, I16),
+    (0, 3, TXN_TOPICS),
+]);
+/// A topic and an error for each of its partitions.
+const TOPIC_WITH_ERRORS: Shape = Struct(&[(0, ON, String), (0, ON, Array(&Struct(&[(0, ON, I32), (0, ON, I16)])))]);
+pub(super) const ADD_PARTITIONS_TO_TXN_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (4, ON, I16),
+    (
+        4,
+        ON,
+        Array(&Struct(&[(4, ON, String), (4, ON, Array(&TOPIC_WITH_ERRORS))])),
+    ),
+    (0, 3, Array(&TOPIC_WITH_ERRORS)),
+]);
+
+pub(super) const ADD_OFFSETS_TO_TXN_REQUEST: Shape =
+    Struct(&[(0, ON, String), (0, ON, I64), (0, ON, I16), (0, ON, String)]);
+pub(super) const ADD_OFFSETS_TO_TXN_RESPONSE: Shape = Struct(&[(0, ON, I32), (0, ON, I16)]);
+
+pub(super) const END_TXN_REQUEST: Shape = Struct(&[(0, ON, String), (0, ON, I64), (0, ON, I16), (0, ON, Bool)]);
+pub(super) const END_TXN_RESPONSE: Shape = Struct(&[(0, ON, I32), (0, ON, I16), (5, ON, I64), (5, ON, I16)]);
+
+const WRITABLE_TXN_MARKER: Shape = Struct(&[
+    (0, ON, I64),
+    (0, ON, I16),
+    (0, ON, Bool),
+    (0, ON, TXN_TOPICS),
+    (0, ON, I32),
+    (2, ON, I8),
+]);
+pub(super) const WRITE_TXN_MARKERS_REQUEST: Shape = Struct(&[(0, ON, Array(&WRITABLE_TXN_MARKER))]);
+pub(super) const WRITE_TXN_MARKERS_RESPONSE: Shape = Struct(&[(
+    0,
+    ON,
+    Array(&Struct(&[(0, ON, I64), (0, ON, Array(&TOPIC_WITH_ERRORS))])),
+)]);
+
+const TXN_OFFSETS: Shape = Array(&Struct(&[
+    (0, ON, I32),
+    (0, ON, I64),
+    (2, ON, I32),
+    (0, ON, NullableString),
+]));
+pub(super) const TXN_OFFSET_COMMIT_REQUEST: Shape = Struct(&[
+    (0, ON, String),
+    (0, ON, String),
+    (0, ON, I64),
+    (0, ON, I16),
+    (3, ON, I32),
+    (3, ON, String),
+    (3, ON, NullableString),
+    (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, TXN_OFFSETS)]))),
+]);
+pub(super) const TXN_OFFSET_COMMIT_RESPONSE: Shape = Struct(&[(0, ON, I32), (0, ON, Array(&TOPIC_WITH_ERRORS))]);
+
+pub(super) const DESCRIBE_PRODUCERS_REQUEST: Shape = Struct(&[(0, ON, TXN_TOPICS)]);
+const PRODUCER_STATES: Shape = Array(&Struct(&[
+    (0, ON, I64),
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, I64),
+    (0, ON, I32),
+    (0, ON, I64),
+]));
+const DESCRIBED_PARTITIONS: Shape = Array(&Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, ON, PRODUCER_STATES),
+]));
+pub(super) const DESCRIBE_PRODUCERS_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, DESCRIBED_PARTITIONS)]))),
+]);
+
+pub(super) const DESCRIBE_TRANSACTIONS_REQUEST: Shape = Struct(&[(0, ON, Array(&String))]);
+const DESCRIBED_TRANSACTION: Shape = Struct(&[
+    (0, ON, I16),
+    (0, ON, String),
+    (0, ON, String),
+    (0, ON, I32),
+    (0, ON, I64),
+    (0, ON, I64),
+    (0, ON, I16),
+    (0, ON, TXN_TOPICS),
+]);
+pub(super) const DESCRIBE_TRANSACTIONS_RESPONSE: Shape =
+    Struct(&[(0, ON, I32), (0, ON, Array(&DESCRIBED_TRANSACTION))]);
+
+pub(super) const LIST_TRANSACTIONS_REQUEST: Shape = Struct(&[
+    (0, ON, Array(&String)),
+    (0, ON, Array(&I64)),
+    (1, ON, I64),
+    (2, ON, NullableString),
+]);
+pub(super) const LIST_TRANSACTIONS_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, Array(&String)),
+    (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, I64), (0, ON, String)]))),
+]);

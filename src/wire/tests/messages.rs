@@ -33,9 +33,11 @@ macro_rules! agree {
 served!(agree);
 
 /// Fields of responses that must be at their defaults in versions that do not carry them: the encoder refuses to drop
-/// them. Every other field may be filled in for all versions alike. (FindCoordinator has two forms: one answer, or a
-/// list.)
-const NEVER_DROPPED: [(ApiKey, &str); 10] = [
+/// them. Every other field may be filled in for all versions alike. (FindCoordinator and AddPartitionsToTxn have two
+/// forms: one answer, or a list.)
+const NEVER_DROPPED: [(ApiKey, &str); 12] = [
+    (ApiKey::ADD_PARTITIONS_TO_TXN, "results_by_topic_v3_and_below"),
+    (ApiKey::ADD_PARTITIONS_TO_TXN, "results_by_transaction"),
     (ApiKey::DESCRIBE_CLUSTER, "endpoint_type"),
     (ApiKey::DESCRIBE_CLUSTER, "is_fenced"),
     (ApiKey::FIND_COORDINATOR, "error_code"),
@@ -144,13 +146,14 @@ fn fields(message: &impl Debug) -> Vec<String> {
 }
 
 /// Fields that only one of the two has: the tags that neither knows, and those of releases that the oracle is behind.
-const UNSHARED: [&str; 6] = [
+const UNSHARED: [&str; 7] = [
     "_unknown_tagged_fields: []",
     "unknown_tagged_fields: {}",
     "is_cordoned: false",
     "enable2_pc: false",
     "enable_2_pc: false",
     "keep_prepared_txn: false",
+    "transaction_version: 0",
 ];
 
 fn is_dress(token: &str) -> bool {

@@ -60,6 +60,30 @@ macro_rules! served {
                     as LIST_PARTITION_REASSIGNMENTS_REQUEST,
                 ListPartitionReassignmentsResponseData = ListPartitionReassignmentsResponse
                     as LIST_PARTITION_REASSIGNMENTS_RESPONSE;
+            add_partitions_to_txn: ADD_PARTITIONS_TO_TXN, 0..=5,
+                AddPartitionsToTxnRequestData = AddPartitionsToTxnRequest as ADD_PARTITIONS_TO_TXN_REQUEST,
+                AddPartitionsToTxnResponseData = AddPartitionsToTxnResponse as ADD_PARTITIONS_TO_TXN_RESPONSE;
+            add_offsets_to_txn: ADD_OFFSETS_TO_TXN, 0..=4,
+                AddOffsetsToTxnRequestData = AddOffsetsToTxnRequest as ADD_OFFSETS_TO_TXN_REQUEST,
+                AddOffsetsToTxnResponseData = AddOffsetsToTxnResponse as ADD_OFFSETS_TO_TXN_RESPONSE;
+            end_txn: END_TXN, 0..=5,
+                EndTxnRequestData = EndTxnRequest as END_TXN_REQUEST,
+                EndTxnResponseData = EndTxnResponse as END_TXN_RESPONSE;
+            write_txn_markers: WRITE_TXN_MARKERS, 1..=1,
+                WriteTxnMarkersRequestData = WriteTxnMarkersRequest as WRITE_TXN_MARKERS_REQUEST,
+                WriteTxnMarkersResponseData = WriteTxnMarkersResponse as WRITE_TXN_MARKERS_RESPONSE;
+            txn_offset_commit: TXN_OFFSET_COMMIT, 0..=5,
+                TxnOffsetCommitRequestData = TxnOffsetCommitRequest as TXN_OFFSET_COMMIT_REQUEST,
+                TxnOffsetCommitResponseData = TxnOffsetCommitResponse as TXN_OFFSET_COMMIT_RESPONSE;
+            describe_producers: DESCRIBE_PRODUCERS, 0..=0,
+                DescribeProducersRequestData = DescribeProducersRequest as DESCRIBE_PRODUCERS_REQUEST,
+                DescribeProducersResponseData = DescribeProducersResponse as DESCRIBE_PRODUCERS_RESPONSE;
+            describe_transactions: DESCRIBE_TRANSACTIONS, 0..=0,
+                DescribeTransactionsRequestData = DescribeTransactionsRequest as DESCRIBE_TRANSACTIONS_REQUEST,
+                DescribeTransactionsResponseData = DescribeTransactionsResponse as DESCRIBE_TRANSACTIONS_RESPONSE;
+            list_transactions: LIST_TRANSACTIONS, 0..=2,
+                ListTransactionsRequestData = ListTransactionsRequest as LIST_TRANSACTIONS_REQUEST,
+                ListTransactionsResponseData = ListTransactionsResponse as LIST_TRANSACTIONS_RESPONSE;
         }
     };
 }
