@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use crate::model::ErrorCode;
 use crate::wire::ApiKey;
-use crate::wire::messages::{ApiVersion, ApiVersionsRequestData, ApiVersionsResponseData};
+use crate::wire::messages::{
+    ApiVersion, ApiVersionsRequestData, ApiVersionsResponseData, FinalizedFeatureKey, SupportedFeatureKey, kafka_string,
+};
 
 use super::{ALL, Answer, Api, Context, Handling, Refusal, Request};
 
@@ -20,7 +22,8 @@ pub const API: Api = Api {
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
     let message = request.decode::<ApiVersionsRequestData>(&cx)?;
-    Answer::message(&answer(&message, version), version)
+    let epoch = i64::try_from(cx.image().epoch.0).unwrap_or(i64::MAX);
+    Answer::message(&answer(&message, version, epoch), version)
 }
 
 /// The answer to a version that is not served: encoded as version 0, whatever was asked, with the range of this API inside,
@@ -34,7 +37,7 @@ pub fn unsupported_version() -> Handling {
     Box::pin(async move { Answer::message(&response, 0) })
 }
 
-fn answer(request: &ApiVersionsRequestData, version: i16) -> ApiVersionsResponseData {
+fn answer(request: &ApiVersionsRequestData, version: i16, epoch: i64) -> ApiVersionsResponseData {
     let names = [
         request.client_software_name.as_str(),
         request.client_software_version.as_str(),
@@ -47,7 +50,35 @@ fn answer(request: &ApiVersionsRequestData, version: i16) -> ApiVersionsResponse
     }
     ApiVersionsResponseData {
         api_keys: ALL.iter().map(|api| row(api)).collect(),
+        supported_features: supported_features(version),
+        finalized_features_epoch: epoch,
+        finalized_features: vec![FinalizedFeatureKey {
+            name: kafka_string(TRANSACTION_VERSION),
+            max_version_level: TRANSACTION_LEVEL,
+            min_version_level: TRANSACTION_LEVEL,
+            ..Default::default()
+        }],
         ..Default::default()
+    }
+}
+
+/// Clients that see level 2 finalized let the broker add partitions and bump the epoch. //= KIP-890
+const TRANSACTION_VERSION: &str = "transaction.version";
+const TRANSACTION_LEVEL: i16 = 2;
+/// Clients before this version choke on a feature whose lowest level is 0 (behaviour 3). //= KIP-1050
+const LEVEL_0_FROM: i16 = 4;
+
+fn supported_features(version: i16) -> Vec<SupportedFeatureKey> {
+    let transactions = SupportedFeatureKey {
+        name: kafka_string(TRANSACTION_VERSION),
+        min_version: 0,
+        max_version: TRANSACTION_LEVEL,
+        ..Default::default()
+    };
+    if version >= LEVEL_0_FROM {
+        vec![transactions]
+    } else {
+        Vec::new()
     }
 }
 
@@ -87,19 +118,19 @@ mod tests {
     fn bad_client_software_name_is_an_invalid_request() {
         for bad in ["", "-lib", "lib-", "my lib", "lib/1"] {
             assert_eq!(
-                answer(&request(bad), 3).error_code,
+                answer(&request(bad), 3, 5).error_code,
                 ErrorCode::InvalidRequest.code(),
                 "{bad}"
             );
         }
-        assert_eq!(answer(&request("apache-kafka-java"), 4).error_code, 0);
-        assert_eq!(answer(&request(""), 2).error_code, 0);
+        assert_eq!(answer(&request("apache-kafka-java"), 4, 5).error_code, 0);
+        assert_eq!(answer(&request(""), 2, 5).error_code, 0);
     }
 
     /// The answer derives from the list: every API once, in the order of its keys.
     #[test]
     fn every_api_of_the_list_is_advertised() {
-        let response = answer(&request("x"), 4);
+        let response = answer(&request("x"), 4, 5);
         let keys: Vec<i16> = response.api_keys.iter().map(|row| row.api_key).collect();
         assert!(keys.is_sorted() && keys.len() == ALL.len());
         let produce = response.api_keys.first().expect("Produce is served");

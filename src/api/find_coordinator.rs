@@ -1,14 +1,19 @@
-//! FindCoordinator: this broker has no group and transaction coordinators, and says so for every key.
+//! FindCoordinator: the broker that leads the partition of an internal topic where a key's state is kept.
+//!
+//! The internal topics are created when the first group or the first transactional id looks for its coordinator; until
+//! they are there, the answer is one that clients retry.
 
 use std::rc::Rc;
 
-use crate::model::ErrorCode;
+use crate::group::partition_of;
+use crate::metadata::{CreateTopic, Image};
+use crate::model::{ErrorCode, OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 use crate::wire::ApiKey;
-use crate::wire::messages::{Coordinator, FindCoordinatorRequestData, FindCoordinatorResponseData, kafka_string};
+use crate::wire::messages::{Coordinator, FindCoordinatorRequestData, FindCoordinatorResponseData, kafka_string, text};
 
+use super::cluster_view::nodes;
 use super::{Answer, Api, Context, Refusal, Request};
 
-/// Served from version 0 on although nothing can be found yet: librdkafka before 2.11.1 switches LZ4 off without it.
 pub const API: Api = Api {
     key: ApiKey::FIND_COORDINATOR,
     name: "FindCoordinator",
@@ -18,59 +23,180 @@ pub const API: Api = Api {
     handle: |cx, request| Box::pin(handle(cx, request)),
 };
 
+/// From this version on several keys are asked for, and each is answered by itself.
+const KEYS_FROM: i16 = 4;
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
     let message = request.decode::<FindCoordinatorRequestData>(&cx)?;
-    Answer::message(&answer(&message, version), version)
+    let image = cx.image();
+    match message.key_type {
+        GROUP if image.topic(OFFSETS_TOPIC).is_none() => {
+            cx.services
+                .topic_creation
+                .start_internal(&cx, offsets_topic(&cx, &image));
+        }
+        TRANSACTION if image.topic(TRANSACTIONS_TOPIC).is_none() => {
+            cx.services
+                .topic_creation
+                .start_internal(&cx, transactions_topic(&cx, &image));
+        }
+        _ => {}
+    }
+    let find = |key: &str| find(&image, &cx.listener, message.key_type, key);
+    Answer::message(&answer(&message, version, find), version)
 }
 
-/// From version 4 on every key is answered by itself.
-fn answer(request: &FindCoordinatorRequestData, version: i16) -> FindCoordinatorResponseData {
-    if version < 4 {
+fn offsets_topic(cx: &Context, image: &Image) -> CreateTopic {
+    let groups = &cx.config().groups;
+    CreateTopic {
+        name: OFFSETS_TOPIC.to_string(),
+        partitions: groups.topic_partitions,
+        replication_factor: replication_factor(image, groups.topic_replication_factor),
+        assignments: Default::default(),
+        configs: groups.topic_configs(),
+    }
+}
+
+fn transactions_topic(cx: &Context, image: &Image) -> CreateTopic {
+    let transactions = &cx.config().transactions;
+    CreateTopic {
+        name: TRANSACTIONS_TOPIC.to_string(),
+        partitions: transactions.topic_partitions,
+        replication_factor: replication_factor(image, transactions.topic_replication_factor),
+        assignments: Default::default(),
+        configs: transactions.topic_configs(),
+    }
+}
+
+/// On a broker alone every factor but 1 would keep its clients waiting for brokers that never come.
+fn replication_factor(image: &Image, configured: i16) -> i16 {
+    match image.brokers.values().filter(|broker| !broker.fenced).count() {
+        0 | 1 => 1,
+        _ => configured,
+    }
+}
+
+struct Found {
+    node_id: i32,
+    host: String,
+    port: i32,
+}
+
+fn find(image: &Image, listener: &str, key_type: i8, key: &str) -> Result<Found, ErrorCode> {
+    let topic = match key_type {
+        GROUP => image.topic(OFFSETS_TOPIC),
+        TRANSACTION => image.topic(TRANSACTIONS_TOPIC),
+        _ => return Err(ErrorCode::InvalidRequest),
+    };
+    let topic = topic.ok_or(ErrorCode::CoordinatorNotAvailable)?;
+    let index = partition_of(key, topic.partitions.len() as i32) as usize;
+    let leader = topic.partitions.get(index).and_then(|partition| partition.leader);
+    let nodes = nodes(image, listener);
+    let node = nodes.iter().find(|node| Some(node.id) == leader);
+    let node = node.ok_or(ErrorCode::CoordinatorNotAvailable)?;
+    Ok(Found {
+        node_id: node.id.0,
+        host: node.endpoint.host.clone(),
+        port: i32::from(node.endpoint.port),
+    })
+}
+
+fn answer(
+    request: &FindCoordinatorRequestData,
+    version: i16,
+    find: impl Fn(&str) -> Result<Found, ErrorCode>,
+) -> FindCoordinatorResponseData {
+    if version >= KEYS_FROM {
+        let coordinators = request.coordinator_keys.iter().map(|key| {
+            let one = coordinator(find(key.as_str()));
+            Coordinator {
+                key: kafka_string(&text(key)),
+                ..one
+            }
+        });
         return FindCoordinatorResponseData {
-            error_code: ErrorCode::CoordinatorNotAvailable.code(),
-            error_message: Some(kafka_string(MESSAGE)),
-            node_id: -1,
-            port: -1,
+            coordinators: coordinators.collect(),
             ..Default::default()
         };
     }
-    let coordinators = request.coordinator_keys.iter().map(|key| Coordinator {
-        key: key.clone(),
-        node_id: -1,
-        port: -1,
-        error_code: ErrorCode::CoordinatorNotAvailable.code(),
-        error_message: Some(kafka_string(MESSAGE)),
-        ..Default::default()
-    });
+    let one = coordinator(find(request.key.as_str()));
     FindCoordinatorResponseData {
-        coordinators: coordinators.collect(),
+        error_code: one.error_code,
+        error_message: one.error_message,
+        node_id: one.node_id,
+        host: one.host,
+        port: one.port,
         ..Default::default()
     }
 }
 
-const MESSAGE: &str = "The coordinator is not available.";
+fn coordinator(found: Result<Found, ErrorCode>) -> Coordinator {
+    match found {
+        Ok(found) => Coordinator {
+            node_id: found.node_id,
+            host: kafka_string(&found.host),
+            port: found.port,
+            ..Default::default()
+        },
+        Err(error) => Coordinator {
+            node_id: -1,
+            port: -1,
+            error_code: error.code(),
+            error_message: Some(kafka_string(message(error))),
+            ..Default::default()
+        },
+    }
+}
+
+fn message(error: ErrorCode) -> &'static str {
+    match error {
+        ErrorCode::InvalidRequest => "The key type is not known.",
+        _ => "The coordinator is not available.",
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::testing;
     use crate::wire::messages::Encode;
 
-    /// Every key is echoed with its error, in every version's own shape.
-    #[test]
-    fn every_key_has_no_coordinator() {
-        for version in API.versions {
-            let mut request = FindCoordinatorRequestData::default();
-            match version {
-                ..4 => request.key = kafka_string("g"),
-                _ => request.coordinator_keys = vec![kafka_string("g"), kafka_string("h")],
+    fn ask(version: i16, key_type: i8, image: &Image) -> Vec<(i32, i16)> {
+        let mut request = FindCoordinatorRequestData {
+            key_type,
+            ..Default::default()
+        };
+        match version {
+            ..KEYS_FROM => request.key = kafka_string("g"),
+            _ => request.coordinator_keys = vec![kafka_string("g"), kafka_string("h")],
+        }
+        let response = answer(&request, version, |key| find(image, "PLAINTEXT", key_type, key));
+        response
+            .encode(version)
+            .unwrap_or_else(|error| panic!("version {version}: {error}"));
+        match version {
+            ..KEYS_FROM => vec![(response.node_id, response.error_code)],
+            _ => {
+                let coordinators = response.coordinators.iter();
+                coordinators.map(|one| (one.node_id, one.error_code)).collect()
             }
-            let response = answer(&request, version);
-            assert_eq!(response.coordinators.len(), if version < 4 { 0 } else { 2 });
-            assert_eq!(response.error_code, if version < 4 { 15 } else { 0 });
-            response
-                .encode(version)
-                .unwrap_or_else(|error| panic!("version {version}: {error}"));
+        }
+    }
+
+    /// Behaviour 46: every key is answered, in every version's own shape; without the topic by an error to retry.
+    #[test]
+    fn every_key_has_its_answer() {
+        let without = testing::image(&[("t", 1)]);
+        let with = testing::image(&[(OFFSETS_TOPIC, 50)]);
+        for version in API.versions {
+            let count = if version < KEYS_FROM { 1 } else { 2 };
+            assert_eq!(ask(version, GROUP, &without), vec![(-1, 15); count]);
+            assert_eq!(ask(version, GROUP, &with), vec![(1, 0); count]);
+            assert_eq!(ask(version, TRANSACTION, &with), vec![(-1, 15); count]);
+            assert_eq!(ask(version, 9, &with), vec![(-1, 42); count]);
         }
     }
 }

@@ -1,15 +1,17 @@
-//! InitProducerId for idempotent producers: a fresh id with epoch 0, out of a block that this shard took from the controller.
-//! Transactional ids need a coordinator, which this broker does not have.
+//! InitProducerId: an idempotent producer gets a fresh id with epoch 0, out of a block that this shard took from the
+//! controller; one with a transactional id gets what the id's coordinator says.
 
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 
 use crate::metadata::{Command, Reply};
-use crate::model::{ErrorCode, NO_PRODUCER_ID};
+use crate::model::{ErrorCode, NO_PRODUCER_ID, ProducerIdentity};
+use crate::txn::{Init, TxnRequest};
 use crate::wire::ApiKey;
 use crate::wire::messages::{InitProducerIdRequestData, InitProducerIdResponseData};
 
+use super::transactions::{Problem, ask_for_identity, id_of};
 use super::{Answer, Api, Context, Refusal, Request};
 
 pub const API: Api = Api {
@@ -21,32 +23,47 @@ pub const API: Api = Api {
     handle: |cx, request| Box::pin(handle(cx, request)),
 };
 
+const FENCED_FROM: i16 = 4;
+
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
     let message = request.decode::<InitProducerIdRequestData>(&cx)?;
-    let id = match check(&message) {
-        Ok(()) => next_id(&cx).await,
-        Err(error) => Err(error),
-    };
-    Answer::message(&answer(id), version)
+    let identity = identity(&cx, &message).await;
+    Answer::message(&answer(identity, version), version)
 }
 
-/// //= protocol: a producer id and an epoch come together or not at all; an empty transactional id is none
-fn check(request: &InitProducerIdRequestData) -> Result<(), ErrorCode> {
-    let has_id = request.producer_id != NO_PRODUCER_ID;
-    let has_epoch = request.producer_epoch != -1;
-    match &request.transactional_id {
-        Some(id) if id.is_empty() => Err(ErrorCode::InvalidRequest),
-        _ if has_id != has_epoch => Err(ErrorCode::InvalidRequest),
-        Some(_) => Err(ErrorCode::CoordinatorNotAvailable),
-        None => Ok(()),
+async fn identity(cx: &Context, message: &InitProducerIdRequestData) -> Result<ProducerIdentity, Problem> {
+    let claimed = claimed(message)?;
+    let Some(id) = &message.transactional_id else {
+        let producer_id = next_id(cx).await?;
+        return Ok(ProducerIdentity { producer_id, epoch: 0 });
+    };
+    let transactional_id = id_of(id)?;
+    let init = |fresh_id| {
+        TxnRequest::Init(Init {
+            transactional_id: transactional_id.clone(),
+            timeout_ms: message.transaction_timeout_ms,
+            claimed,
+            fresh_id,
+        })
+    };
+    ask_for_identity(cx, &transactional_id, init).await
+}
+
+/// //= protocol: a producer id and an epoch come together or not at all
+fn claimed(message: &InitProducerIdRequestData) -> Result<Option<ProducerIdentity>, ErrorCode> {
+    let (producer_id, epoch) = (message.producer_id, message.producer_epoch);
+    match (producer_id != NO_PRODUCER_ID, epoch != -1) {
+        (true, true) => Ok(Some(ProducerIdentity { producer_id, epoch })),
+        (false, false) => Ok(None),
+        _ => Err(ErrorCode::InvalidRequest),
     }
 }
 
-fn answer(id: Result<i64, ErrorCode>) -> InitProducerIdResponseData {
-    let (error, producer_id, producer_epoch) = match id {
-        Ok(id) => (ErrorCode::None, id, 0),
-        Err(error) => (error, NO_PRODUCER_ID, -1),
+fn answer(identity: Result<ProducerIdentity, Problem>, version: i16) -> InitProducerIdResponseData {
+    let (error, producer_id, producer_epoch) = match identity {
+        Ok(identity) => (ErrorCode::None, identity.producer_id, identity.epoch),
+        Err(problem) => (problem.code(version >= FENCED_FROM), NO_PRODUCER_ID, -1),
     };
     InitProducerIdResponseData {
         error_code: error.code(),
@@ -77,7 +94,7 @@ impl ProducerIds {
     }
 }
 
-async fn next_id(cx: &Context) -> Result<i64, ErrorCode> {
+pub(super) async fn next_id(cx: &Context) -> Result<i64, ErrorCode> {
     let ids = &cx.services.producer_ids;
     if let Some(id) = ids.take() {
         return Ok(id);
@@ -98,29 +115,27 @@ async fn next_id(cx: &Context) -> Result<i64, ErrorCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::messages::{Encode, kafka_string};
+    use crate::txn::TxnError;
+    use crate::wire::messages::Encode;
 
-    fn request(transactional_id: Option<&str>, producer_id: i64, producer_epoch: i16) -> InitProducerIdRequestData {
-        InitProducerIdRequestData {
-            transactional_id: transactional_id.map(kafka_string),
-            producer_id,
-            producer_epoch,
-            ..Default::default()
-        }
-    }
-
-    /// Behaviour 30: half-given identities are invalid; an idempotent producer gets a new id whatever it had.
+    /// Behaviour 30: half-given identities are invalid.
     #[test]
     fn only_whole_identities_are_accepted() {
-        assert_eq!(check(&request(None, -1, -1)), Ok(()));
-        assert_eq!(check(&request(None, 5, 3)), Ok(()));
-        assert_eq!(check(&request(None, 5, -1)), Err(ErrorCode::InvalidRequest));
-        assert_eq!(check(&request(None, -1, 0)), Err(ErrorCode::InvalidRequest));
-        assert_eq!(check(&request(Some(""), -1, -1)), Err(ErrorCode::InvalidRequest));
-        assert_eq!(
-            check(&request(Some("t"), -1, -1)),
-            Err(ErrorCode::CoordinatorNotAvailable)
-        );
+        let claimed = |producer_id, producer_epoch| {
+            claimed(&InitProducerIdRequestData {
+                producer_id,
+                producer_epoch,
+                ..Default::default()
+            })
+        };
+        let identity = ProducerIdentity {
+            producer_id: 5,
+            epoch: 3,
+        };
+        assert_eq!(claimed(-1, -1), Ok(None));
+        assert_eq!(claimed(5, 3), Ok(Some(identity)));
+        assert_eq!(claimed(5, -1), Err(ErrorCode::InvalidRequest));
+        assert_eq!(claimed(-1, 0), Err(ErrorCode::InvalidRequest));
     }
 
     /// No id is given twice, also when two requests fetch a block at the same time.
@@ -133,13 +148,20 @@ mod tests {
         assert_eq!(ids.refill(9..9), None);
     }
 
+    /// Behaviour 59.
     #[test]
-    fn every_version_encodes() {
+    fn every_version_says_what_its_clients_know() {
+        let identity = ProducerIdentity {
+            producer_id: 7,
+            epoch: 2,
+        };
         for version in API.versions {
-            for id in [Ok(7), Err(ErrorCode::InvalidRequest)] {
-                answer(id)
-                    .encode(version)
-                    .unwrap_or_else(|error| panic!("version {version}: {error}"));
+            let ok = answer(Ok(identity), version);
+            assert_eq!((ok.producer_id, ok.producer_epoch), (7, 2));
+            let fenced = answer(Err(TxnError::Fenced.into()), version);
+            assert_eq!(fenced.error_code, if version >= 4 { 90 } else { 47 });
+            for response in [ok, fenced] {
+                response.encode(version).unwrap();
             }
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! A new API is a file with its `API` constant and a row in [`ALL`].
 
+mod add_partitions_to_txn;
 mod alter_configs;
 mod api_versions;
 mod cluster_view;
@@ -17,7 +18,10 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_log_dirs;
+mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
 mod fetch_session;
 mod find_coordinator;
@@ -26,6 +30,7 @@ mod init_producer_id;
 mod leader_hints;
 mod list_offsets;
 mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
@@ -34,7 +39,9 @@ pub mod testing;
 mod timing;
 mod topic_creation;
 mod topic_traffic;
+mod transactions;
 mod verification;
+mod write_txn_markers;
 
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -69,6 +76,9 @@ pub static ALL: &[&Api] = &[
     &delete_records::API,
     &init_producer_id::API,
     &offset_for_leader_epoch::API,
+    &add_partitions_to_txn::API,
+    &end_txn::API,
+    &write_txn_markers::API,
     &describe_configs::API,
     &alter_configs::API,
     &describe_log_dirs::API,
@@ -76,6 +86,9 @@ pub static ALL: &[&Api] = &[
     &incremental_alter_configs::API,
     &list_partition_reassignments::API,
     &describe_cluster::API,
+    &describe_producers::API,
+    &describe_transactions::API,
+    &list_transactions::API,
     &describe_topic_partitions::API,
 ];
 

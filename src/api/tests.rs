@@ -25,6 +25,8 @@ fn old_clients_find_the_ranges_that_they_look_for() {
         (ApiKey::LIST_OFFSETS, 1),
         (ApiKey::METADATA, 0),
         (ApiKey::INIT_PRODUCER_ID, 0),
+        (ApiKey::ADD_PARTITIONS_TO_TXN, 0),
+        (ApiKey::END_TXN, 1),
     ] {
         assert!(advertised(key, version), "{key:?} {version}");
     }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::metadata::{Command, CreateTopic, Image};
+use crate::metadata::{Command, CommandError, CreateTopic, CreatedTopic, Image, Reply};
+use crate::model::ErrorCode;
 use crate::rt;
 
 use super::{Context, cluster_view};
@@ -28,9 +29,22 @@ impl TopicCreation {
         }
         let cx = cx.clone();
         rt::spawn(async move {
-            create(&cx, &fresh).await;
+            create(&cx, fresh.iter().map(|name| with_defaults(name)).collect()).await;
             let mut names = cx.services.topic_creation.names.borrow_mut();
             names.retain(|name| !fresh.contains(name));
+        });
+    }
+
+    /// Creates the internal topic that a coordinator needs.
+    pub fn start_internal(&self, cx: &Rc<Context>, topic: CreateTopic) {
+        let name = topic.name.clone();
+        if !self.names.borrow_mut().insert(name.clone()) {
+            return;
+        }
+        let cx = cx.clone();
+        rt::spawn(async move {
+            create(&cx, vec![topic]).await;
+            cx.services.topic_creation.names.borrow_mut().remove(&name);
         });
     }
 
@@ -47,8 +61,8 @@ impl TopicCreation {
     }
 }
 
-async fn create(cx: &Context, names: &[String]) {
-    let topics = names.iter().map(|name| with_defaults(name)).collect();
+async fn create(cx: &Context, topics: Vec<CreateTopic>) {
+    let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
     let reply = cx
         .router()
         .metadata()
@@ -58,8 +72,20 @@ async fn create(cx: &Context, names: &[String]) {
         })
         .await;
     match reply {
-        Ok(_) => tracing::info!(?names, "topics created for clients that asked for them"),
+        Ok(Reply::CreateTopics(results)) => log_results(&names, &results),
+        Ok(_) => {}
         Err(error) => tracing::warn!(?names, code = ?error.code, "topics not created: {}", error.message),
+    }
+}
+
+/// Several shards may create a topic at the same time; one of them does.
+fn log_results(names: &[String], results: &[Result<CreatedTopic, CommandError>]) {
+    for (name, result) in names.iter().zip(results) {
+        match result {
+            Ok(_) => tracing::info!(topic = %name, "topic created for a client that asked for it"),
+            Err(error) if error.code == ErrorCode::TopicAlreadyExists => {}
+            Err(error) => tracing::warn!(topic = %name, code = ?error.code, "topic not created: {}", error.message),
+        }
     }
 }
 

@@ -7,14 +7,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{ErrorCode, PartitionId};
+use crate::metadata::Image;
+use crate::model::{ErrorCode, NamedPartitions, PartitionId, ProducerIdentity};
 use crate::partition::Warrant;
+use crate::rt;
 use crate::shard::{Acks, AppendItem, AppendOutcome};
+use crate::txn::{AddPartitions, ClientVersion, TxnError, TxnReply, TxnRequest};
 
 use super::Context;
+use super::transactions::{self, Problem};
 
 /// The first Produce version whose clients know TRANSACTION_ABORTABLE.
 const ABORTABLE_FROM: i16 = 11;
+/// The first Produce version whose clients leave it to the broker to add partitions.
+const ADDS_FROM: i16 = 12;
 
 /// The transaction that all transactional batches of one Produce request are part of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +34,7 @@ pub(super) struct Transaction {
 
 impl Transaction {
     /// The coordinator's word as the version's clients understand it. //= ReplicaManager.appendRecords
-    fn refusal(&self, error: ErrorCode) -> ErrorCode {
+    pub(super) fn refusal(&self, error: ErrorCode) -> ErrorCode {
         match error {
             ErrorCode::InvalidTxnState if self.version >= ABORTABLE_FROM => ErrorCode::TransactionAbortable,
             ErrorCode::TransactionAbortable if self.version < ABORTABLE_FROM => ErrorCode::InvalidTxnState,
@@ -76,9 +82,70 @@ pub(super) async fn append_verified(
     }
 }
 
-/// The coordinator's word on each partition. This broker runs none, so nobody can have begun a transaction.
-async fn ask_coordinator(_: &Context, _: &Transaction, partitions: &[PartitionId]) -> Vec<ErrorCode> {
-    vec![ErrorCode::InvalidTxnState; partitions.len()]
+/// The coordinator's word on each partition. Clients of transactions v2 have not added them: this does.
+pub(super) async fn ask_coordinator(
+    cx: &Context,
+    transaction: &Transaction,
+    partitions: &[PartitionId],
+) -> Vec<ErrorCode> {
+    let config = &cx.config().transactions;
+    if !config.verify_partitions && transaction.version < ADDS_FROM {
+        return vec![ErrorCode::None; partitions.len()];
+    }
+    let named = names(&cx.image(), partitions);
+    let give_up = rt::now().after(config.add_retry_max);
+    let missing = loop {
+        match judge(cx, transaction, &named).await {
+            // The transaction before is being ended; that does not take long.
+            Err(Problem::Refused(TxnError::Concurrent)) if rt::now() < give_up => {
+                rt::sleep(config.add_retry_backoff).await;
+            }
+            Err(problem) => return vec![problem.code(true); partitions.len()],
+            Ok(missing) => break missing,
+        }
+    };
+    let image = cx.image();
+    let word = |partition: &PartitionId| {
+        let name = image.topic_by_id(&partition.topic).map(|topic| &topic.name);
+        let indexes = name.and_then(|name| missing.get(name));
+        match indexes.is_some_and(|indexes| indexes.contains(&partition.index)) {
+            true => ErrorCode::TransactionAbortable,
+            false => ErrorCode::None,
+        }
+    };
+    partitions.iter().map(word).collect()
+}
+
+/// The partitions that are not in the transaction.
+async fn judge(cx: &Context, transaction: &Transaction, named: &NamedPartitions) -> Result<NamedPartitions, Problem> {
+    let add = AddPartitions {
+        transactional_id: transaction.id.clone(),
+        producer: ProducerIdentity {
+            producer_id: transaction.producer_id,
+            epoch: transaction.producer_epoch,
+        },
+        partitions: named.clone(),
+        version: ClientVersion::V2,
+    };
+    let request = match transaction.version {
+        ADDS_FROM.. => TxnRequest::Add(add),
+        _ => TxnRequest::Verify(add),
+    };
+    match transactions::ask(cx, &transaction.id, request)?.await? {
+        TxnReply::Added(answer) => Ok(answer.map(|()| NamedPartitions::new())?),
+        TxnReply::Verified(answer) => Ok(answer?),
+        _ => Err(ErrorCode::UnknownServerError.into()),
+    }
+}
+
+fn names(image: &Image, partitions: &[PartitionId]) -> NamedPartitions {
+    let mut named = NamedPartitions::new();
+    for partition in partitions {
+        if let Some(topic) = image.topic_by_id(&partition.topic) {
+            named.entry(topic.name.clone()).or_default().insert(partition.index);
+        }
+    }
+    named
 }
 
 #[cfg(test)]

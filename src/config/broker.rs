@@ -12,6 +12,7 @@ use super::groups::GroupConfig;
 use super::listeners;
 use super::properties::{ConfigProblem, Properties};
 use super::topic::TopicConfig;
+use super::transactions::TransactionConfig;
 use super::values::{DynamicConfigs, Values};
 
 /// The number of a broker whose file names none.
@@ -67,6 +68,7 @@ pub struct BrokerConfig {
     pub max_incremental_fetch_session_cache_slots: i32,
     pub broker_session_timeout_ms: i64,
     pub groups: GroupConfig,
+    pub transactions: TransactionConfig,
     /// Our own keys.
     pub shard_count: Option<usize>,
     pub shard_cpus: Option<Vec<usize>>,
@@ -154,6 +156,7 @@ impl BrokerConfig {
             max_incremental_fetch_session_cache_slots: values.int("max.incremental.fetch.session.cache.slots"),
             broker_session_timeout_ms: values.long("broker.session.timeout.ms"),
             groups: GroupConfig::read(values),
+            transactions: TransactionConfig::read(values),
             shard_count: values.explicit("shard.count").map(|_| values.size("shard.count")),
             shard_cpus: shard_cpus(values, report),
             shard_io_memory_bytes: values.size("shard.io.memory.bytes"),

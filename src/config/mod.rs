@@ -21,6 +21,7 @@ mod render;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod transactions;
 mod values;
 
 pub use broker::{BrokerConfig, ListenerSpec};
@@ -34,4 +35,5 @@ pub use listeners::keep_own_listener;
 pub use properties::{ConfigProblem, Properties};
 pub use render::server_properties;
 pub use topic::{CleanupPolicy, CompressionLevels, TopicConfig, check_topic_configs};
+pub use transactions::TransactionConfig;
 pub use values::DynamicConfigs;

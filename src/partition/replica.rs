@@ -7,7 +7,7 @@ use super::producers::{RecentBatch, Verdict};
 use super::{AckToken, ProducerError, Producers, Warrant};
 use crate::config::TopicConfig;
 use crate::model::{Incarnation, LeaderEpoch, NO_EPOCH, PartitionId, ShardId};
-use crate::record::ValidBatch;
+use crate::record::{BatchHeader, ValidBatch};
 use crate::storage::{
     Cache, Log, PrepareDone, PrepareJob, ReadError, ReadPlan, StageError, StorageError, TimePlan, WriteDone, WriteJob,
 };
@@ -252,6 +252,11 @@ impl Partition {
             Verdict::Duplicate(original) => Ok(self.repeat(batch, original, ack)),
             Verdict::New => self.stage(batch, warrant, ack, now_wall_ms),
         }
+    }
+
+    /// Whether a batch with this header would be appended. Its producer's transaction may have to be verified first.
+    pub fn check_batch(&mut self, header: &BatchHeader, warrant: Warrant, now_ms: i64) -> Result<(), ProducerError> {
+        self.producers.check(header, warrant, now_ms).map(drop)
     }
 
     fn repeat(&mut self, batch: &ValidBatch, original: RecentBatch, ack: Option<AckToken>) -> Appended {

@@ -9,7 +9,7 @@ use super::state::Shard;
 use super::timers::Due;
 use super::types::{Acks, AppendItem, AppendOutcome};
 use crate::model::{ErrorCode, ShardId};
-use crate::partition::{AckToken, AppendError, Appended, ProducerError};
+use crate::partition::{AckToken, AppendError, Appended, ProducerError, Warrant};
 use crate::rt::Now;
 use crate::storage::{PrepareDone, StageError, StorageError, WriteDone};
 
@@ -22,6 +22,12 @@ enum Staging {
     Settled(AppendOutcome),
     /// The ack comes later; until then this is the outcome (a timeout).
     Awaited(AppendOutcome),
+}
+
+impl Staging {
+    fn is_refusal(&self) -> bool {
+        matches!(self, Staging::Settled(outcome) if !outcome.error.is_none())
+    }
 }
 
 impl Shard {
@@ -68,9 +74,20 @@ impl Shard {
                 Err(error) => refused(error),
                 Ok(open) => {
                     self.touched.push(item.partition);
-                    stage(open, token, &item, acks, now)
+                    let staging = stage(open, token, &item, acks, now);
+                    if !staging.is_refusal() {
+                        self.tell_coordinator(&item);
+                    }
+                    staging
                 }
             },
+        }
+    }
+
+    /// A marker ends what its producer's transaction has written through the coordinator whose log this is.
+    fn tell_coordinator(&mut self, item: &AppendItem) {
+        if let Warrant::Marker { marker, .. } = item.warrant {
+            self.end_transaction(item.partition, item.batch.header.producer_id, marker.commit);
         }
     }
 
@@ -202,7 +219,7 @@ fn append_refused(error: &AppendError) -> AppendOutcome {
     }
 }
 
-fn producer_refusal(error: &ProducerError) -> ErrorCode {
+pub(super) fn producer_refusal(error: &ProducerError) -> ErrorCode {
     match error {
         ProducerError::OutOfOrder { .. } => ErrorCode::OutOfOrderSequenceNumber,
         ProducerError::StaleEpoch { .. } => ErrorCode::InvalidProducerEpoch,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::claims::Claim;
-use super::coordinator::{CoordinatorReply, CoordinatorRequest, LoadDone, LoadJob};
+use super::coordinator::{CoordinatorReply, CoordinatorRequest, LoadDone, LoadJob, MarkerDone, MarkerJob};
 use super::fetch_memory::Held;
 use super::hosted::Place;
 use super::reply::ReplyTx;
@@ -198,6 +198,7 @@ pub(super) enum Job {
     Read(ReadJob),
     Times(TimesJob),
     Load(Life, Box<LoadJob>),
+    Markers(Box<MarkerJob>),
     Alarm(Instant),
 }
 
@@ -219,6 +220,7 @@ pub(super) enum Done {
     Read(ReadDone),
     Times(TimesDone),
     Loaded(Life, Box<LoadDone>),
+    Markers(Box<MarkerDone>),
 }
 
 /// One read for a fetch, and the memory for what it brings.

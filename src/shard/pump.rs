@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::message::*;
 use super::post::Post;
+use super::router::Router;
 use super::state::Shard;
 use crate::metrics::{Cells, Metric, Stage};
 use crate::partition::Producers;
@@ -111,6 +112,7 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
         Job::Read(job) => Done::Read(timed(&metrics, Stage::DiskRead, read(job, &metrics)).await),
         Job::Times(job) => Done::Times(search(job).await),
         Job::Load(life, job) => Done::Loaded(life, Box::new(job.run().await)),
+        Job::Markers(job) => Done::Markers(Box::new(job.run(Router::new(post.clone())).await)),
         Job::Alarm(at) => {
             rt::sleep(at.since(rt::now())).await;
             return post.push(Local::Alarm(at));

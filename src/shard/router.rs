@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::coordinator::{CoordinatorReply, CoordinatorRequest};
+use super::coordinator::{CoordinatorReply, CoordinatorRequest, Stamp};
 use super::message::{Local, Request};
 use super::post::Post;
 use super::reply::{ReplyRx, ReplyTx, reply};
@@ -13,10 +13,11 @@ use super::types::*;
 use crate::group::{GroupReply, GroupRequest};
 use crate::metadata::{Handle, Image};
 use crate::metrics::Spent;
-use crate::model::{ErrorCode, PartitionId};
+use crate::model::{ErrorCode, PartitionId, ProducerIdentity};
 use crate::partition::Warrant;
 use crate::record::{BatchHeader, ValidBatch};
 use crate::rt::wall_ms;
+use crate::txn::{TxnReply, TxnRequest};
 
 /// A handle to all shards, on one shard. Cheap to clone; not Send.
 #[derive(Clone)]
@@ -142,6 +143,49 @@ impl Router {
             match answer.await {
                 Some(Ok(reply)) => match *reply {
                     CoordinatorReply::Group(reply) => Ok(reply),
+                    CoordinatorReply::Txn(_) | CoordinatorReply::Unverified(_) => Err(ErrorCode::NotCoordinator),
+                },
+                Some(Err(error)) => Err(error),
+                None => Err(ErrorCode::NotCoordinator),
+            }
+        }
+    }
+
+    /// As [`Router::group`]; what it writes is part of the producer's transaction.
+    pub fn group_as(
+        &self,
+        partition: PartitionId,
+        request: GroupRequest,
+        producer: ProducerIdentity,
+        warrant: Warrant,
+    ) -> impl Future<Output = Result<Stamped<GroupReply>, ErrorCode>> + 'static {
+        let stamp = Stamp { producer, warrant };
+        let answer = self.coordinate(partition, CoordinatorRequest::GroupAs(stamp, request));
+        async move {
+            match answer.await {
+                Some(Ok(reply)) => match *reply {
+                    CoordinatorReply::Group(reply) => Ok(Stamped::Answered(reply)),
+                    CoordinatorReply::Unverified(guard) => Ok(Stamped::Unverified(guard)),
+                    CoordinatorReply::Txn(_) => Err(ErrorCode::NotCoordinator),
+                },
+                Some(Err(error)) => Err(error),
+                None => Err(ErrorCode::NotCoordinator),
+            }
+        }
+    }
+
+    /// Asks the transaction coordinator whose log `partition` is. Enqueued at once.
+    pub fn transaction(
+        &self,
+        partition: PartitionId,
+        request: TxnRequest,
+    ) -> impl Future<Output = Result<TxnReply, ErrorCode>> + 'static {
+        let answer = self.coordinate(partition, CoordinatorRequest::Txn(request));
+        async move {
+            match answer.await {
+                Some(Ok(reply)) => match *reply {
+                    CoordinatorReply::Txn(reply) => Ok(reply),
+                    CoordinatorReply::Group(_) | CoordinatorReply::Unverified(_) => Err(ErrorCode::NotCoordinator),
                 },
                 Some(Err(error)) => Err(error),
                 None => Err(ErrorCode::NotCoordinator),

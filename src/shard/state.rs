@@ -230,6 +230,7 @@ impl Shard {
             Done::Read(done) => self.on_read(done),
             Done::Times(done) => self.on_times(done),
             Done::Loaded(life, done) => self.on_loaded(life, *done, now),
+            Done::Markers(done) => self.on_markers_done(*done, now),
         }
     }
 

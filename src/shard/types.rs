@@ -129,6 +129,13 @@ pub struct DeletedRecords {
 pub struct ProducersItem {
     pub partition: PartitionId,
 }
+/// The answer to what is to be part of a producer's transaction.
+#[derive(Debug)]
+pub enum Stamped<R> {
+    Answered(R),
+    /// Nothing was done: to be asked again with this, once the transaction's coordinator has confirmed it.
+    Unverified(Guard),
+}
 #[derive(Clone, Debug)]
 pub struct PartitionProducers {
     pub error: ErrorCode,

@@ -139,31 +139,31 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Minutes for which an idle group's offsets are kept."),
     long("offsets.retention.check.interval.ms").default("600000").at_least(1).effective()
         .doc("Milliseconds between two looks for committed offsets that have passed their retention."),
-    int("transaction.state.log.num.partitions").default("50").at_least(1)
+    int("transaction.state.log.num.partitions").default("50").at_least(1).effective()
         .doc("Partitions of the topic that keeps the transactions' state. Not to be changed once it exists."),
-    short("transaction.state.log.replication.factor").default("3").at_least(1)
+    short("transaction.state.log.replication.factor").default("3").at_least(1).effective()
         .doc("Replicas of the topic that keeps the transactions' state. It cannot be created until as many brokers are there."),
-    int("transaction.state.log.min.isr").default("2").at_least(1)
+    int("transaction.state.log.min.isr").default("2").at_least(1).effective()
         .doc("Replicas of the topic that keeps the transactions' state that must be in sync for a write."),
-    int("transaction.state.log.segment.bytes").default("104857600").at_least(1)
+    int("transaction.state.log.segment.bytes").default("104857600").at_least(1).effective()
         .doc("Segment bytes of the topic that keeps the transactions' state."),
     int("transaction.state.log.load.buffer.size").default("5242880").at_least(1)
         .doc("Bytes to read at a time when transactions are loaded."),
-    int("transaction.max.timeout.ms").default("900000").at_least(1)
+    int("transaction.max.timeout.ms").default("900000").at_least(1).effective()
         .doc("Milliseconds of the longest transaction timeout that a producer may ask for."),
-    int("transactional.id.expiration.ms").default("604800000").at_least(1)
+    int("transactional.id.expiration.ms").default("604800000").at_least(1).effective()
         .doc("Milliseconds of silence after which a transactional id is forgotten."),
     int("transaction.abort.timed.out.transaction.cleanup.interval.ms").default("10000").at_least(1)
-        .doc("Milliseconds between two looks for transactions to abort."),
+        .doc("Milliseconds between two looks for transactions to abort. Corelane does not look: it aborts when the time has come."),
     int("transaction.remove.expired.transaction.cleanup.interval.ms").default("3600000").at_least(1)
-        .doc("Milliseconds between two looks for transactional ids to forget."),
-    boolean("transaction.partition.verification.enable").default("true").cluster_wide()
+        .doc("Milliseconds between two looks for transactional ids to forget. Corelane does not look: it forgets when the time has come."),
+    boolean("transaction.partition.verification.enable").default("true").cluster_wide().effective()
         .doc("Whether a write is checked to belong to an open transaction."),
     boolean("transaction.two.phase.commit.enable").default("false")
         .doc("Whether producers may leave the outcome of a transaction to an outside coordinator."),
-    int("add.partitions.to.txn.retry.backoff.ms").default("20").at_least(1)
+    int("add.partitions.to.txn.retry.backoff.ms").default("20").at_least(1).effective()
         .doc("Milliseconds before the broker tries again to add a partition to a transaction."),
-    int("add.partitions.to.txn.retry.backoff.max.ms").default("100").at_least(0)
+    int("add.partitions.to.txn.retry.backoff.max.ms").default("100").at_least(0).effective()
         .doc("Milliseconds for which the broker goes on trying to add a partition to a transaction."),
     int("share.coordinator.threads").default("1").at_least(1)
         .doc("Threads that keep share groups' state."),

@@ -6,21 +6,42 @@ use bytes::Bytes;
 
 use crate::config::BrokerConfig;
 use crate::group::{GroupCoordinator, GroupReply, GroupRequest};
-use crate::model::{Effects, OFFSETS_TOPIC, Ticket};
+use crate::model::{Effects, OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Ticket};
+use crate::partition::Guard;
 use crate::rt::{Instant, Now};
+use crate::txn::{MarkersDone, TxnReply, TxnRequest};
+
+use super::effects::Stamp;
+use super::transactions::Transactions;
 
 #[derive(Debug)]
 pub enum CoordinatorRequest {
     Group(GroupRequest),
+    /// What it writes is part of a producer's transaction.
+    GroupAs(Stamp, GroupRequest),
+    Txn(TxnRequest),
 }
 
 #[derive(Debug)]
 pub enum CoordinatorReply {
     Group(GroupReply),
+    /// To a `GroupAs` whose transaction is not known here yet: nothing was done.
+    Unverified(Guard),
+    Txn(TxnReply),
 }
 
 pub(in crate::shard) enum Coordinator {
     Group(GroupCoordinator),
+    Txn(Transactions),
+}
+
+impl CoordinatorRequest {
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        match self {
+            CoordinatorRequest::GroupAs(stamp, _) => Some(*stamp),
+            CoordinatorRequest::Group(_) | CoordinatorRequest::Txn(_) => None,
+        }
+    }
 }
 
 impl Coordinator {
@@ -28,6 +49,7 @@ impl Coordinator {
     pub(super) fn of_topic(topic: &str, config: &Arc<BrokerConfig>) -> Option<Coordinator> {
         match topic {
             OFFSETS_TOPIC => Some(Coordinator::Group(GroupCoordinator::new(config.groups.clone()))),
+            TRANSACTIONS_TOPIC => Some(Coordinator::Txn(Transactions::new(&config.transactions))),
             _ => None,
         }
     }
@@ -37,6 +59,7 @@ impl Coordinator {
     pub(super) fn replay(&mut self, key: &Bytes, value: Option<&Bytes>, producer: Option<i64>) {
         match self {
             Coordinator::Group(groups) => groups.replay(key, value, producer),
+            Coordinator::Txn(transactions) => transactions.replay(key, value),
         }
     }
 
@@ -44,6 +67,7 @@ impl Coordinator {
     pub(super) fn replay_marker(&mut self, producer: i64, committed: bool) {
         match self {
             Coordinator::Group(groups) => groups.end_transaction(producer, committed),
+            Coordinator::Txn(_) => {}
         }
     }
 
@@ -51,6 +75,7 @@ impl Coordinator {
     pub(super) fn on_loaded(&mut self, now: Now) -> Effects<CoordinatorReply> {
         match self {
             Coordinator::Group(groups) => groups.on_loaded(now).map(CoordinatorReply::Group),
+            Coordinator::Txn(transactions) => transactions.on_loaded(now).map(CoordinatorReply::Txn),
         }
     }
 
@@ -61,9 +86,14 @@ impl Coordinator {
         now: Now,
     ) -> Effects<CoordinatorReply> {
         match (self, request) {
-            (Coordinator::Group(groups), CoordinatorRequest::Group(request)) => {
-                groups.handle(ticket, request, now).map(CoordinatorReply::Group)
+            (
+                Coordinator::Group(groups),
+                CoordinatorRequest::Group(request) | CoordinatorRequest::GroupAs(_, request),
+            ) => groups.handle(ticket, request, now).map(CoordinatorReply::Group),
+            (Coordinator::Txn(transactions), CoordinatorRequest::Txn(request)) => {
+                transactions.handle(ticket, request, now).map(CoordinatorReply::Txn)
             }
+            _ => unreachable!("a partition is asked for what its topic keeps"),
         }
     }
 
@@ -71,18 +101,30 @@ impl Coordinator {
     pub(super) fn next_time(&self) -> Option<Instant> {
         match self {
             Coordinator::Group(groups) => groups.next_time(),
+            Coordinator::Txn(transactions) => transactions.next_time(),
         }
     }
 
     pub(super) fn on_time(&mut self, now: Now) -> Effects<CoordinatorReply> {
         match self {
             Coordinator::Group(groups) => groups.on_time(now).map(CoordinatorReply::Group),
+            Coordinator::Txn(transactions) => transactions.on_time(now).map(CoordinatorReply::Txn),
+        }
+    }
+
+    /// Markers that it ordered have been written, or have failed.
+    pub(super) fn on_markers_done(&mut self, done: MarkersDone, now: Now) -> Effects<CoordinatorReply> {
+        match self {
+            Coordinator::Group(_) => Effects::default(),
+            Coordinator::Txn(transactions) => transactions.on_markers_done(done, now).map(CoordinatorReply::Txn),
         }
     }
 
     pub(super) fn on_topics_deleted(&mut self, topics: &[String], now: Now) -> Effects<CoordinatorReply> {
         match self {
             Coordinator::Group(groups) => groups.on_topics_deleted(topics, now).map(CoordinatorReply::Group),
+            // A marker for a topic that is gone is one that needs no writing.
+            Coordinator::Txn(_) => Effects::default(),
         }
     }
 
@@ -90,6 +132,7 @@ impl Coordinator {
     pub(super) fn take_waiting(&mut self) -> Vec<Ticket> {
         match self {
             Coordinator::Group(groups) => groups.take_waiting(),
+            Coordinator::Txn(_) => Vec::new(),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Active, CoordinatorReply, Held, Seat};
-use crate::model::{Effects, Entry, ErrorCode, PartitionId, Ticket};
+use super::{Active, CoordinatorReply, Held, Outgoing, Seat};
+use crate::model::{Effects, Entry, ErrorCode, PartitionId, ProducerIdentity};
 use crate::partition::{AppendError, Partition, Warrant};
 use crate::record::{BatchBuilder, BatchHeader, Compression, ValidBatch};
 use crate::rt::{Instant, Now};
@@ -14,24 +14,56 @@ use crate::shard::timers::Due;
 
 /// A coordinator is asked again this much later at the earliest, whatever it says.
 const DEADLINE_MIN_NS: u64 = 1_000_000;
+/// Coordinators do not number their batches: nothing is retried that could have been stored.
+const NO_SEQUENCE: i32 = -1;
 /// Between a write that failed and loading the state again.
 const RELOAD_DELAY: Duration = Duration::from_millis(100);
 
+/// Entries of a producer's transaction are a batch of that producer.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    pub(in crate::shard) producer: ProducerIdentity,
+    pub(in crate::shard) warrant: Warrant,
+}
+
+impl Stamp {
+    /// The header of a batch that would be written under it.
+    pub(super) fn header(self) -> BatchHeader {
+        let mut batch = builder(Compression::None, Some(self));
+        batch.push(-1, None, None, &[]);
+        BatchHeader::parse(&batch.build()).expect("the builder builds whole batches")
+    }
+}
+
 impl Shard {
     pub(super) fn carry_out(&mut self, id: PartitionId, effects: Effects<CoordinatorReply>, now: Now) {
-        let Effects { entries, replies } = effects;
+        self.carry_out_as(id, effects, None, now);
+    }
+
+    pub(super) fn carry_out_as(
+        &mut self,
+        id: PartitionId,
+        effects: Effects<CoordinatorReply>,
+        stamp: Option<Stamp>,
+        now: Now,
+    ) {
+        let Effects {
+            entries,
+            replies,
+            markers,
+        } = effects;
         let written = match entries.is_empty() {
             true => Ok(None),
-            false => self.append_entries(id, &entries, now).map(Some),
+            false => self.append_entries(id, &entries, stamp, now).map(Some),
         };
         let Some(Seat::Active(active)) = self.coordinators.seats.get_mut(&id) else {
             return;
         };
         match written {
             Ok(written) => {
-                let ready = active.hold(written, replies);
+                let ready = active.hold(written, Outgoing { replies, markers });
                 self.set_deadline(id);
-                self.give(ready);
+                self.give(id, ready);
             }
             Err(error) => {
                 tracing::warn!(partition = id.index, %error, "coordinator could not write, its state is loaded again");
@@ -46,14 +78,20 @@ impl Shard {
     }
 
     /// Appends the entries; returns the offset behind them.
-    fn append_entries(&mut self, id: PartitionId, entries: &[Entry], now: Now) -> Result<i64, String> {
+    fn append_entries(
+        &mut self,
+        id: PartitionId,
+        entries: &[Entry],
+        stamp: Option<Stamp>,
+        now: Now,
+    ) -> Result<i64, String> {
         let codec = self.config.groups.compression;
         let open = match self.hosted.get_mut(&id).map(Hosted::serving) {
             Some(Ok(open)) => open,
             _ => return Err("its log does not serve".to_owned()),
         };
         self.touched.push(id);
-        append(open, entries, codec, now).map_err(|error| error.to_string())
+        append(open, entries, (codec, stamp), now).map_err(|error| error.to_string())
     }
 
     /// The high watermark of a coordinator's partition has moved, or more of it can be read.
@@ -64,7 +102,7 @@ impl Shard {
         match self.coordinators.seats.get_mut(&id) {
             Some(Seat::Active(active)) => {
                 let ready = active.release(open.partition.high_watermark());
-                self.give(ready);
+                self.give(id, ready);
             }
             Some(Seat::Loading(loading)) => {
                 let (load, waiting) = (loading.load, loading.waiting.take());
@@ -76,8 +114,9 @@ impl Shard {
         }
     }
 
-    fn give(&mut self, replies: Vec<(Ticket, CoordinatorReply)>) {
-        for (ticket, reply) in replies {
+    fn give(&mut self, id: PartitionId, ready: Outgoing) {
+        self.send_markers(id, ready.markers);
+        for (ticket, reply) in ready.replies {
             let answer = Answer::Coordinate(Ok(Box::new(reply)));
             self.answer(ticket.shard, ticket.request, answer);
         }
@@ -126,53 +165,77 @@ impl Shard {
 }
 
 impl Active {
-    /// Returns the replies that may be given at once.
-    fn hold(
-        &mut self,
-        written: Option<i64>,
-        replies: Vec<(Ticket, CoordinatorReply)>,
-    ) -> Vec<(Ticket, CoordinatorReply)> {
+    /// Returns what may go out at once.
+    fn hold(&mut self, written: Option<i64>, outgoing: Outgoing) -> Outgoing {
         match (written, self.held.back_mut()) {
-            (Some(offset), _) => self.held.push_back(Held { offset, replies }),
-            (None, Some(last)) => last.replies.extend(replies),
-            (None, None) => return replies,
+            (Some(offset), _) => self.held.push_back(Held { offset, outgoing }),
+            (None, Some(last)) => last.outgoing.join(outgoing),
+            (None, None) => return outgoing,
         }
-        Vec::new()
+        Outgoing::default()
     }
 
-    fn release(&mut self, high_watermark: i64) -> Vec<(Ticket, CoordinatorReply)> {
-        let mut ready = Vec::new();
+    fn release(&mut self, high_watermark: i64) -> Outgoing {
+        let mut ready = Outgoing::default();
         while let Some(held) = self.held.pop_front_if(|held| held.offset <= high_watermark) {
-            ready.extend(held.replies);
+            ready.join(held.outgoing);
         }
         ready
     }
 }
 
+impl Outgoing {
+    fn join(&mut self, later: Outgoing) {
+        self.replies.extend(later.replies);
+        self.markers.extend(later.markers);
+    }
+}
+
 /// One batch, unless that would be larger than the topic's batches may be. A record is never larger than that: the
 /// coordinators see to it.
-fn append(open: &mut Open, entries: &[Entry], codec: Compression, now: Now) -> Result<i64, AppendError> {
+fn append(
+    open: &mut Open,
+    entries: &[Entry],
+    (codec, stamp): (Compression, Option<Stamp>),
+    now: Now,
+) -> Result<i64, AppendError> {
     let partition = &mut open.partition;
     let bytes_max = usize::try_from(partition.config().max_message_bytes).unwrap_or(usize::MAX);
-    let mut batch = BatchBuilder::new(codec);
+    let warrant = stamp.map_or(Warrant::None, |stamp| stamp.warrant);
+    let mut batch = builder(codec, stamp);
     for entry in entries {
         if !batch.is_empty() && batch.size() + len(entry) > bytes_max {
-            let full = std::mem::replace(&mut batch, BatchBuilder::new(codec));
-            append_batch(partition, full, now)?;
+            let full = std::mem::replace(&mut batch, builder(codec, stamp));
+            append_batch(partition, full, warrant, now)?;
         }
         batch.push(now.wall_ms, Some(&entry.key), entry.value.as_deref(), &[]);
     }
-    append_batch(partition, batch, now)
+    append_batch(partition, batch, warrant, now)
 }
 
-fn append_batch(partition: &mut Partition, batch: BatchBuilder, now: Now) -> Result<i64, AppendError> {
+fn builder(codec: Compression, stamp: Option<Stamp>) -> BatchBuilder {
+    let builder = BatchBuilder::new(codec);
+    match stamp {
+        None => builder,
+        Some(Stamp { producer, .. }) => builder
+            .producer(producer.producer_id, producer.epoch, NO_SEQUENCE)
+            .transactional(),
+    }
+}
+
+fn append_batch(
+    partition: &mut Partition,
+    batch: BatchBuilder,
+    warrant: Warrant,
+    now: Now,
+) -> Result<i64, AppendError> {
     let bytes = batch.build();
     let batch = ValidBatch {
         header: BatchHeader::parse(&bytes).expect("the builder builds whole batches"),
         bytes,
         log_append_time_ms: -1,
     };
-    let appended = partition.append(&batch, Warrant::None, None, now.wall_ms)?;
+    let appended = partition.append(&batch, warrant, None, now.wall_ms)?;
     Ok(appended.base_offset + i64::from(batch.header.last_offset_delta) + 1)
 }
 

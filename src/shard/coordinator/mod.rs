@@ -1,4 +1,4 @@
-//! Hosts the coordinators: of groups, one per partition of the topic of committed offsets that this shard owns.
+//! Hosts the coordinators: of groups and of transactions, one per partition of their topics that this shard owns.
 //!
 //! A coordinator is a plain value. It handles a request at once in its own state and says what is to be written and
 //! answered; the shard appends what one call wrote as one batch to the coordinator's partition, along the way of every
@@ -12,21 +12,27 @@
 //! | seats | which coordinators are here, and how they come and go |
 //! | effects | writes, held replies, deadlines |
 //! | load | the state from the partition's records |
+//! | markers | ends of transactions on their way to the partitions |
+//! | transactions | the transaction coordinator under the shard's clock |
 
 mod ask;
 mod effects;
 mod load;
+mod markers;
 mod seats;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
 use std::collections::{BTreeMap, VecDeque};
 
 pub(super) use ask::Coordinator;
 pub use ask::{CoordinatorReply, CoordinatorRequest};
+pub(super) use effects::Stamp;
 pub(super) use load::{LoadDone, LoadJob};
+pub(super) use markers::{MarkerDone, MarkerJob};
 
-use crate::model::{PartitionId, Ticket};
+use crate::model::{MarkerOrder, PartitionId, Ticket};
 use crate::rt::Instant;
 
 /// The coordinators of a shard, by their partitions.
@@ -52,14 +58,23 @@ struct Loading {
 
 struct Active {
     coordinator: Coordinator,
+    /// Which loading it comes from.
+    load: u64,
     /// In the order of their offsets.
     held: VecDeque<Held>,
     /// The deadline that the shard's timers have.
     deadline: Option<Instant>,
 }
 
-/// Replies that wait until the high watermark reaches `offset`.
+/// What waits until the high watermark reaches `offset`.
 struct Held {
     offset: i64,
+    outgoing: Outgoing,
+}
+
+/// What leaves a coordinator once its entries are written.
+#[derive(Default)]
+struct Outgoing {
     replies: Vec<(Ticket, CoordinatorReply)>,
+    markers: Vec<MarkerOrder>,
 }

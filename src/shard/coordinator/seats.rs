@@ -1,8 +1,11 @@
 //! Coordinators come with their partitions' leaderships and go with them.
 
-use super::{Active, Coordinator, Loading, Seat};
+use super::effects::Stamp;
+use super::{Active, Coordinator, CoordinatorReply, Loading, Seat};
 use crate::model::{ErrorCode, PartitionId, ShardId, Ticket};
+use crate::partition::ProducerError;
 use crate::rt::Now;
+use crate::shard::append::producer_refusal;
 use crate::shard::coordinator::CoordinatorRequest;
 use crate::shard::hosted::Hosted;
 use crate::shard::message::Answer;
@@ -44,7 +47,7 @@ impl Shard {
         if let Some(at) = active.deadline {
             self.timers.remove(at, Due::Coordinator(id));
         }
-        let held = active.held.iter().flat_map(|held| &held.replies);
+        let held = active.held.iter().flat_map(|held| &held.outgoing.replies);
         let mut tickets: Vec<Ticket> = held.map(|(ticket, _)| *ticket).collect();
         tickets.extend(active.coordinator.take_waiting());
         for ticket in tickets {
@@ -64,10 +67,14 @@ impl Shard {
         now: Now,
     ) {
         let ticket = Ticket { shard: from, request };
+        let stamp = ask.stamp();
+        if let Some(answer) = stamp.and_then(|stamp| self.admit(id, stamp, now).err()) {
+            return self.answer(from, request, Answer::Coordinate(answer));
+        }
         match self.coordinators.seats.get_mut(&id) {
             Some(Seat::Active(active)) => {
                 let effects = active.coordinator.handle(ticket, ask, now);
-                self.carry_out(id, effects, now);
+                self.carry_out_as(id, effects, stamp, now);
             }
             Some(Seat::Loading(_)) => self.refuse_ticket(ticket, ErrorCode::CoordinatorLoadInProgress),
             None => {
@@ -75,6 +82,26 @@ impl Shard {
                 self.refuse_ticket(ticket, error);
             }
         }
+    }
+
+    /// Whether a batch of this producer's transaction would be appended: asked before the coordinator's state shows what
+    /// is in it.
+    fn admit(
+        &mut self,
+        id: PartitionId,
+        stamp: Stamp,
+        now: Now,
+    ) -> Result<(), Result<Box<CoordinatorReply>, ErrorCode>> {
+        let open = match self.hosted.get_mut(&id).map(Hosted::serving) {
+            Some(Ok(open)) => open,
+            // Nothing is written then.
+            _ => return Ok(()),
+        };
+        let checked = open.partition.check_batch(&stamp.header(), stamp.warrant, now.wall_ms);
+        checked.map_err(|error| match error {
+            ProducerError::Unverified { guard, .. } => Ok(Box::new(CoordinatorReply::Unverified(guard))),
+            error => Err(producer_refusal(&error)),
+        })
     }
 
     fn no_coordinator(&self, id: PartitionId) -> ErrorCode {
@@ -119,9 +146,10 @@ impl Shard {
 }
 
 impl Active {
-    pub(super) fn new(coordinator: Coordinator) -> Active {
+    pub(super) fn new(coordinator: Coordinator, load: u64) -> Active {
         Active {
             coordinator,
+            load,
             held: Default::default(),
             deadline: None,
         }
