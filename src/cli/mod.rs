@@ -18,6 +18,7 @@ mod server_stop;
 mod start;
 mod top;
 mod topics;
+mod transactions;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,8 @@ enum Command {
     Topics(topics::Args),
     /// Describe and alter the configuration of topics and brokers (kafka-configs.sh)
     Configs(configs::Args),
+    /// List, describe and end transactions (kafka-transactions.sh)
+    Transactions(transactions::Args),
     /// Send lines of the standard input as records (kafka-console-producer.sh)
     ConsoleProducer(console_producer::Args),
     /// Print the records of a topic (kafka-console-consumer.sh)
@@ -117,6 +120,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Top(args) => top::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Configs(args) => configs::run(args),
+        Command::Transactions(args) => transactions::run(args),
         Command::ConsoleProducer(args) => console_producer::run(args),
         Command::ConsoleConsumer(args) => console_consumer::run(args),
     }

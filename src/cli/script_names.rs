@@ -6,6 +6,7 @@ pub const SCRIPT_NAMES: &[(&str, &str)] = &[
     ("kafka-server-stop.sh", "stop"),
     ("kafka-topics.sh", "topics"),
     ("kafka-configs.sh", "configs"),
+    ("kafka-transactions.sh", "transactions"),
     ("kafka-console-producer.sh", "console-producer"),
     ("kafka-console-consumer.sh", "console-consumer"),
 ];

@@ -1,5 +1,7 @@
 //! The command line under Kafka's script names: what an operator types, and what the scripts print.
 
+mod transactions;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
