@@ -17,6 +17,15 @@ fn confluent_kafka() {
 }
 
 #[test]
+fn confluent_kafka_in_transactions() {
+    run_script(
+        "confluent in transactions",
+        target_dir().join("clients/confluent/bin/python").to_str().unwrap(),
+        "transactions.py",
+    );
+}
+
+#[test]
 fn kafka_python_2() {
     run_script(
         "kafka-python 2",

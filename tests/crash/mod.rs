@@ -1,6 +1,8 @@
 //! kill -9 at random moments under load from several producers: every acknowledged record is there once, in order, byte
 //! for byte; nothing is invented; idempotent producers see no duplicates. `ROUNDS` (50) says how often, `SEED` replays.
 
+mod transactions;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
