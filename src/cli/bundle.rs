@@ -27,8 +27,6 @@ pub(super) struct Args {
 
 const LOG_BYTES_MAX: usize = 4 << 20;
 const JOURNAL_LINES: &str = "20000";
-/// Where the admin port is unless the configuration says otherwise.
-const ADMIN_DEFAULT: &str = "127.0.0.1:9644";
 const HIDDEN: &str = "(hidden)";
 /// What a key's name holds whose value is nobody else's business, also when the key is not known here.
 const SECRET_WORDS: [&str; 6] = ["password", "secret", "jaas", "credential", "token", "private"];
@@ -144,8 +142,14 @@ fn tuning(config: &BrokerConfig) -> Vec<u8> {
 
 /// What the broker says of itself, where it runs and has its admin port open.
 fn of_admin_port(config: &BrokerConfig) -> Vec<(String, Vec<u8>)> {
-    let address = config.set.get("admin.listener").map_or(ADMIN_DEFAULT, String::as_str);
-    let get = |path: &str| match blocking::http_get(address, path) {
+    let Some((host, port)) = &config.admin_listener else {
+        return Vec::new();
+    };
+    let address = match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    };
+    let get = |path: &str| match blocking::http_get(&address, path) {
         Ok(body) => body,
         Err(problem) => format!("http://{address}{path}: {problem}\n").into_bytes(),
     };

@@ -4,11 +4,10 @@ use std::io::{IsTerminal, Write, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::{Value, json};
 
-use crate::rt::blocking::TcpStream;
-use crate::rt::tool;
+use crate::rt::{blocking, tool};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -29,10 +28,6 @@ pub(super) struct Args {
     rows: usize,
 }
 
-/// For the whole answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The largest answer that is read.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// How often Ctrl-C is looked for.
 const INTERRUPT_POLL: Duration = Duration::from_millis(100);
 /// A full look at the terminal, and back.
@@ -97,29 +92,11 @@ fn look(args: &Args) -> anyhow::Result<Value> {
 }
 
 fn get(admin: &str, path: &str) -> anyhow::Result<Value> {
-    let (host, port) = admin.rsplit_once(':').context("--admin: write HOST:PORT")?;
-    let port = port.parse().with_context(|| format!("--admin: {port} is no port"))?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let connected = TcpStream::connect(host, port, PATIENCE);
-    let mut stream = connected.with_context(|| {
-        format!("cannot reach the admin port {admin}; is the broker running, and is this its admin.listener?")
+    let body = blocking::http_get(admin, path).with_context(|| {
+        format!("cannot ask the admin port {admin}; is the broker running, and is this its admin.listener?")
     })?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    // Version 1.0: the answer comes in one piece and ends with the connection.
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {admin}\r\n\r\n").as_bytes())?;
-    let answer = stream.read_to_end(ANSWER_BYTES_MAX)?;
-    let text = String::from_utf8_lossy(&answer);
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .context("the admin port gave no HTTP answer")?;
-    if head.split(' ').nth(1) != Some("200") {
-        bail!(
-            "{admin}{path}: {} {}",
-            head.lines().next().unwrap_or_default(),
-            body.trim()
-        );
-    }
-    serde_json::from_str(body).with_context(|| format!("{admin}{path}: no JSON"))
+    let told = || format!("{admin}{path}: {}", String::from_utf8_lossy(&body).trim());
+    serde_json::from_slice(&body).with_context(told)
 }
 
 /// Two looks as a screen.

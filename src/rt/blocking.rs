@@ -253,12 +253,6 @@ impl TcpStream {
     pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
-    /// Until the other end closes, or `limit` bytes have come.
-    pub fn read_to_end(&mut self, limit: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        (&mut self.stream).take(limit as u64).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
     pub fn read_exact(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         self.stream.read_exact(bytes)
     }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::{Broker, scratch_dir};
+use crate::support::{Broker, free_port, scratch_dir};
 
 fn corelane(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_corelane"));
@@ -137,7 +137,8 @@ fn two_measurements_are_compared_in_a_table_and_a_picture() {
 
 #[test]
 fn the_debug_bundle_has_everything_but_secrets() {
-    let broker = Broker::start(&[("ssl.keystore.password", "hunter2"), ("admin.listener", "127.0.0.1:1")]);
+    let admin = format!("127.0.0.1:{}", free_port());
+    let broker = Broker::start(&[("ssl.keystore.password", "hunter2"), ("admin.listener", &admin)]);
     let file = broker.dir.join("server.properties").display().to_string();
     let archive = broker.dir.join("bundle.tar.gz").display().to_string();
     let log = broker.dir.join("broker.log").display().to_string();
@@ -168,6 +169,8 @@ fn the_debug_bundle_has_everything_but_secrets() {
             "{json}"
         );
     }
+    assert!(read("metrics.txt").contains("corelane_build_info{"));
+    assert!(read("readyz.txt").contains("] recovery: "));
     assert!(read("kernel-meminfo").contains("MemTotal"));
     assert!(!everything_in(&unpacked).contains("hunter2"), "a secret went along");
 }
