@@ -70,6 +70,7 @@
 //! | a metric | a row in `src/metrics/table.rs`, `metrics.add(Metric::X, 1)` at the site | Prometheus text |
 //! | a storage fault test | a function in `tests/faults/`: a fault plan, a short load, a reopening, an assertion | seeds, replay by `SEED` |
 //! | a refusal to start | the check in `src/preflight.rs`, with cause and cure; a test in `tests/startup/` | |
+//! | a setting of the server | a row in `tuning/knobs.tsv` | tune's check, plan, apply, revert, explain; the broker's look at its start |
 //! | a client test | a script in `tests/clients/` and its line in `tests/compat/` | it runs in `make test` |
 //! | a background job | a message to the pump; the pure decision in the module that owns the data | visible to the simulation |
 #![deny(unsafe_op_in_unsafe_fn)]

@@ -37,6 +37,8 @@ trap clean EXIT
 
 step "two versions of the package"
 rm -rf "$work/debs"
+# Packed once for here only: speed before size.
+export COMPRESSION=gzip
 old=$(VERSION=0.0.1 "$top/config/deb/build" "$binary" "$work/debs")
 new=$(VERSION=0.0.2 "$top/config/deb/build" "$binary" "$work/debs")
 

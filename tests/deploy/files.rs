@@ -177,6 +177,7 @@ fn the_package_holds_what_an_operator_needs() {
     let built = Command::new(root().join("config/deb/build"))
         .arg(env!("CARGO_BIN_EXE_corelane"))
         .arg(&dir)
+        .env("COMPRESSION", "gzip")
         .output()
         .unwrap();
     assert!(built.status.success(), "{}", out(&built));

@@ -78,7 +78,8 @@ print_summary() {
         ($4 == "WARN" || $4 == "FAIL") && $7 != "-" { ours++ }
         END {
             printf "\n%d OK, %d WARN, %d FAIL", count["OK"], count["WARN"], count["FAIL"]
-            if (all == "") printf "; %d more do not apply or are for information (--all)", count["INFO"] + count["SKIP"]
+            hidden = count["INFO"] + count["SKIP"]
+            if (all == "" && hidden) printf "; %d more do not apply or are for information (--all)", hidden
             print "."
             if (ours) printf "tune apply would change %d of them; tune plan shows how.\n", ours
         }' "$work/findings"
