@@ -154,3 +154,48 @@ fn a_lost_log_directory_is_put_back_from_its_copy() {
         });
     }
 }
+
+/// Without a copy: what lay on other disks serves, what lay on this one is created anew.
+#[test]
+fn a_lost_log_directory_costs_what_was_on_it_and_no_more() {
+    let second = scratch_dir().join("second");
+    let dirs = format!("{},{}", scratch_dir().join("first").display(), second.display());
+    let mut broker = Broker::start(&[("log.dirs", &dirs), ("num.partitions", "1")]);
+    let topics = ["one", "two", "three", "four"];
+    for topic in topics {
+        assert!(send(&broker, topic, topic));
+    }
+    assert!(broker.terminate().success());
+    let (lost, kept): (Vec<_>, Vec<_>) = topics
+        .iter()
+        .partition(|topic| second.join(format!("{topic}-0")).exists());
+    assert_eq!(
+        (lost.len(), kept.len()),
+        (2, 2),
+        "topics are spread over the directories"
+    );
+    fs::remove_dir_all(&second).unwrap();
+    fs::create_dir(&second).unwrap();
+    broker.restart();
+    for topic in kept {
+        assert_eq!(receive(&broker, topic), format!("{topic}\n"));
+    }
+    let topics = |action: &str| {
+        let tool = Command::new(env!("CARGO_BIN_EXE_corelane"))
+            .args([
+                "topics",
+                "--bootstrap-server",
+                &broker.bootstrap(),
+                action,
+                "--topic",
+                lost[0],
+            ])
+            .output()
+            .unwrap();
+        assert!(tool.status.success(), "{}", out(&tool));
+    };
+    topics("--delete");
+    topics("--create");
+    assert!(send(&broker, lost[0], "anew"));
+    assert_eq!(receive(&broker, lost[0]), "anew\n");
+}

@@ -202,7 +202,7 @@ persist_mount() {
 apply_limit() {
     case $path in
         nofile) first="* - nofile $target" second="root - nofile $target" ;;
-        memlock) first="* - memlock $target" second="root - memlock $target" ;;
+        memlock) first="corelane - memlock $target" second="root - memlock $target" ;;
     esac
     add_line "$limits_file" "$first" && add_line "$limits_file" "$second" || return 1
     case $target in unlimited) line=infinity ;; *) line=$target ;; esac
