@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::epochs::LeaderEpochs;
 use super::plan::InFlight;
 use super::recovery::{Replay, recover};
+use super::retention::Departed;
 use super::segment::{Handle, Head, Sealed};
 use super::stage::{Place, STAGED_BYTES_MAX, Staging};
 use super::txn_index::AbortedTxn;
@@ -112,6 +113,7 @@ pub struct Log {
     /// A clone of it is held by the removal that is under way: segments go strictly from the front, so that a crash
     /// between two of them leaves no hole.
     removing: InFlight,
+    departed: VecDeque<Departed>,
     is_writing: bool,
     /// The segment that the job ahead of the writes works on.
     preparing: Option<i64>,
@@ -120,6 +122,8 @@ pub struct Log {
     /// The disk refused a step: ask for no more than is needed.
     is_frugal: bool,
     now_wall_ms: i64,
+    /// When the oldest write that is not synced was made.
+    dirty_since_ms: Option<i64>,
     retry_at_ms: i64,
     snapshot_due: Option<i64>,
     snapshot: Option<(i64, Vec<u8>)>,
@@ -160,12 +164,14 @@ impl Log {
             epochs: recovered.epochs,
             in_flight: InFlight::default(),
             removing: InFlight::default(),
+            departed: VecDeque::new(),
             is_writing: false,
             preparing: None,
             is_finishing: false,
             space_step: SPACE_STEP_MIN,
             is_frugal: false,
             now_wall_ms: 0,
+            dirty_since_ms: None,
             retry_at_ms: 0,
             snapshot_due: None,
             snapshot: None,
@@ -393,6 +399,10 @@ impl Log {
         self.synced = self.synced.max(upto);
         if self.synced >= self.synced_writes_from {
             self.synced = self.written;
+        }
+        match self.synced < self.written {
+            true => _ = self.dirty_since_ms.get_or_insert(self.now_wall_ms),
+            false => self.dirty_since_ms = None,
         }
         self.assert_cursors();
     }

@@ -83,6 +83,8 @@ impl PrepareJob {
 /// Segments that retention took out of the log.
 pub struct DeleteJob {
     pub(super) removal: Removal,
+    /// The files stay for a while, under another name.
+    pub(super) delayed: bool,
     pub(super) in_flight: InFlight,
     pub(super) removing: InFlight,
 }
@@ -91,10 +93,14 @@ impl DeleteJob {
     pub async fn run(self) -> Result<(), StorageError> {
         let DeleteJob {
             removal,
+            delayed,
             in_flight: _in_flight,
             removing: _removing,
         } = self;
-        removal.run().await
+        match delayed {
+            true => removal.rename().await,
+            false => removal.run().await,
+        }
     }
 }
 

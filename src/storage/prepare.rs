@@ -1,5 +1,5 @@
-//! File work around the writes: opening and preallocating segments ahead of them, sealing, syncing and producer
-//! snapshots behind them.
+//! File work around the writes: opening and preallocating segments ahead of them, sealing, syncing, producer snapshots
+//! and unlinking behind them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::StorageError;
 use super::index::Indexes;
 use super::layout::{INDEX, LEADER_EPOCHS, SNAPSHOT, TIME_INDEX, TXN_INDEX, segment_path};
+use super::retention::Removal;
 use super::segment::Handle;
 use super::txn_index::{self, AbortedTxn};
 use crate::rt::{ALIGN, Buf, Dir, File, Open, Sync};
@@ -37,6 +38,8 @@ pub(super) enum Work {
         content: Vec<u8>,
         outdated: Vec<i64>,
     },
+    /// Segments that were renamed when they left the log.
+    Unlink(Removal),
 }
 
 /// The last bytes of a segment that goes on in the middle of a block.
@@ -81,6 +84,9 @@ pub(super) enum Prepared {
         offset: i64,
         result: Result<(), StorageError>,
     },
+    Unlinked {
+        result: Result<(), StorageError>,
+    },
 }
 
 impl Work {
@@ -118,6 +124,9 @@ impl Work {
             } => Prepared::Snapshot {
                 offset,
                 result: write_snapshot(&dir, offset, content, outdated).await,
+            },
+            Work::Unlink(removal) => Prepared::Unlinked {
+                result: removal.unlink().await,
             },
         }
     }

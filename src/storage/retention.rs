@@ -9,6 +9,7 @@ use super::segment::{Handle, Sealed};
 use crate::config::TopicConfig;
 use crate::rt::Dir;
 use std::io;
+use std::path::PathBuf;
 
 /// Segments that one call takes, so that no turn of the pump is long.
 pub(super) const SEGMENTS_PER_CALL_MAX: usize = 8;
@@ -54,22 +55,44 @@ pub(super) struct Removal {
     pub handles: Vec<Rc<Handle>>,
 }
 
+/// Segments that are renamed already, or about to be, and whose files stay until then (file.delete.delay.ms).
+pub(super) struct Departed {
+    pub unlink_at_ms: i64,
+    pub handles: Vec<Rc<Handle>>,
+}
+
 impl Removal {
-    /// Renames first, so that a crash half-way leaves nothing that looks like a part of the log. Reads that have the
-    /// file open finish: the space is free once they have.
+    /// Renames first, so that a crash half-way leaves nothing that looks like a part of the log.
     pub async fn run(self) -> Result<(), StorageError> {
-        for handle in &self.handles {
-            for suffix in [LOG, INDEX, TIME_INDEX, TXN_INDEX] {
-                let path = segment_path(&handle.dir, handle.base_offset, suffix);
-                let renamed = with_suffix(&path, DELETED);
-                match Dir::rename(&path, &renamed).await {
-                    Ok(()) => {}
-                    Err(missing) if missing.kind() == io::ErrorKind::NotFound => continue,
-                    Err(source) => return Err(StorageError::io("rename", &path, source)),
+        self.rename().await?;
+        self.unlink().await
+    }
+
+    /// Segment by segment, from the front of the log.
+    pub async fn rename(&self) -> Result<(), StorageError> {
+        for path in self.paths() {
+            match Dir::rename(&path, &with_suffix(&path, DELETED)).await {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(StorageError::io("rename", &path, source));
                 }
-                remove_if_there(&renamed).await?;
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Reads that have a file open finish: the space is free once they have.
+    pub async fn unlink(&self) -> Result<(), StorageError> {
+        for path in self.paths() {
+            remove_if_there(&with_suffix(&path, DELETED)).await?;
+        }
+        Ok(())
+    }
+
+    fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        let paths = |handle: &Rc<Handle>| {
+            [LOG, INDEX, TIME_INDEX, TXN_INDEX].map(|suffix| segment_path(&handle.dir, handle.base_offset, suffix))
+        };
+        self.handles.iter().flat_map(paths)
     }
 }

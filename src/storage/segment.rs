@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::StorageError;
 use super::index::Indexes;
-use super::layout::{INDEX, LOG, TIME_INDEX, segment_path};
+use super::layout::{DELETED, INDEX, LOG, TIME_INDEX, segment_path, with_suffix};
 use super::stage::FrozenChunk;
 use super::txn_index::{self, ABORTED_PER_SEGMENT_MAX, AbortedTxn};
 use crate::config::TopicConfig;
@@ -24,6 +24,8 @@ pub(super) struct Handle {
     pub aborted: OnceCell<Rc<Vec<AbortedTxn>>>,
     /// The segment was taken out of the log: a read that comes now is late, not broken.
     pub retired: Cell<bool>,
+    /// It was, but its files stay for a while: under their own name until they are renamed.
+    pub lingers: Cell<bool>,
     /// A broken batch was reported: once is enough.
     pub reported: Cell<bool>,
     /// Read since the last look.
@@ -39,6 +41,7 @@ impl Handle {
             indexes: OnceCell::new(),
             aborted: OnceCell::new(),
             retired: Cell::new(false),
+            lingers: Cell::new(false),
             reported: Cell::new(false),
             used: Cell::new(false),
         })
@@ -55,11 +58,16 @@ impl Handle {
             return Ok(file.clone());
         }
         let path = self.path();
-        if self.retired.get() {
+        if self.retired.get() && !self.lingers.get() {
             // The name may stand for a new log's segment by now.
             return Err(StorageError::io("open", &path, io::ErrorKind::NotFound.into()));
         }
-        let opened = File::open(&path, Open::Read).await;
+        let opened = match File::open(&path, Open::Read).await {
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound && self.lingers.get() => {
+                File::open(&with_suffix(&path, DELETED), Open::Read).await
+            }
+            opened => opened,
+        };
         let file = opened.map_err(|source| StorageError::io("open", &path, source))?;
         Ok(self.file.get_or_init(|| file).clone())
     }
@@ -69,7 +77,10 @@ impl Handle {
         if let Some(indexes) = self.indexes.get() {
             return indexes.clone();
         }
-        let loaded = load_indexes(&self.dir, self.base_offset, segment_bytes).await;
+        let mut loaded = load_indexes(&self.dir, self.base_offset, segment_bytes).await;
+        if loaded.is_none() && self.lingers.get() {
+            loaded = load_index_files(&self.dir, self.base_offset, segment_bytes, DELETED).await;
+        }
         let indexes = Rc::new(loaded.unwrap_or_else(|| Indexes::new(self.base_offset)));
         self.indexes.get_or_init(|| indexes).clone()
     }
@@ -87,8 +98,14 @@ impl Handle {
 
 /// The index files of a segment; `None` when one is missing or cannot be the segment's.
 pub(super) async fn load_indexes(dir: &Path, base_offset: i64, segment_bytes: u64) -> Option<Indexes> {
-    let offsets = Dir::read_file(&segment_path(dir, base_offset, INDEX)).await.ok()?;
-    let times = Dir::read_file(&segment_path(dir, base_offset, TIME_INDEX)).await.ok()?;
+    load_index_files(dir, base_offset, segment_bytes, "").await
+}
+
+/// The same, from files whose names end in `suffix`.
+async fn load_index_files(dir: &Path, base_offset: i64, segment_bytes: u64, suffix: &str) -> Option<Indexes> {
+    let path = |kind| with_suffix(&segment_path(dir, base_offset, kind), suffix);
+    let offsets = Dir::read_file(&path(INDEX)).await.ok()?;
+    let times = Dir::read_file(&path(TIME_INDEX)).await.ok()?;
     Indexes::from_files(base_offset, &offsets, &times, segment_bytes)
 }
 

@@ -36,9 +36,10 @@ pub(super) fn batch_of_len(len: usize) -> Bytes {
         .expect("some value gives the length")
 }
 
-/// Kafka's defaults, but for segments of 1 MiB that no time ends.
+/// Kafka's defaults, but for segments of 1 MiB that no time ends, and files that go at once.
 pub(super) fn config() -> TopicConfig {
     TopicConfig {
+        file_delete_delay_ms: 0,
         retention_ms: -1,
         segment_bytes: 1 << 20,
         segment_ms: i64::MAX,

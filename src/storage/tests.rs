@@ -603,6 +603,121 @@ fn retention_takes_whole_segments() {
     });
 }
 
+#[test] // Goal: the files of removed segments stay for the delay, for reads that were planned before, and no longer.
+fn removed_segments_stay_for_their_delay() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let root = scratch.path();
+        let delayed = TopicConfig {
+            file_delete_delay_ms: 1000,
+            ..small_segments()
+        };
+        let mut rig = Rig::open(root, delayed.clone(), None).await;
+        for at in 0..30 {
+            rig.append(&batch(1, 5000, at)).await;
+        }
+        let (log, checkpoint) = (
+            rig.log,
+            PartitionCheckpoint {
+                recovery_point: 30,
+                log_start: 0,
+            },
+        );
+        log.close(Vec::new()).await.expect("closed");
+        let mut rig = Rig::open(root, delayed, Some(checkpoint)).await;
+        let deleted = || names(root).iter().filter(|name| name.ends_with(".deleted")).count();
+        let limit = rig.log.written();
+        let mut plan = || {
+            rig.log
+                .plan_read(3, 100, limit, true, &mut rig.cache)
+                .expect("in range")
+        };
+        let (before, after) = (plan(), plan());
+        rig.log.set_log_start(12);
+        let removal = rig.log.take_retention(rig.now_ms, limit).expect("one segment");
+        removal.run().await.expect("renamed");
+        assert_eq!(deleted(), 3);
+        let late = before.run().await.expect("read");
+        assert_eq!(
+            BatchHeader::parse(&late.batches.concat()).expect("a batch").base_offset,
+            3
+        );
+        rig.now_ms += 999;
+        rig.settle().await;
+        assert_eq!(deleted(), 3);
+        rig.now_ms += 1;
+        rig.settle().await;
+        assert_eq!(deleted(), 0);
+        assert!(after.run().await.is_ok());
+    });
+}
+
+#[test] // Goal: neither a full disk nor a clean stop keeps what was removed; a start clears what a kill left.
+fn removed_segments_do_not_outstay() {
+    on_shard(|| async {
+        let deleted = |root: &Path| names(root).iter().filter(|name| name.ends_with(".deleted")).count();
+        for end in ["full disk", "clean stop", "kill"] {
+            let scratch = scratch();
+            let root = scratch.path();
+            let delayed = TopicConfig {
+                file_delete_delay_ms: 60_000,
+                ..small_segments()
+            };
+            let options = super::testing::options(root, delayed.clone(), None);
+            let log_dir = options.log_dir.clone();
+            let mut rig = Rig::with(options).await;
+            for at in 0..30 {
+                rig.append(&batch(1, 5000, at)).await;
+            }
+            rig.log.set_log_start(12);
+            let removal = rig.log.take_retention(rig.now_ms, 30).expect("one segment");
+            removal.run().await.expect("renamed");
+            rig.settle().await;
+            assert_eq!(deleted(root), 3, "{end}");
+            match end {
+                "full disk" => {
+                    log_dir.set_full(true);
+                    rig.settle().await;
+                }
+                "clean stop" => _ = rig.log.close(Vec::new()).await.expect("closed"),
+                _ => {
+                    drop(rig);
+                    Rig::open(root, delayed, None).await;
+                }
+            }
+            assert_eq!(deleted(root), 0, "{end}");
+        }
+    });
+}
+
+#[test] // Goal: flush.ms syncs what was written so long ago, in the background, and what is written later after as long.
+fn dirty_data_is_synced_after_its_time() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let flushed = TopicConfig {
+            flush_ms: 100,
+            ..config()
+        };
+        let mut rig = Rig::open(scratch.path(), flushed, None).await;
+        for _ in 0..2 {
+            let synced = rig.log.synced();
+            rig.append(&batch(1, 100, 0)).await;
+            rig.now_ms += 99;
+            rig.settle().await;
+            assert_eq!(rig.log.synced(), synced);
+            rig.now_ms += 1;
+            rig.settle().await;
+            assert_eq!(rig.log.synced(), rig.log.written());
+            rig.now_ms += 1000;
+        }
+        // A clock that was set back does not put it off.
+        rig.append(&batch(1, 100, 0)).await;
+        rig.now_ms -= 3_600_000;
+        rig.settle().await;
+        assert_eq!(rig.log.synced(), rig.log.written());
+    });
+}
+
 #[test] // Goal: segments go one removal at a time: a later one that ended first would leave a hole at a crash.
 fn one_removal_is_under_way_at_a_time() {
     on_shard(|| async {

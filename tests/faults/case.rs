@@ -93,6 +93,7 @@ impl Case {
 /// Defaults, but small segments that are kept.
 pub fn config() -> TopicConfig {
     TopicConfig {
+        file_delete_delay_ms: 0,
         retention_ms: -1,
         segment_bytes: 32 << 10,
         segment_ms: i64::MAX,

@@ -40,7 +40,7 @@ fn a_schedule_repeats() {
 /// The digest of everything the disk was asked.
 fn run(seed: u64) -> u64 {
     let mut rng = Rng::new(seed);
-    let mut case = Case::new(rng.draw(), random_config(&mut rng));
+    let mut case = Case::new(rng.draw(), later_config(seed, random_config(&mut rng)));
     for _ in 0..1 + rng.below(LIVES_MAX) {
         let actions = rng.below(ACTIONS_MAX);
         let stops = rng.one_in(6);
@@ -67,6 +67,22 @@ fn random_config(rng: &mut Rng) -> TopicConfig {
         retention_bytes: pick(rng, &[-1, -1, 50 << 10]),
         retention_ms: pick(rng, &[-1, -1, 20_000]),
         ..config()
+    }
+}
+
+/// Keys that came after the seeds above had found something: drawing for them would change what those do.
+fn later_config(seed: u64, config: TopicConfig) -> TopicConfig {
+    match seed % 8 {
+        3 => TopicConfig {
+            file_delete_delay_ms: 2_000,
+            ..config
+        },
+        5 => TopicConfig {
+            flush_ms: 1_000,
+            file_delete_delay_ms: 5_000,
+            ..config
+        },
+        _ => config,
     }
 }
 

@@ -42,17 +42,17 @@ pub(super) const KEYS: &[Key] = &[
     list("log.cleanup.policy").default("delete").choices(&["compact", "delete"]).cluster_wide().effective()
         .doc("What happens to old segments: delete, compact, or both. So far compact only requires a key on every record: nothing is compacted."),
     long("log.segment.delete.delay.ms").default("60000").at_least(0).cluster_wide().effective()
-        .doc("Milliseconds between giving up a segment and removing its files."),
+        .doc("Milliseconds for which the files of a removed segment stay, renamed to end in .deleted. A full log directory does not wait."),
     int("log.index.interval.bytes").default("4096").at_least(0).cluster_wide().effective()
         .doc("Bytes of log between two entries of the offset index."),
     int("log.index.size.max.bytes").default("10485760").at_least(4).cluster_wide().effective()
         .doc("Bytes to which a segment's offset index may grow; a full index seals the segment."),
     long("log.flush.interval.messages").default("9223372036854775807").at_least(1).cluster_wide().effective()
         .doc("1: an acknowledged record survives a power cut, each write is synced. Any other value: no sync per write; an acknowledged record survives a killed process."),
-    long("log.flush.interval.ms").cluster_wide().synonyms(FLUSH)
-        .doc("Milliseconds after which written records are synced. Unset: log.flush.scheduler.interval.ms."),
-    long("log.flush.scheduler.interval.ms").default("9223372036854775807").synonyms(FLUSH)
-        .doc("Milliseconds between two looks for logs that are due to be synced."),
+    long("log.flush.interval.ms").cluster_wide().synonyms(FLUSH).effective()
+        .doc("Milliseconds after which written records are synced in the background, to about a second. Unset: log.flush.scheduler.interval.ms."),
+    long("log.flush.scheduler.interval.ms").default("9223372036854775807").synonyms(FLUSH).effective()
+        .doc("The default of log.flush.interval.ms. Corelane looks about once a second for logs that are due."),
     int("log.flush.offset.checkpoint.interval.ms").default("60000").at_least(0).effective()
         .doc("Milliseconds between two writes of the recovery point: what lies before it is not scanned after a crash."),
     int("log.flush.start.offset.checkpoint.interval.ms").default("60000").at_least(0)

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::Log;
 use crate::storage::DeleteJob;
-use crate::storage::retention::{Removal, SEGMENTS_PER_CALL_MAX, Standing};
+use crate::storage::retention::{Departed, Removal, SEGMENTS_PER_CALL_MAX, Standing};
 use crate::storage::segment::{Handle, Sealed};
 
 impl Log {
@@ -23,8 +23,20 @@ impl Log {
             handles.push(handle);
         }
         self.roll_if_expired(now_wall_ms, high_watermark);
-        (!handles.is_empty()).then_some(DeleteJob {
+        if handles.is_empty() {
+            return None;
+        }
+        let delay_ms = self.options.config.file_delete_delay_ms;
+        if delay_ms > 0 {
+            handles.iter().for_each(|handle| handle.lingers.set(true));
+            self.departed.push_back(Departed {
+                unlink_at_ms: now_wall_ms.saturating_add(delay_ms),
+                handles: handles.clone(),
+            });
+        }
+        Some(DeleteJob {
             removal: Removal { handles },
+            delayed: delay_ms > 0,
             in_flight: self.in_flight.clone(),
             removing: self.removing.clone(),
         })
@@ -33,6 +45,17 @@ impl Log {
     /// A removal is under way.
     pub fn is_removing(&self) -> bool {
         Rc::strong_count(&self.removing) > 1
+    }
+
+    /// Renamed segments whose time is over; a full disk has no time for them.
+    pub(super) fn take_unlinks(&mut self) -> Option<Removal> {
+        let is_due = |departed: &Departed| self.options.log_dir.is_full() || departed.unlink_at_ms <= self.now_wall_ms;
+        if self.is_removing() || !self.departed.front().is_some_and(is_due) {
+            return None;
+        }
+        let handles = self.departed.pop_front()?.handles;
+        handles.iter().for_each(|handle| handle.lingers.set(false));
+        Some(Removal { handles })
     }
 
     /// Takes the oldest segment out of the log if retention frees it.

@@ -32,6 +32,8 @@ impl Log {
     pub async fn delete(self) -> Result<(), StorageError> {
         self.sealed.iter().for_each(|segment| segment.handle.retired.set(true));
         self.heads.iter().for_each(|head| head.handle.retired.set(true));
+        let departed = self.departed.iter().flat_map(|departed| &departed.handles);
+        departed.for_each(|handle| handle.lingers.set(false));
         self.jobs_ended().await;
         let dir = &self.options.dir;
         let unique = u128::from(random_u64()) << 64 | u128::from(random_u64());
@@ -73,6 +75,10 @@ impl Log {
         // Segments made ahead for batches that are dropped now.
         let handles = self.heads.iter().skip(1).map(|head| head.handle.clone()).collect();
         Removal { handles }.run().await?;
+        while let Some(departed) = self.departed.pop_front() {
+            let handles = departed.handles;
+            Removal { handles }.unlink().await?;
+        }
         self.heads.truncate(1);
         self.staged = self.written;
         self.epochs.truncate(self.written);

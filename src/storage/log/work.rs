@@ -54,6 +54,10 @@ impl Log {
                 result,
             } => self.on_synced(base_offset, upto, result),
             Prepared::Snapshot { offset, result } => self.on_snapshot(offset, result),
+            Prepared::Unlinked { result } => {
+                self.is_finishing = false;
+                self.unless_full(result).map(drop)
+            }
         }
     }
 
@@ -111,6 +115,8 @@ impl Log {
         if let Some(head) = self.head_at(base_offset) {
             head.dirs_synced = true;
         }
+        // What was written meanwhile is newer than the sync.
+        self.dirty_since_ms = None;
         self.advance_synced(upto);
         Ok(())
     }
@@ -193,7 +199,8 @@ impl Log {
             return None;
         }
         let seal = self.next_seal().map(Work::Seal);
-        let work = seal.or_else(|| self.snapshot_work()).or_else(|| self.sync_work())?;
+        let work = seal.or_else(|| self.snapshot_work()).or_else(|| self.sync_work());
+        let work = work.or_else(|| self.take_unlinks().map(Work::Unlink))?;
         self.is_finishing = true;
         Some(work)
     }
@@ -244,11 +251,12 @@ impl Log {
         self.snapshots.drain(..outdated).collect()
     }
 
-    /// flush.messages above 1, or writes from before it became 1. Sealing syncs the segments behind the head.
+    /// flush.messages above 1, writes from before it became 1, or flush.ms. Sealing syncs the segments behind the head.
     fn sync_work(&self) -> Option<Work> {
         let head = self.heads.front()?;
         let unsynced = self.written - self.synced;
-        if unsynced == 0 || unsynced < self.options.config.flush_messages || self.synced < head.base_offset() {
+        let is_due = unsynced >= self.options.config.flush_messages || self.is_dirty_too_long();
+        if unsynced == 0 || !is_due || self.synced < head.base_offset() {
             return None;
         }
         Some(Work::Sync {
@@ -256,6 +264,14 @@ impl Log {
             file: head.file.clone()?,
             upto: self.written,
         })
+    }
+
+    fn is_dirty_too_long(&self) -> bool {
+        let age_ms = self
+            .dirty_since_ms
+            .map(|since_ms| self.now_wall_ms.saturating_sub(since_ms));
+        // A negative age: the clock was set back.
+        age_ms.is_some_and(|age_ms| !(0..self.options.config.flush_ms).contains(&age_ms))
     }
 
     /// A full disk is no failure: the log asks for less next time, then waits for space. Anything else takes the
