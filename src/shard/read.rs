@@ -120,8 +120,9 @@ impl Shard {
             .catchup
             .on_read(part, |part| match (result, part.partitions.get_mut(slot)) {
                 (Ok(result), Some(fetched)) => {
-                    held.set(result.disk_bytes);
                     fetched.records = result.batches;
+                    // From the cache, if only the aborted transactions had to be loaded.
+                    held.set(result.disk_bytes.max(fetched.record_bytes()));
                     fetched.aborted = result.aborted;
                     held.hold_for(fetched);
                     read_ahead = result.read_ahead;

@@ -176,8 +176,10 @@ impl ReadPlan {
     }
 
     pub async fn run(self) -> Result<ReadResult, StorageError> {
-        if let Some(aborted) = &self.aborted {
-            aborted.load().await?;
+        if let Some(aborted) = &self.aborted
+            && !aborted.load().await?
+        {
+            return Ok(ReadResult::default().with_aborted(self.aborted));
         }
         let result = match self.source {
             Source::Memory(batches, next_offset) => ReadResult::of(batches, next_offset),

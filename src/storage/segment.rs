@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::StorageError;
 use super::index::Indexes;
-use super::layout::{DELETED, INDEX, LOG, TIME_INDEX, segment_path, with_suffix};
+use super::layout::{DELETED, INDEX, LOG, TIME_INDEX, TXN_INDEX, segment_path, with_suffix};
 use super::stage::FrozenChunk;
 use super::txn_index::{self, ABORTED_PER_SEGMENT_MAX, AbortedTxn};
 use crate::config::TopicConfig;
@@ -91,7 +91,12 @@ impl Handle {
         if let Some(aborted) = self.aborted.get() {
             return Ok(aborted.clone());
         }
-        let aborted = Rc::new(txn_index::load(&self.dir, self.base_offset).await?);
+        let mut loaded = txn_index::load(&self.dir, self.base_offset).await;
+        if loaded.is_err() && self.lingers.get() {
+            let path = segment_path(&self.dir, self.base_offset, TXN_INDEX);
+            loaded = txn_index::load_from(with_suffix(&path, DELETED), self.base_offset).await;
+        }
+        let aborted = Rc::new(loaded?);
         Ok(self.aborted.get_or_init(|| aborted).clone())
     }
 }

@@ -8,7 +8,7 @@
 //! everything below the range's end is decided.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::StorageError;
@@ -86,7 +86,11 @@ pub(super) async fn write(dir: &Path, base_offset: i64, aborted: &[AbortedTxn]) 
 
 /// Reads a segment's file, which is there.
 pub(super) async fn load(dir: &Path, base_offset: i64) -> Result<Vec<AbortedTxn>, StorageError> {
-    let path = segment_path(dir, base_offset, TXN_INDEX);
+    load_from(segment_path(dir, base_offset, TXN_INDEX), base_offset).await
+}
+
+/// The same from a file of another name.
+pub(super) async fn load_from(path: PathBuf, base_offset: i64) -> Result<Vec<AbortedTxn>, StorageError> {
     let read = Dir::read_file(&path).await;
     let file = read.map_err(|source| StorageError::io("read", &path, source))?;
     from_file(base_offset, &file).ok_or_else(|| StorageError::Corrupt {
@@ -139,17 +143,17 @@ impl AbortedPlan {
         self.segments.iter().all(|segment| segment.aborted.get().is_some())
     }
 
-    pub(super) async fn load(&self) -> Result<(), StorageError> {
+    /// False: retention took a segment meanwhile, and with it the read's place.
+    pub(super) async fn load(&self) -> Result<bool, StorageError> {
         for segment in &self.segments {
             match segment.aborted().await {
-                // Retention took it: what the read needed of it went with it.
-                Err(_) if segment.retired.get() => {}
+                Err(_) if segment.retired.get() => return Ok(false),
                 loaded => {
                     loaded?;
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// (producer id, first offset) of the aborted transactions that overlap the range up to `end`.
