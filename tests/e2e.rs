@@ -3,6 +3,7 @@
 //! `admin`: metrics, health and the status page. `compat`: real clients. `crash`: kill -9 under load. `deploy`: what an
 //! operator deploys and asks. `disk`: full and failing disks. `hostile`: broken bytes. `idle`: what nothing costs.
 //! `notebook`: the command line. `startup`: refused starts, strays. `tuning`: the scripts that set a server up.
+//! `shards`: few and many.
 
 mod admin;
 mod compat;
@@ -12,6 +13,7 @@ mod disk;
 mod hostile;
 mod idle;
 mod notebook;
+mod shards;
 mod startup;
 mod support;
 mod tuning;
