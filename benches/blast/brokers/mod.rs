@@ -78,6 +78,11 @@ impl Broker {
         self.process.pid()
     }
 
+    /// Whether an acknowledgement says anything of a disk.
+    pub fn is_durable(&self) -> bool {
+        self.kind != Kind::Tansu
+    }
+
     pub fn to_json(&self) -> Value {
         json!({"name": self.name, "version": self.version, "config": self.settings})
     }

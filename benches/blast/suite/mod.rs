@@ -139,7 +139,7 @@ fn settings<'a>(kind: Kind, own: &'a [&'a str]) -> &'a [&'a str] {
         Kind::Corelane => own,
         // Deleted topics leave the disk as soon as ours do.
         Kind::Kafka => &["log.segment.delete.delay.ms=1000"],
-        Kind::Tansu => &[],
+        Kind::Tansu => &["storage-engine=memory: nothing is durable"],
     }
 }
 

@@ -37,7 +37,7 @@ pub fn measure(bench: &mut Bench, data: &Path, results: &Results) -> anyhow::Res
         }
         rows.extend(memory::measure(broker)?);
         // A memory engine has nothing to recover.
-        if broker.name != "tansu" {
+        if broker.is_durable() {
             rows.extend(starts::measure(broker)?);
         }
         broker.process().pause();
