@@ -19,6 +19,9 @@ const CONNECTIONS: usize = 1_000;
 const SETTLE: Duration = Duration::from_secs(2);
 
 pub fn measure(broker: &mut Broker) -> anyhow::Result<Vec<Value>> {
+    // Memory that an earlier load has left would be used up first.
+    broker.process().end();
+    broker.restart()?;
     let partitions = per_partition(broker)?;
     let connections = per_connection(broker)?;
     let name = broker.name.clone();
