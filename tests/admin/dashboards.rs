@@ -112,7 +112,8 @@ fn every_panel_has_data_and_no_alert_fires() {
     let rules = rules(&prometheus);
     assert!(rules.len() >= 15);
     for rule in rules {
-        assert_eq!(rule["state"], "inactive", "{rule}");
+        // Seconds of history may look like a trend; no more than that.
+        assert_ne!(rule["state"], "firing", "{rule}");
     }
 }
 

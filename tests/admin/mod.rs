@@ -172,8 +172,9 @@ fn metrics_follow_the_load() {
             250.0,
         );
     }
-    is("kafka_server_replicamanager_partitioncount", 4.0);
-    is("kafka_server_replicamanager_leadercount", 4.0);
+    // The coordinators' own topics may be among them.
+    assert!(admin.sample("kafka_server_replicamanager_partitioncount") >= 4.0);
+    assert!(admin.sample("kafka_server_replicamanager_leadercount") >= 4.0);
     is("kafka_topic_partitions{topic=\"moving\"}", 4.0);
     assert!(admin.sample("kafka_server_brokertopicmetrics_bytesin_total") > 100_000.0);
     assert!(admin.sample("kafka_server_brokertopicmetrics_bytesout_total{topic=\"moving\"}") > 100_000.0);
