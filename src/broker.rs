@@ -26,7 +26,7 @@ use crate::conn::{self, Limits, NamedListener, ServeSpec, Server};
 use crate::metadata::{self, ControlOptions, Image, Published};
 use crate::metrics::{Metric, Registry};
 use crate::model::{DirId, ShardId};
-use crate::preflight;
+use crate::preflight::{self, Preflight};
 use crate::rt::{self, HttpPort, OneshotTx, Rx, ShardOptions, Shards, Signal, Tx};
 use crate::shard::{self, Inbox, ShardHandle, ShardSpec};
 use crate::storage::{Checkpoint, LogDirs};
@@ -47,7 +47,10 @@ const ORDERS_MAX: usize = 4;
 pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
     let began = rt::now();
     let cores = preflight::cores_of_shards(&config);
-    let preflight = preflight::check(&config, cores.len())?;
+    let Preflight {
+        io_memory_bytes,
+        findings,
+    } = preflight::check(&config, cores.len())?;
     let listeners = endpoints::claim(&mut config)?;
     let config = Arc::new(config);
     let sources = start_admin(&config, cores.len())?;
@@ -61,6 +64,7 @@ pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
     dirs.check_space(config.log_dir_min_free_bytes);
     // Set once, here.
     let _ = sources.dirs.set(dirs.clone());
+    let _ = sources.settings.set(findings);
 
     let mut broker = Broker::start_metadata(&config, &dirs, read.clone(), cluster_id, sources.clone())?;
     strays::set_aside(&dirs, &broker.image, &broker.registry);
@@ -79,7 +83,7 @@ pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
     };
     let options = ShardOptions {
         cores: cores.clone(),
-        io_memory: preflight.io_memory_bytes,
+        io_memory: io_memory_bytes,
         log_dirs: config.log_dirs.clone(),
     };
     let shards = rt::run_shards(options, move |id| parts.clone().run(id)).context("start the shards")?;

@@ -96,6 +96,25 @@ const LOOKS: &[Look] = &[
             near.then(|| format!("{} of {} file descriptors are open", used.open_fds, used.max_fds))
         },
     ),
+    (
+        Severity::Warning,
+        "`corelane doctor` tells each setting's reason and cure; `tune plan` shows what `tune apply` would set.",
+        |sources| {
+            let wrong: Vec<_> = sources
+                .settings
+                .get()?
+                .iter()
+                .filter(|found| found.is_wrong())
+                .map(|found| found.id.as_str())
+                .collect();
+            (!wrong.is_empty()).then(|| {
+                format!(
+                    "settings of this machine that cost speed or safety: {}",
+                    wrong.join(", ")
+                )
+            })
+        },
+    ),
 ];
 
 /// What is wrong now, the worst first.

@@ -74,6 +74,7 @@ pub(super) fn text(sources: &Sources) -> String {
     write_registry(&mut text, sources, image.as_deref());
     write_process(&mut text, sources);
     write_log_dirs(&mut text, sources);
+    write_settings(&mut text, sources);
     if let Some(image) = image {
         write_cluster(&mut text, sources, &image);
         write_partitions(&mut text, sources, &image);
@@ -174,6 +175,17 @@ fn write_process(text: &mut Text, sources: &Sources) {
     }
     text.gauge("corelane_build_info", "Always 1; the version is in the label.");
     text.sample(&Labels::new(&[("version", env!("CARGO_PKG_VERSION"))]), 1);
+}
+
+/// A sample for each setting of this machine, under its status.
+fn write_settings(text: &mut Text, sources: &Sources) {
+    text.gauge(
+        "corelane_tuning_check",
+        "Always 1: what a setting of this machine was at the start; `corelane doctor` has the cures.",
+    );
+    for found in sources.settings.get().into_iter().flatten() {
+        text.sample(&Labels::new(&[("id", &found.id), ("status", found.status.name())]), 1);
+    }
 }
 
 fn write_log_dirs(text: &mut Text, sources: &Sources) {

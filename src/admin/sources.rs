@@ -12,6 +12,7 @@ use crate::model::BrokerId;
 use crate::rt::{self, Instant};
 use crate::shard::ShardHandle;
 use crate::storage::LogDirs;
+use crate::tuning;
 
 pub struct Sources {
     pub config: Arc<BrokerConfig>,
@@ -20,6 +21,8 @@ pub struct Sources {
     pub dirs: OnceLock<Arc<LogDirs>>,
     /// Set once the metadata have been recovered.
     pub shards: Arc<OnceLock<Vec<ShardHandle>>>,
+    /// What this machine is set to, once it was looked at.
+    pub settings: OnceLock<Vec<tuning::Finding>>,
     pub(super) began: Instant,
     beats: Vec<Arc<AtomicU64>>,
     pub(super) pulse: Pulse,
@@ -42,6 +45,7 @@ impl Sources {
             registry,
             dirs: OnceLock::new(),
             shards,
+            settings: OnceLock::new(),
             began: rt::now(),
             pulse: Pulse::new(beats.clone()),
             beats,

@@ -91,23 +91,6 @@ pub fn check_at(root: &Path, profile: Profile, log_dirs: &[PathBuf]) -> Vec<Find
         .collect()
 }
 
-/// The metric `corelane_tuning_check`: 1 for each knob, under its status. Text for Prometheus.
-pub fn prometheus_text(findings: &[Finding]) -> String {
-    const NAME: &str = "corelane_tuning_check";
-    let mut text = format!(
-        "# HELP {NAME} Settings of this machine at the broker's start, by status; `corelane doctor` has the cures.\n\
-         # TYPE {NAME} gauge\n"
-    );
-    for finding in findings {
-        let id = finding.id.replace('\\', "\\\\").replace('"', "\\\"");
-        text.push_str(&format!(
-            "{NAME}{{id=\"{id}\",status=\"{}\"}} 1\n",
-            finding.status.name()
-        ));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,8 +100,6 @@ mod tests {
         let findings = check(Profile::Prod, &[std::env::temp_dir()]);
         let has = |id: &str| findings.iter().any(|finding| finding.id.starts_with(id));
         assert!(has("swappiness") && has("filesystem:") && has("nofile"));
-        let text = prometheus_text(&findings);
-        assert_eq!(text.lines().count(), findings.len() + 2);
     }
 
     #[test]

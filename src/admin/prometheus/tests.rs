@@ -38,6 +38,20 @@ fn served_partitions_are_exported() {
     assert!(!text.contains("partition=\"0\""));
 }
 
+#[test]
+fn settings_of_the_machine_are_exported() {
+    let (sources, _) = testing::sources(&[]);
+    let found = crate::tuning::check(crate::tuning::Profile::Prod, &sources.config.log_dirs);
+    let count = found.len();
+    let _ = sources.settings.set(found);
+    let text = text(&sources);
+    assert!(
+        text.contains("corelane_tuning_check{id=\"swappiness\",status=\""),
+        "{text}"
+    );
+    assert_eq!(text.matches("\ncorelane_tuning_check{").count(), count);
+}
+
 /// Beyond the limit partitions are counted and left out.
 #[test]
 fn the_number_of_series_is_bounded() {
