@@ -56,7 +56,7 @@ requests! {
     WriteTxnMarkersRequestData => WriteTxnMarkersResponseData, WRITE_TXN_MARKERS 1 to 1;
     DescribeProducersRequestData => DescribeProducersResponseData, DESCRIBE_PRODUCERS 0 to 0;
     DescribeTransactionsRequestData => DescribeTransactionsResponseData, DESCRIBE_TRANSACTIONS 0 to 0;
-    ListTransactionsRequestData => ListTransactionsResponseData, LIST_TRANSACTIONS 0 to 1;
+    ListTransactionsRequestData => ListTransactionsResponseData, LIST_TRANSACTIONS 0 to 2;
     DescribeTopicPartitionsRequestData => DescribeTopicPartitionsResponseData, DESCRIBE_TOPIC_PARTITIONS 0 to 0;
 }
 
