@@ -13,10 +13,12 @@ mod cluster_view;
 mod context;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
@@ -25,15 +27,24 @@ mod end_txn;
 mod fetch;
 mod fetch_session;
 mod find_coordinator;
+mod groups;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
 mod leader_hints;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod list_transactions;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 #[cfg(test)]
 pub mod testing;
 mod timing;
@@ -69,7 +80,15 @@ pub static ALL: &[&Api] = &[
     &fetch::API,
     &list_offsets::API,
     &metadata::API,
+    &offset_commit::API,
+    &offset_fetch::API,
     &find_coordinator::API,
+    &join_group::API,
+    &heartbeat::API,
+    &leave_group::API,
+    &sync_group::API,
+    &describe_groups::API,
+    &list_groups::API,
     &api_versions::API,
     &create_topics::API,
     &delete_topics::API,
@@ -83,8 +102,10 @@ pub static ALL: &[&Api] = &[
     &alter_configs::API,
     &describe_log_dirs::API,
     &create_partitions::API,
+    &delete_groups::API,
     &incremental_alter_configs::API,
     &list_partition_reassignments::API,
+    &offset_delete::API,
     &describe_cluster::API,
     &describe_producers::API,
     &describe_transactions::API,

@@ -7,16 +7,21 @@ use crate::record::Compression;
 
 use super::values::Values;
 
+/// What a batch of one record takes besides the record's value, with a long key.
+const RECORD_OVERHEAD_MAX: usize = 1_024;
+
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
-    pub session_timeout_min_ms: i32,
-    pub session_timeout_max_ms: i32,
+    pub session_timeout_min: Duration,
+    pub session_timeout_max: Duration,
     pub initial_rebalance_delay: Duration,
     /// Members that a group may have.
     pub size_max: usize,
     pub offset_metadata_bytes_max: usize,
     pub offsets_retention_ms: i64,
     pub offsets_retention_check: Duration,
+    /// Bytes of the largest record that a coordinator may write.
+    pub record_bytes_max: usize,
     /// Bytes read at a time when a coordinator is loaded.
     pub load_bytes: usize,
     /// The codec that coordinators write in.
@@ -31,13 +36,14 @@ impl GroupConfig {
         let codec = u8::try_from(values.int("offsets.topic.compression.codec")).unwrap_or(0);
         let retention_check_ms = values.long("offsets.retention.check.interval.ms");
         GroupConfig {
-            session_timeout_min_ms: values.int("group.min.session.timeout.ms"),
-            session_timeout_max_ms: values.int("group.max.session.timeout.ms"),
+            session_timeout_min: millis(i64::from(values.int("group.min.session.timeout.ms"))),
+            session_timeout_max: millis(i64::from(values.int("group.max.session.timeout.ms"))),
             initial_rebalance_delay: millis(i64::from(values.int("group.initial.rebalance.delay.ms"))),
             size_max: size(values.int("group.max.size")),
             offset_metadata_bytes_max: size(values.int("offset.metadata.max.bytes")),
             offsets_retention_ms: i64::from(values.int("offsets.retention.minutes")) * 60_000,
             offsets_retention_check: millis(retention_check_ms),
+            record_bytes_max: size(values.int("message.max.bytes")).saturating_sub(RECORD_OVERHEAD_MAX),
             load_bytes: size(values.int("offsets.load.buffer.size")),
             compression: Compression::from_bits(codec).unwrap_or(Compression::None),
             topic_partitions: values.int("offsets.topic.num.partitions"),

@@ -1,34 +1,36 @@
-//! All groups of one partition of the topic of committed offsets.
+//! All groups of one partition of the topic of committed offsets: replay, dispatch, time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::classic::Classic;
 use super::deadlines::{Deadlines, Timer};
 use super::one::Group;
-use super::record::{Key, OffsetValue, offset_key};
+use super::record::{GroupValue, Key, OffsetValue};
 use super::request::*;
+use super::turn::Turn;
 use crate::config::GroupConfig;
-use crate::model::{Effects, Entry, ErrorCode, Ticket};
+use crate::model::{Effects, ErrorCode, Ticket};
 use crate::rt::{Instant, Now};
 use crate::wire::primitives::DecodeError;
 
-/// Groups that one look for offsets past their retention goes through.
-const RETENTION_GROUPS_MAX: usize = 256;
+/// Bytes of a group's, a member's or a protocol's name. A record's lengths have 15 bits, and an id is longer than the name
+/// that it is made of.
+pub(super) const NAME_BYTES_MAX: usize = 16_384;
 
 #[derive(Debug)]
 pub struct GroupCoordinator {
-    config: GroupConfig,
-    groups: BTreeMap<Arc<str>, Group>,
-    deadlines: Deadlines,
+    pub(super) config: GroupConfig,
+    pub(super) groups: BTreeMap<Arc<str>, Group>,
+    pub(super) deadlines: Deadlines,
     /// Numbers the commits.
     order: u64,
     /// Groups with offsets pending in a producer's transaction.
     in_transaction: BTreeMap<i64, BTreeSet<Arc<str>>>,
     /// Where the look for offsets past their retention goes on.
-    retention_after: Option<Arc<str>>,
+    pub(super) retention_after: Option<Arc<str>>,
 }
 
 impl GroupCoordinator {
@@ -74,7 +76,18 @@ impl GroupCoordinator {
                 if let Some(group) = self.groups.get_mut(group.as_str()) {
                     group.offsets.remove(&topic, partition);
                 }
-                self.drop_if_empty(&group);
+                self.drop_if_blank(&group);
+            }
+            (Key::Group { group }, Some(value)) => {
+                let value = GroupValue::read(value)?;
+                let group = self.group_or_new(&group);
+                group.classic = Classic::from_value(group.id.clone(), value);
+            }
+            (Key::Group { group }, None) => {
+                if let Some(group) = self.groups.get_mut(group.as_str()) {
+                    group.classic = Classic::new(group.id.clone());
+                }
+                self.drop_if_blank(&group);
             }
             (Key::Other(_), _) => {}
         }
@@ -87,7 +100,7 @@ impl GroupCoordinator {
             if let Some(group) = self.groups.get_mut(&id) {
                 group.offsets.end_transaction(producer, committed);
             }
-            self.drop_if_empty(&id);
+            self.drop_if_blank(&id);
         }
     }
 
@@ -95,21 +108,127 @@ impl GroupCoordinator {
     pub fn on_loaded(&mut self, now: Now) -> Effects<GroupReply> {
         let check = now.instant.after(self.config.offsets_retention_check);
         self.deadlines.add(check, Timer::Retention);
-        Effects::default()
+        let mut effects = Effects::default();
+        let ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
+        for id in ids {
+            self.with_group(&id, &mut effects, now, |group, turn| group.classic.on_loaded(turn));
+        }
+        effects
     }
 
     pub fn handle(&mut self, ticket: Ticket, request: GroupRequest, now: Now) -> Effects<GroupReply> {
         let mut effects = Effects::default();
-        match request {
+        let reply = match request {
+            GroupRequest::Join(join) => {
+                self.join(join, ticket, &mut effects, now);
+                return effects;
+            }
+            GroupRequest::Sync(sync) => {
+                self.sync(sync, ticket, &mut effects, now);
+                return effects;
+            }
+            GroupRequest::Heartbeat(heartbeat) => GroupReply::Heard(self.heartbeat(&heartbeat, &mut effects, now)),
+            GroupRequest::Leave(leave) => GroupReply::Left(self.leave(leave, &mut effects, now)),
             GroupRequest::CommitOffsets(commit) => {
-                let committed = self.commit_offsets(commit, &mut effects.entries, now);
-                effects.reply(ticket, GroupReply::Committed(committed));
+                GroupReply::Committed(self.commit_offsets(commit, &mut effects, now))
             }
-            GroupRequest::FetchOffsets(fetch) => {
-                effects.reply(ticket, GroupReply::Fetched(Ok(self.fetch_offsets(&fetch))));
+            GroupRequest::FetchOffsets(fetch) => GroupReply::Fetched(Ok(self.fetch_offsets(&fetch))),
+            GroupRequest::DeleteOffsets(delete) => {
+                GroupReply::OffsetsDeleted(self.delete_offsets(&delete, &mut effects))
             }
-        }
+            GroupRequest::Describe(id) => {
+                let group = self.groups.get(id.as_str());
+                GroupReply::Described(group.map(Group::describe))
+            }
+            GroupRequest::List(filter) => {
+                let listed = self.groups.values().filter_map(|group| group.list(&filter));
+                GroupReply::Listed(listed.collect())
+            }
+            GroupRequest::Delete(id) => GroupReply::Deleted(self.delete_group(&id, &mut effects)),
+        };
+        effects.reply(ticket, reply);
         effects
+    }
+
+    /// A group that is not there is made for a member that has no id yet; one that has an id is of a group that is gone.
+    fn join(&mut self, join: Join, ticket: Ticket, effects: &mut Effects<GroupReply>, now: Now) {
+        if let Err(error) = self.check_join(&join) {
+            let reply = JoinReply::refused(error, join.sender.member_id);
+            return effects.reply(ticket, GroupReply::Joined(reply));
+        }
+        let id = self.group_or_new(&join.group).id.clone();
+        self.with_group(&id, effects, now, |group, turn| group.classic.join(join, ticket, turn));
+        self.drop_if_blank(&id);
+    }
+
+    fn check_join(&self, join: &Join) -> Result<(), ErrorCode> {
+        let bounds = self.config.session_timeout_min..=self.config.session_timeout_max;
+        if join.group.is_empty() || join.group.len() > NAME_BYTES_MAX {
+            return Err(ErrorCode::InvalidGroupId);
+        }
+        if join.longest_name() > NAME_BYTES_MAX {
+            return Err(ErrorCode::InvalidRequest);
+        }
+        if !bounds.contains(&join.session_timeout) {
+            return Err(ErrorCode::InvalidSessionTimeout);
+        }
+        match join.sender.member_id.is_empty() || self.groups.contains_key(join.group.as_str()) {
+            true => Ok(()),
+            false => Err(ErrorCode::UnknownMemberId),
+        }
+    }
+
+    fn sync(&mut self, sync: Sync, ticket: Ticket, effects: &mut Effects<GroupReply>, now: Now) {
+        match self.known(&sync.group) {
+            Ok(id) => {
+                self.with_group(&id, effects, now, |group, turn| group.classic.sync(sync, ticket, turn));
+            }
+            Err(error) => effects.reply(ticket, GroupReply::Synced(SyncReply::refused(error))),
+        }
+    }
+
+    fn heartbeat(&mut self, heartbeat: &Heartbeat, effects: &mut Effects<GroupReply>, now: Now) -> ErrorCode {
+        let beat = |group: &mut Group, turn: &mut Turn<'_>| group.classic.heartbeat(&heartbeat.sender, turn);
+        match self.known(&heartbeat.group) {
+            Ok(id) => self
+                .with_group(&id, effects, now, beat)
+                .unwrap_or(ErrorCode::UnknownMemberId),
+            Err(error) => error,
+        }
+    }
+
+    fn leave(&mut self, leave: Leave, effects: &mut Effects<GroupReply>, now: Now) -> Result<Vec<Left>, ErrorCode> {
+        let id = self.known(&leave.group)?;
+        let leave = |group: &mut Group, turn: &mut Turn<'_>| group.classic.leave(leave.leavers, turn);
+        let left = self.with_group(&id, effects, now, leave);
+        self.drop_if_blank(&id);
+        left.ok_or(ErrorCode::UnknownMemberId)
+    }
+
+    /// A group that requests of members may be about. To a member of one that is gone it is the member that is unknown.
+    fn known(&self, group: &str) -> Result<Arc<str>, ErrorCode> {
+        match self.groups.get_key_value(group) {
+            _ if group.is_empty() => Err(ErrorCode::InvalidGroupId),
+            Some((id, _)) => Ok(id.clone()),
+            None => Err(ErrorCode::UnknownMemberId),
+        }
+    }
+
+    pub(super) fn with_group<T>(
+        &mut self,
+        id: &str,
+        effects: &mut Effects<GroupReply>,
+        now: Now,
+        work: impl FnOnce(&mut Group, &mut Turn<'_>) -> T,
+    ) -> Option<T> {
+        let group = self.groups.get_mut(id)?;
+        let mut turn = Turn {
+            now,
+            config: &self.config,
+            deadlines: &mut self.deadlines,
+            effects,
+        };
+        Some(work(group, &mut turn))
     }
 
     pub fn next_time(&self) -> Option<Instant> {
@@ -118,70 +237,37 @@ impl GroupCoordinator {
 
     pub fn on_time(&mut self, now: Now) -> Effects<GroupReply> {
         let mut effects = Effects::default();
-        while let Some(timer) = self.deadlines.pop(now.instant) {
+        while let Some((at, timer)) = self.deadlines.pop(now.instant) {
             match timer {
                 Timer::Retention => self.expire_offsets(&mut effects.entries, now),
+                Timer::Phase(id) => {
+                    self.with_group(&id, &mut effects, now, |group, turn| group.classic.on_phase(turn));
+                }
+                Timer::Member(id, member) => {
+                    self.with_group(&id, &mut effects, now, |group, turn| {
+                        group.classic.on_member_time(&member, at, turn);
+                    });
+                    self.drop_if_blank(&id);
+                }
             }
         }
-        effects
-    }
-
-    pub fn on_topics_deleted(&mut self, topics: &[String], _now: Now) -> Effects<GroupReply> {
-        let mut effects = Effects::default();
-        let is_gone = |topic: &str| topics.iter().any(|gone| gone == topic);
-        for group in self.groups.values_mut() {
-            let over = |topic: &str, _: &OffsetValue| is_gone(topic);
-            group.offsets.remove_if(&group.id, &mut effects.entries, over);
-            for topic in topics {
-                group.offsets.forget_pending(topic);
-            }
-        }
-        self.groups.retain(|_, group| !group.offsets.is_empty());
         effects
     }
 
     /// Takes out all requests that wait within the state.
     pub fn take_waiting(&mut self) -> Vec<Ticket> {
-        Vec::new()
+        let groups = self.groups.values_mut();
+        groups.flat_map(|group| group.classic.take_waiting()).collect()
     }
 
-    //= behaviour 53
-    fn commit_offsets(
+    pub(super) fn put_offset(
         &mut self,
-        commit: CommitOffsets,
-        entries: &mut Vec<Entry>,
-        now: Now,
-    ) -> Result<Vec<ErrorCode>, ErrorCode> {
-        match self.groups.get(commit.group.as_str()) {
-            Some(group) => group.check_commit(&commit.sender)?,
-            None if commit.sender.epoch < 0 => {}
-            None if commit.version >= 9 => return Err(ErrorCode::GroupIdNotFound),
-            None => return Err(ErrorCode::IllegalGeneration),
-        }
-        let expire_ms = commit.retention_ms.map(|ms| now.wall_ms.saturating_add(ms));
-        let commit_one = |item: CommitItem| {
-            if item.metadata.len() > self.config.offset_metadata_bytes_max {
-                return ErrorCode::OffsetMetadataTooLarge;
-            }
-            let value = OffsetValue {
-                offset: item.offset,
-                leader_epoch: item.leader_epoch,
-                metadata: item.metadata,
-                commit_ms: now.wall_ms,
-                expire_ms,
-                topic_id: item.topic_id,
-            };
-            entries.push(Entry {
-                key: offset_key(&commit.group, &item.topic, item.partition),
-                value: Some(value.write()),
-            });
-            self.put_offset(&commit.group, &item.topic, item.partition, value, None);
-            ErrorCode::None
-        };
-        Ok(commit.items.into_iter().map(commit_one).collect())
-    }
-
-    fn put_offset(&mut self, group: &str, topic: &Arc<str>, partition: i32, value: OffsetValue, producer: Option<i64>) {
+        group: &str,
+        topic: &Arc<str>,
+        partition: i32,
+        value: OffsetValue,
+        producer: Option<i64>,
+    ) {
         self.order += 1;
         let order = self.order;
         let group = self.group_or_new(group);
@@ -203,52 +289,8 @@ impl GroupCoordinator {
         self.groups.get_mut(id).expect("it was just put there")
     }
 
-    /// An unknown group is one that has committed nothing (behaviour 54).
-    fn fetch_offsets(&self, fetch: &FetchOffsets) -> Vec<FetchedOffset> {
-        let group = self.groups.get(fetch.group.as_str());
-        let offset = |(topic, partition): &(Arc<str>, i32)| match group {
-            Some(group) => group.offsets.fetch(topic, *partition, fetch.require_stable),
-            None => FetchedOffset::none(topic, *partition),
-        };
-        match (&fetch.partitions, group) {
-            (Some(partitions), _) => partitions.iter().map(offset).collect(),
-            (None, Some(group)) => group.offsets.partitions().iter().map(offset).collect(),
-            (None, None) => Vec::new(),
-        }
-    }
-
-    /// Looks through some groups, and goes on with the next ones at once until all were seen.
-    fn expire_offsets(&mut self, entries: &mut Vec<Entry>, now: Now) {
-        let from = self.retention_after.take().map_or(Bound::Unbounded, Bound::Excluded);
-        let ids = self.groups.range((from, Bound::Unbounded)).map(|(id, _)| id.clone());
-        let ids: Vec<Arc<str>> = ids.take(RETENTION_GROUPS_MAX).collect();
-        for id in &ids {
-            self.expire_group(id, entries, now);
-        }
-        let again = match ids.len() {
-            RETENTION_GROUPS_MAX => {
-                self.retention_after = ids.last().cloned();
-                now.instant
-            }
-            _ => now.instant.after(self.config.offsets_retention_check),
-        };
-        self.deadlines.add(again, Timer::Retention);
-    }
-
-    fn expire_group(&mut self, id: &str, entries: &mut Vec<Entry>, now: Now) {
-        let Some(group) = self.groups.get_mut(id) else {
-            return;
-        };
-        let mut offsets = std::mem::take(&mut group.offsets);
-        let is_over =
-            |_: &str, value: &OffsetValue| group.is_over(value, self.config.offsets_retention_ms, now.wall_ms);
-        offsets.remove_if(&group.id, entries, is_over);
-        group.offsets = offsets;
-        self.drop_if_empty(id);
-    }
-
-    fn drop_if_empty(&mut self, id: &str) {
-        if self.groups.get(id).is_some_and(|group| group.offsets.is_empty()) {
+    pub(super) fn drop_if_blank(&mut self, id: &str) {
+        if self.groups.get(id).is_some_and(Group::is_blank) {
             self.groups.remove(id);
         }
     }

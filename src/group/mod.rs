@@ -8,18 +8,23 @@
 //! | file | what |
 //! |---|---|
 //! | request | what is asked and answered |
-//! | coordinator | all groups of one partition: dispatch, replay, deadlines |
+//! | coordinator, keeping | all groups of one partition: dispatch, replay, deadlines; their offsets |
 //! | one | one group, whatever its kind |
+//! | classic | the members of a group, by the classic protocol |
+//! | turn, deadlines | what the handling of one call has at hand; the clock |
 //! | offsets | what a group has committed, and what a transaction may yet commit |
 //! | record | the formats of the log |
 
+mod classic;
 mod coordinator;
 mod deadlines;
 mod hash;
+mod keeping;
 mod offsets;
 mod one;
 mod record;
 mod request;
+mod turn;
 
 #[cfg(test)]
 mod tests;

@@ -55,14 +55,16 @@ impl Offsets {
         }
     }
 
-    pub(super) fn remove(&mut self, topic: &str, partition: i32) {
+    /// True: there was one.
+    pub(super) fn remove(&mut self, topic: &str, partition: i32) -> bool {
         let Some(partitions) = self.committed.get_mut(topic) else {
-            return;
+            return false;
         };
-        partitions.remove(&partition);
+        let removed = partitions.remove(&partition).is_some();
         if partitions.is_empty() {
             self.committed.remove(topic);
         }
+        removed
     }
 
     fn is_pending(&self, topic: &Arc<str>, partition: i32) -> bool {

@@ -1,20 +1,42 @@
 //! What a group coordinator is asked, and what it answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::model::{ErrorCode, TopicId};
 
 #[derive(Debug)]
 pub enum GroupRequest {
+    Join(Join),
+    Sync(Sync),
+    Heartbeat(Heartbeat),
+    Leave(Leave),
     CommitOffsets(CommitOffsets),
     FetchOffsets(FetchOffsets),
+    DeleteOffsets(DeleteOffsets),
+    Describe(String),
+    List(ListFilter),
+    Delete(String),
 }
 
 #[derive(Debug, PartialEq)]
 pub enum GroupReply {
+    Joined(JoinReply),
+    Synced(SyncReply),
+    Heard(ErrorCode),
+    Left(Result<Vec<Left>, ErrorCode>),
     /// One code per item.
     Committed(Result<Vec<ErrorCode>, ErrorCode>),
     Fetched(Result<Vec<FetchedOffset>, ErrorCode>),
+    /// One code per partition.
+    OffsetsDeleted(Result<Vec<ErrorCode>, ErrorCode>),
+    /// None: there is no such group.
+    Described(Option<DescribedGroup>),
+    Listed(Vec<ListedGroup>),
+    Deleted(ErrorCode),
 }
 
 /// Who a request says that it comes from.
@@ -24,6 +46,93 @@ pub struct Sender {
     pub instance_id: Option<String>,
     /// The generation of a classic group or the member's epoch of a consumer group; below 0: none.
     pub epoch: i32,
+}
+
+/// A way of assigning partitions that a member supports, and what it says for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protocol {
+    pub name: String,
+    pub metadata: Bytes,
+}
+
+#[derive(Debug)]
+pub struct Join {
+    pub group: String,
+    /// Without an epoch.
+    pub sender: Sender,
+    pub version: i16,
+    pub client_id: String,
+    pub client_host: String,
+    /// The id that the member gets if it has none.
+    pub fresh_member_id: String,
+    pub session_timeout: Duration,
+    pub rebalance_timeout: Duration,
+    pub protocol_type: String,
+    pub protocols: Vec<Protocol>,
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct JoinReply {
+    pub error: ErrorCode,
+    pub generation: i32,
+    pub protocol_type: Option<String>,
+    pub protocol: Option<String>,
+    pub leader: String,
+    pub skip_assignment: bool,
+    pub member_id: String,
+    pub members: Vec<JoinedMember>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct JoinedMember {
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    pub metadata: Bytes,
+}
+
+#[derive(Debug)]
+pub struct Sync {
+    pub group: String,
+    pub sender: Sender,
+    pub protocol_type: Option<String>,
+    pub protocol: Option<String>,
+    /// Of the leader: by member id.
+    pub assignments: BTreeMap<String, Bytes>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyncReply {
+    pub error: ErrorCode,
+    pub protocol_type: Option<String>,
+    pub protocol: Option<String>,
+    pub assignment: Bytes,
+}
+
+#[derive(Debug)]
+pub struct Heartbeat {
+    pub group: String,
+    pub sender: Sender,
+}
+
+#[derive(Debug)]
+pub struct Leave {
+    pub group: String,
+    pub leavers: Vec<Leaver>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Leaver {
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Left {
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    pub error: ErrorCode,
 }
 
 #[derive(Debug)]
@@ -65,4 +174,85 @@ pub struct FetchedOffset {
     pub offset: i64,
     pub leader_epoch: i32,
     pub metadata: String,
+}
+
+#[derive(Debug)]
+pub struct DeleteOffsets {
+    pub group: String,
+    pub partitions: Vec<(Arc<str>, i32)>,
+}
+
+#[derive(Debug, Default)]
+pub struct ListFilter {
+    /// Names of states, in any case; none: all.
+    pub states: Vec<String>,
+    /// Names of kinds, in any case; none: all.
+    pub kinds: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedGroup {
+    pub id: Arc<str>,
+    pub protocol_type: String,
+    pub state: &'static str,
+    pub kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribedGroup {
+    pub state: &'static str,
+    pub protocol_type: String,
+    pub protocol: String,
+    pub members: Vec<DescribedMember>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribedMember {
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    pub client_id: String,
+    pub client_host: String,
+    pub metadata: Bytes,
+    pub assignment: Bytes,
+}
+
+impl Join {
+    /// Bytes of the longest name that would become a part of the group's record.
+    pub(super) fn longest_name(&self) -> usize {
+        let instance_id = self.sender.instance_id.as_deref().unwrap_or_default();
+        let own = [
+            instance_id,
+            &self.client_id,
+            &self.sender.member_id,
+            &self.protocol_type,
+        ];
+        let protocols = self.protocols.iter().map(|protocol| protocol.name.as_str());
+        own.into_iter().chain(protocols).map(str::len).max().unwrap_or(0)
+    }
+}
+
+impl JoinReply {
+    pub fn refused(error: ErrorCode, member_id: String) -> JoinReply {
+        JoinReply {
+            error,
+            generation: -1,
+            protocol_type: None,
+            protocol: None,
+            leader: String::new(),
+            skip_assignment: false,
+            member_id,
+            members: Vec::new(),
+        }
+    }
+}
+
+impl SyncReply {
+    pub fn refused(error: ErrorCode) -> SyncReply {
+        SyncReply {
+            error,
+            protocol_type: None,
+            protocol: None,
+            assignment: Bytes::new(),
+        }
+    }
 }

@@ -27,7 +27,15 @@ api_keys! {
     FETCH = 1, flexible from 12;
     LIST_OFFSETS = 2, flexible from 6;
     METADATA = 3, flexible from 9;
+    OFFSET_COMMIT = 8, flexible from 8;
+    OFFSET_FETCH = 9, flexible from 6;
     FIND_COORDINATOR = 10, flexible from 3;
+    JOIN_GROUP = 11, flexible from 6;
+    HEARTBEAT = 12, flexible from 4;
+    LEAVE_GROUP = 13, flexible from 4;
+    SYNC_GROUP = 14, flexible from 4;
+    DESCRIBE_GROUPS = 15, flexible from 5;
+    LIST_GROUPS = 16, flexible from 3;
     API_VERSIONS = 18, flexible from 3;
     CREATE_TOPICS = 19, flexible from 5;
     DELETE_TOPICS = 20, flexible from 4;
@@ -43,8 +51,10 @@ api_keys! {
     ALTER_CONFIGS = 33, flexible from 2;
     DESCRIBE_LOG_DIRS = 35, flexible from 2;
     CREATE_PARTITIONS = 37, flexible from 2;
+    DELETE_GROUPS = 42, flexible from 2;
     INCREMENTAL_ALTER_CONFIGS = 44, flexible from 1;
     LIST_PARTITION_REASSIGNMENTS = 46, flexible from 0;
+    OFFSET_DELETE = 47, flexible from 32767;
     DESCRIBE_CLUSTER = 60, flexible from 0;
     DESCRIBE_PRODUCERS = 61, flexible from 0;
     DESCRIBE_TRANSACTIONS = 65, flexible from 0;

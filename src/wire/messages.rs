@@ -25,6 +25,8 @@ pub use kacrab_protocol::generated::{
         CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreateTopicsRequestData,
     },
     create_topics_response::{CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponseData},
+    delete_groups_request::DeleteGroupsRequestData,
+    delete_groups_response::{DeletableGroupResult, DeleteGroupsResponseData},
     delete_records_request::{DeleteRecordsPartition, DeleteRecordsRequestData, DeleteRecordsTopic},
     delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsResponseData, DeleteRecordsTopicResult},
     delete_topics_request::{DeleteTopicState, DeleteTopicsRequestData},
@@ -35,6 +37,8 @@ pub use kacrab_protocol::generated::{
     describe_configs_response::{
         DescribeConfigsResourceResult, DescribeConfigsResponseData, DescribeConfigsResult, DescribeConfigsSynonym,
     },
+    describe_groups_request::DescribeGroupsRequestData,
+    describe_groups_response::{DescribeGroupsResponseData, DescribedGroup, DescribedGroupMember},
     describe_log_dirs_request::{DescribableLogDirTopic, DescribeLogDirsRequestData},
     describe_log_dirs_response::{
         DescribeLogDirsPartition, DescribeLogDirsResponseData, DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -60,6 +64,8 @@ pub use kacrab_protocol::generated::{
     end_txn_response::EndTxnResponseData,
     find_coordinator_request::FindCoordinatorRequestData,
     find_coordinator_response::{Coordinator, FindCoordinatorResponseData},
+    heartbeat_request::HeartbeatRequestData,
+    heartbeat_response::HeartbeatResponseData,
     incremental_alter_configs_request::{
         AlterConfigsResource as IncrementalAlterConfigsResource, AlterableConfig as IncrementalAlterableConfig,
         IncrementalAlterConfigsRequestData,
@@ -69,6 +75,12 @@ pub use kacrab_protocol::generated::{
     },
     init_producer_id_request::InitProducerIdRequestData,
     init_producer_id_response::InitProducerIdResponseData,
+    join_group_request::{JoinGroupRequestData, JoinGroupRequestProtocol},
+    join_group_response::{JoinGroupResponseData, JoinGroupResponseMember},
+    leave_group_request::{LeaveGroupRequestData, MemberIdentity},
+    leave_group_response::{LeaveGroupResponseData, MemberResponse},
+    list_groups_request::ListGroupsRequestData,
+    list_groups_response::{ListGroupsResponseData, ListedGroup},
     list_offsets_request::{ListOffsetsPartition, ListOffsetsRequestData, ListOffsetsTopic},
     list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsResponseData, ListOffsetsTopicResponse},
     list_partition_reassignments_request::{ListPartitionReassignmentsRequestData, ListPartitionReassignmentsTopics},
@@ -81,10 +93,23 @@ pub use kacrab_protocol::generated::{
     metadata_response::{
         MetadataResponseBroker, MetadataResponseData, MetadataResponsePartition, MetadataResponseTopic,
     },
+    offset_commit_request::{OffsetCommitRequestData, OffsetCommitRequestPartition, OffsetCommitRequestTopic},
+    offset_commit_response::{OffsetCommitResponseData, OffsetCommitResponsePartition, OffsetCommitResponseTopic},
+    offset_delete_request::{OffsetDeleteRequestData, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic},
+    offset_delete_response::{OffsetDeleteResponseData, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic},
+    offset_fetch_request::{
+        OffsetFetchRequestData, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    },
+    offset_fetch_response::{
+        OffsetFetchResponseData, OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+        OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+    },
     offset_for_leader_epoch_request::{
         OffsetForLeaderEpochRequestData, OffsetForLeaderPartition, OffsetForLeaderTopic,
     },
     offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderEpochResponseData, OffsetForLeaderTopicResult},
+    sync_group_request::{SyncGroupRequestAssignment, SyncGroupRequestData},
+    sync_group_response::SyncGroupResponseData,
     txn_offset_commit_request::{
         TxnOffsetCommitRequestData, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
     },
@@ -124,8 +149,9 @@ pub trait Decode: Sized {
 
 /// A generated message that can be written. It fails when a field is set that the version does not carry and that must
 /// not be dropped silently: `endpoint_type` and `is_fenced` of DescribeCluster, `leader_epoch` of ListOffsets, the
-/// authorized operations of Metadata, and the form of FindCoordinator and AddPartitionsToTxn that the version does not speak. Every other
-/// field of a response may be filled in for all versions alike (a test holds the list).
+/// authorized operations of Metadata, the message and the authorized operations of DescribeGroups, `skip_assignment` of
+/// JoinGroup, the members of LeaveGroup, and the forms of FindCoordinator, AddPartitionsToTxn and OffsetFetch that the version does not
+/// speak. Every other field of a response may be filled in for all versions alike (a test holds the list).
 pub trait Encode {
     fn encode(&self, version: i16) -> Result<Bytes, MessageError>;
 }
@@ -173,6 +199,8 @@ messages! {
     CreatePartitionsResponseData: CREATE_PARTITIONS, CREATE_PARTITIONS_RESPONSE;
     CreateTopicsRequestData: CREATE_TOPICS, CREATE_TOPICS_REQUEST;
     CreateTopicsResponseData: CREATE_TOPICS, CREATE_TOPICS_RESPONSE;
+    DeleteGroupsRequestData: DELETE_GROUPS, DELETE_GROUPS_REQUEST;
+    DeleteGroupsResponseData: DELETE_GROUPS, DELETE_GROUPS_RESPONSE;
     DeleteRecordsRequestData: DELETE_RECORDS, DELETE_RECORDS_REQUEST;
     DeleteRecordsResponseData: DELETE_RECORDS, DELETE_RECORDS_RESPONSE;
     DeleteTopicsRequestData: DELETE_TOPICS, DELETE_TOPICS_REQUEST;
@@ -181,6 +209,8 @@ messages! {
     DescribeClusterResponseData: DESCRIBE_CLUSTER, DESCRIBE_CLUSTER_RESPONSE;
     DescribeConfigsRequestData: DESCRIBE_CONFIGS, DESCRIBE_CONFIGS_REQUEST;
     DescribeConfigsResponseData: DESCRIBE_CONFIGS, DESCRIBE_CONFIGS_RESPONSE;
+    DescribeGroupsRequestData: DESCRIBE_GROUPS, DESCRIBE_GROUPS_REQUEST;
+    DescribeGroupsResponseData: DESCRIBE_GROUPS, DESCRIBE_GROUPS_RESPONSE;
     DescribeLogDirsRequestData: DESCRIBE_LOG_DIRS, DESCRIBE_LOG_DIRS_REQUEST;
     DescribeLogDirsResponseData: DESCRIBE_LOG_DIRS, DESCRIBE_LOG_DIRS_RESPONSE;
     DescribeProducersRequestData: DESCRIBE_PRODUCERS, DESCRIBE_PRODUCERS_REQUEST;
@@ -193,10 +223,18 @@ messages! {
     EndTxnResponseData: END_TXN, END_TXN_RESPONSE;
     FindCoordinatorRequestData: FIND_COORDINATOR, FIND_COORDINATOR_REQUEST;
     FindCoordinatorResponseData: FIND_COORDINATOR, FIND_COORDINATOR_RESPONSE;
+    HeartbeatRequestData: HEARTBEAT, HEARTBEAT_REQUEST;
+    HeartbeatResponseData: HEARTBEAT, HEARTBEAT_RESPONSE;
     IncrementalAlterConfigsRequestData: INCREMENTAL_ALTER_CONFIGS, INCREMENTAL_ALTER_CONFIGS_REQUEST;
     IncrementalAlterConfigsResponseData: INCREMENTAL_ALTER_CONFIGS, ALTER_CONFIGS_RESPONSE;
     InitProducerIdRequestData: INIT_PRODUCER_ID, INIT_PRODUCER_ID_REQUEST;
     InitProducerIdResponseData: INIT_PRODUCER_ID, INIT_PRODUCER_ID_RESPONSE;
+    JoinGroupRequestData: JOIN_GROUP, JOIN_GROUP_REQUEST;
+    JoinGroupResponseData: JOIN_GROUP, JOIN_GROUP_RESPONSE;
+    LeaveGroupRequestData: LEAVE_GROUP, LEAVE_GROUP_REQUEST;
+    LeaveGroupResponseData: LEAVE_GROUP, LEAVE_GROUP_RESPONSE;
+    ListGroupsRequestData: LIST_GROUPS, LIST_GROUPS_REQUEST;
+    ListGroupsResponseData: LIST_GROUPS, LIST_GROUPS_RESPONSE;
     ListOffsetsRequestData: LIST_OFFSETS, LIST_OFFSETS_REQUEST;
     ListOffsetsResponseData: LIST_OFFSETS, LIST_OFFSETS_RESPONSE;
     ListPartitionReassignmentsRequestData: LIST_PARTITION_REASSIGNMENTS, LIST_PARTITION_REASSIGNMENTS_REQUEST;
@@ -205,8 +243,16 @@ messages! {
     ListTransactionsResponseData: LIST_TRANSACTIONS, LIST_TRANSACTIONS_RESPONSE;
     MetadataRequestData: METADATA, METADATA_REQUEST;
     MetadataResponseData: METADATA, METADATA_RESPONSE;
+    OffsetCommitRequestData: OFFSET_COMMIT, OFFSET_COMMIT_REQUEST;
+    OffsetCommitResponseData: OFFSET_COMMIT, OFFSET_COMMIT_RESPONSE;
+    OffsetDeleteRequestData: OFFSET_DELETE, OFFSET_DELETE_REQUEST;
+    OffsetDeleteResponseData: OFFSET_DELETE, OFFSET_DELETE_RESPONSE;
+    OffsetFetchRequestData: OFFSET_FETCH, OFFSET_FETCH_REQUEST;
+    OffsetFetchResponseData: OFFSET_FETCH, OFFSET_FETCH_RESPONSE;
     OffsetForLeaderEpochRequestData: OFFSET_FOR_LEADER_EPOCH, OFFSET_FOR_LEADER_EPOCH_REQUEST;
     OffsetForLeaderEpochResponseData: OFFSET_FOR_LEADER_EPOCH, OFFSET_FOR_LEADER_EPOCH_RESPONSE;
+    SyncGroupRequestData: SYNC_GROUP, SYNC_GROUP_REQUEST;
+    SyncGroupResponseData: SYNC_GROUP, SYNC_GROUP_RESPONSE;
     TxnOffsetCommitRequestData: TXN_OFFSET_COMMIT, TXN_OFFSET_COMMIT_REQUEST;
     TxnOffsetCommitResponseData: TXN_OFFSET_COMMIT, TXN_OFFSET_COMMIT_RESPONSE;
     WriteTxnMarkersRequestData: WRITE_TXN_MARKERS, WRITE_TXN_MARKERS_REQUEST;
@@ -243,6 +289,12 @@ pub fn text(string: &KafkaString) -> String {
 
 pub fn kafka_uuid(id: TopicId) -> KafkaUuid {
     KafkaUuid::from_uuid(uuid::Uuid::from_bytes(id.0))
+}
+
+/// A random UUID (version 4) out of random numbers, as text.
+pub fn random_uuid(numbers: [u64; 2]) -> String {
+    let bytes = (u128::from(numbers[0]) << 64 | u128::from(numbers[1])).to_be_bytes();
+    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
 pub fn topic_id(uuid: KafkaUuid) -> TopicId {

@@ -8,6 +8,7 @@ pub mod fetch;
 mod frame;
 mod header;
 pub mod messages;
+pub mod offset_commit_v1;
 pub mod primitives;
 pub mod produce;
 mod response;

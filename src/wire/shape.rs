@@ -6,8 +6,6 @@
 //! memory is reserved for them. The tests draw random messages from the same table, so a row that is wrong does not
 //! survive the comparison with a second implementation.
 
-use bytes::Bytes;
-
 use super::primitives::{DecodeError, Reader};
 
 /// What a field looks like on the wire.
@@ -17,6 +15,7 @@ pub(super) enum Shape {
     Bool,
     String,
     NullableString,
+    Bytes,
     Array(&'static Shape),
     NullableArray(&'static Shape),
     Struct(&'static [Row]),
@@ -29,7 +28,7 @@ pub(super) enum Shape {
 pub(super) type Row = (i16, i16, Shape);
 
 /// Checks that `body` begins with a message of this shape, and counts the bytes behind it.
-pub(super) fn check(body: &Bytes, shape: &Shape, flexible: bool, version: i16) -> Result<usize, DecodeError> {
+pub(super) fn check(body: &bytes::Bytes, shape: &Shape, flexible: bool, version: i16) -> Result<usize, DecodeError> {
     let mut reader = Reader::new(body, flexible);
     walk(&mut reader, shape, version)?;
     Ok(reader.remaining())
@@ -41,6 +40,7 @@ fn walk(reader: &mut Reader<'_>, shape: &Shape, version: i16) -> Result<(), Deco
         Shape::Bool => reader.skip(1),
         Shape::String => reader.string().map(drop),
         Shape::NullableString => reader.nullable_string().map(drop),
+        Shape::Bytes => reader.bytes().map(drop),
         // A Vec of units takes no memory.
         Shape::Array(element) => reader.array(1, |reader| walk(reader, element, version)).map(drop),
         Shape::NullableArray(element) => reader
@@ -68,7 +68,7 @@ fn walk_rows(reader: &mut Reader<'_>, rows: &[Row], version: i16) -> Result<(), 
     })
 }
 
-use Shape::{Array, Bool, Fixed, NullableArray, NullableString, NullableStruct, String, Struct, Tagged};
+use Shape::{Array, Bool, Bytes, Fixed, NullableArray, NullableString, NullableStruct, String, Struct, Tagged};
 
 /// No last version: the field is still there in the newest.
 const ON: i16 = i16::MAX;
@@ -541,4 +541,227 @@ pub(super) const LIST_TRANSACTIONS_RESPONSE: Shape = Struct(&[
     (0, ON, I16),
     (0, ON, Array(&String)),
     (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, I64), (0, ON, String)]))),
+]);
+
+const OFFSET_COMMIT_PARTITION: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I64),
+    (6, ON, I32),
+    (1, 1, I64),
+    (0, ON, NullableString),
+]);
+pub(super) const OFFSET_COMMIT_REQUEST: Shape = Struct(&[
+    (0, ON, String),
+    (1, ON, I32),
+    (1, ON, String),
+    (7, ON, NullableString),
+    (2, 4, I64),
+    (
+        0,
+        ON,
+        Array(&Struct(&[
+            (0, 9, String),
+            (10, ON, UUID),
+            (0, ON, Array(&OFFSET_COMMIT_PARTITION)),
+        ])),
+    ),
+]);
+pub(super) const OFFSET_COMMIT_RESPONSE: Shape = Struct(&[
+    (3, ON, I32),
+    (
+        0,
+        ON,
+        Array(&Struct(&[
+            (0, 9, String),
+            (10, ON, UUID),
+            (0, ON, Array(&Struct(&[(0, ON, I32), (0, ON, I16)]))),
+        ])),
+    ),
+]);
+
+const OFFSET_FETCH_TOPIC: Shape = Struct(&[(0, ON, String), (0, ON, Array(&I32))]);
+const OFFSET_FETCH_GROUP: Shape = Struct(&[
+    (8, ON, String),
+    (9, ON, NullableString),
+    (9, ON, I32),
+    (
+        8,
+        ON,
+        NullableArray(&Struct(&[(8, 9, String), (10, ON, UUID), (8, ON, Array(&I32))])),
+    ),
+]);
+pub(super) const OFFSET_FETCH_REQUEST: Shape = Struct(&[
+    (0, 7, String),
+    (0, 1, Array(&OFFSET_FETCH_TOPIC)),
+    (2, 7, NullableArray(&OFFSET_FETCH_TOPIC)),
+    (8, ON, Array(&OFFSET_FETCH_GROUP)),
+    (7, ON, Bool),
+]);
+const FETCHED_OFFSET: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I64),
+    (5, ON, I32),
+    (0, ON, NullableString),
+    (0, ON, I16),
+]);
+pub(super) const OFFSET_FETCH_RESPONSE: Shape = Struct(&[
+    (3, ON, I32),
+    (0, 7, Array(&Struct(&[(0, 7, String), (0, 7, Array(&FETCHED_OFFSET))]))),
+    (2, 7, I16),
+    (
+        8,
+        ON,
+        Array(&Struct(&[
+            (8, ON, String),
+            (
+                8,
+                ON,
+                Array(&Struct(&[
+                    (8, 9, String),
+                    (10, ON, UUID),
+                    (8, ON, Array(&FETCHED_OFFSET)),
+                ])),
+            ),
+            (8, ON, I16),
+        ])),
+    ),
+]);
+
+pub(super) const JOIN_GROUP_REQUEST: Shape = Struct(&[
+    (0, ON, String),
+    (0, ON, I32),
+    (1, ON, I32),
+    (0, ON, String),
+    (5, ON, NullableString),
+    (0, ON, String),
+    (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, Bytes)]))),
+    (8, ON, NullableString),
+]);
+pub(super) const JOIN_GROUP_RESPONSE: Shape = Struct(&[
+    (2, ON, I32),
+    (0, ON, I16),
+    (0, ON, I32),
+    (7, ON, NullableString),
+    (0, 6, String),
+    (7, ON, NullableString),
+    (0, ON, String),
+    (9, ON, Bool),
+    (0, ON, String),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, String), (5, ON, NullableString), (0, ON, Bytes)])),
+    ),
+]);
+
+pub(super) const HEARTBEAT_REQUEST: Shape =
+    Struct(&[(0, ON, String), (0, ON, I32), (0, ON, String), (3, ON, NullableString)]);
+pub(super) const HEARTBEAT_RESPONSE: Shape = Struct(&[(1, ON, I32), (0, ON, I16)]);
+
+pub(super) const LEAVE_GROUP_REQUEST: Shape = Struct(&[
+    (0, ON, String),
+    (0, 2, String),
+    (
+        3,
+        ON,
+        Array(&Struct(&[
+            (3, ON, String),
+            (3, ON, NullableString),
+            (5, ON, NullableString),
+        ])),
+    ),
+]);
+pub(super) const LEAVE_GROUP_RESPONSE: Shape = Struct(&[
+    (1, ON, I32),
+    (0, ON, I16),
+    (
+        3,
+        ON,
+        Array(&Struct(&[(3, ON, String), (3, ON, NullableString), (3, ON, I16)])),
+    ),
+]);
+
+pub(super) const SYNC_GROUP_REQUEST: Shape = Struct(&[
+    (0, ON, String),
+    (0, ON, I32),
+    (0, ON, String),
+    (3, ON, NullableString),
+    (5, ON, NullableString),
+    (5, ON, NullableString),
+    (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, Bytes)]))),
+]);
+pub(super) const SYNC_GROUP_RESPONSE: Shape = Struct(&[
+    (1, ON, I32),
+    (0, ON, I16),
+    (5, ON, NullableString),
+    (5, ON, NullableString),
+    (0, ON, Bytes),
+]);
+
+const DESCRIBED_GROUP_MEMBER: Shape = Struct(&[
+    (0, ON, String),
+    (4, ON, NullableString),
+    (0, ON, String),
+    (0, ON, String),
+    (0, ON, Bytes),
+    (0, ON, Bytes),
+]);
+pub(super) const DESCRIBE_GROUPS_REQUEST: Shape = Struct(&[(0, ON, Array(&String)), (3, ON, Bool)]);
+pub(super) const DESCRIBE_GROUPS_RESPONSE: Shape = Struct(&[
+    (1, ON, I32),
+    (
+        0,
+        ON,
+        Array(&Struct(&[
+            (0, ON, I16),
+            (6, ON, NullableString),
+            (0, ON, String),
+            (0, ON, String),
+            (0, ON, String),
+            (0, ON, String),
+            (0, ON, Array(&DESCRIBED_GROUP_MEMBER)),
+            (3, ON, I32),
+        ])),
+    ),
+]);
+
+pub(super) const LIST_GROUPS_REQUEST: Shape = Struct(&[(4, ON, Array(&String)), (5, ON, Array(&String))]);
+pub(super) const LIST_GROUPS_RESPONSE: Shape = Struct(&[
+    (1, ON, I32),
+    (0, ON, I16),
+    (
+        0,
+        ON,
+        Array(&Struct(&[
+            (0, ON, String),
+            (0, ON, String),
+            (4, ON, String),
+            (5, ON, String),
+        ])),
+    ),
+]);
+
+pub(super) const DELETE_GROUPS_REQUEST: Shape = Struct(&[(0, ON, Array(&String))]);
+pub(super) const DELETE_GROUPS_RESPONSE: Shape =
+    Struct(&[(0, ON, I32), (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, I16)])))]);
+
+pub(super) const OFFSET_DELETE_REQUEST: Shape = Struct(&[
+    (0, ON, String),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, String), (0, ON, Array(&Struct(&[(0, ON, I32)])))])),
+    ),
+]);
+pub(super) const OFFSET_DELETE_RESPONSE: Shape = Struct(&[
+    (0, ON, I16),
+    (0, ON, I32),
+    (
+        0,
+        ON,
+        Array(&Struct(&[
+            (0, ON, String),
+            (0, ON, Array(&Struct(&[(0, ON, I32), (0, ON, I16)]))),
+        ])),
+    ),
 ]);

@@ -5,18 +5,22 @@
 //!
 //! ```text
 //!   key 0, 1   group string │ topic string │ partition i32            → an offset that the group committed
+//!   key 2      group string                                           → a classic group, between two rebalances
 //! ```
 
+mod classic;
 mod offset;
 
 use bytes::Bytes;
 
 use crate::wire::primitives::{DecodeError, Reader, Writer};
 
+pub use classic::{GroupValue, MemberValue};
 pub use offset::OffsetValue;
 
 const OFFSET_KEY_OLD: i16 = 0;
 const OFFSET_KEY: i16 = 1;
+const GROUP_KEY: i16 = 2;
 
 /// What a record is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +29,9 @@ pub enum Key {
         group: String,
         topic: String,
         partition: i32,
+    },
+    Group {
+        group: String,
     },
     /// Of a kind that this coordinator does not keep.
     Other(i16),
@@ -38,6 +45,9 @@ impl Key {
                 group: text(&reader.string()?),
                 topic: text(&reader.string()?),
                 partition: reader.i32()?,
+            },
+            GROUP_KEY => Key::Group {
+                group: text(&reader.string()?),
             },
             other => Key::Other(other),
         })
@@ -53,6 +63,13 @@ pub fn offset_key(group: &str, topic: &str, partition: i32) -> Bytes {
     writer.into_bytes()
 }
 
+pub fn group_key(group: &str) -> Bytes {
+    let mut writer = Writer::new(false, 8 + group.len());
+    writer.i16(GROUP_KEY);
+    writer.string(group.as_bytes());
+    writer.into_bytes()
+}
+
 /// The version in front of a value, and what follows it.
 fn versioned(bytes: &Bytes) -> Result<(i16, Bytes), DecodeError> {
     let mut reader = Reader::new(bytes, false);
@@ -63,6 +80,10 @@ fn versioned(bytes: &Bytes) -> Result<(i16, Bytes), DecodeError> {
 /// Copied: it shall not hold on to the buffer that it was read from. The reader has checked that it is UTF-8.
 fn text(bytes: &Bytes) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn optional_text(bytes: Option<Bytes>) -> Option<String> {
+    bytes.as_ref().map(text)
 }
 
 #[cfg(test)]

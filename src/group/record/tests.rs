@@ -18,6 +18,8 @@ fn keys_are_kafkas() {
     let mut old = OFFSET_KEY_BYTES;
     old[1] = 0;
     assert_eq!(Key::read(&Bytes::copy_from_slice(&old)), Ok(key));
+    assert_eq!(group_key("g"), [0, 2, 0, 1, b'g'].as_slice());
+    assert_eq!(Key::read(&group_key("g")), Ok(Key::Group { group: "g".into() }));
     assert_eq!(Key::read(&Bytes::from_static(&[0, 99, 1])), Ok(Key::Other(99)));
     for len in 0..OFFSET_KEY_BYTES.len() {
         assert!(Key::read(&Bytes::copy_from_slice(&OFFSET_KEY_BYTES[..len])).is_err());
@@ -83,4 +85,54 @@ fn offset_values_round_trip() {
     for value in [offset_value(), expiring, with_id] {
         assert_eq!(OffsetValue::read(&value.write()), Ok(value));
     }
+}
+
+#[test] // Goal: a group's value is laid out as Kafka's version 3, and version 0 is read too.
+fn group_values_are_kafkas() {
+    let member = MemberValue {
+        member_id: "a".into(),
+        instance_id: Some("i".into()),
+        client_id: "c".into(),
+        client_host: "h".into(),
+        rebalance_timeout_ms: 3,
+        session_timeout_ms: 4,
+        subscription: Bytes::from_static(b"s"),
+        assignment: Bytes::from_static(b"x"),
+    };
+    let value = GroupValue {
+        protocol_type: "p".into(),
+        generation: 1,
+        protocol: Some("q".into()),
+        leader: None,
+        state_ms: 2,
+        members: vec![member.clone()],
+    };
+    let bytes = [
+        &[0, 3, 0, 1, b'p', 0, 0, 0, 1, 0, 1, b'q', 0xff, 0xff][..],
+        &[0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1],
+        &[0, 1, b'a', 0, 1, b'i', 0, 1, b'c', 0, 1, b'h', 0, 0, 0, 3, 0, 0, 0, 4],
+        &[0, 0, 0, 1, b's', 0, 0, 0, 1, b'x'],
+    ]
+    .concat();
+    assert_eq!(value.write(), bytes);
+    assert_eq!(GroupValue::read(&Bytes::from(bytes)), Ok(value.clone()));
+
+    let oldest = [
+        &[0, 0, 0, 1, b'p', 0, 0, 0, 1, 0, 1, b'q', 0xff, 0xff, 0, 0, 0, 1][..],
+        &[
+            0, 1, b'a', 0, 1, b'c', 0, 1, b'h', 0, 0, 0, 4, 0, 0, 0, 1, b's', 0, 0, 0, 1, b'x',
+        ],
+    ]
+    .concat();
+    let old_member = MemberValue {
+        instance_id: None,
+        rebalance_timeout_ms: -1,
+        ..member
+    };
+    let old = GroupValue {
+        state_ms: -1,
+        members: vec![old_member],
+        ..value
+    };
+    assert_eq!(GroupValue::read(&Bytes::from(oldest)), Ok(old));
 }

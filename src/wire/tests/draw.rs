@@ -88,6 +88,11 @@ impl Drawn {
                 self.len(Some(text.len()), 2);
                 self.bytes.put_slice(text.as_bytes());
             }
+            Shape::Bytes => {
+                let text = entropy.text();
+                self.len(Some(text.len()), 4);
+                self.bytes.put_slice(text.as_bytes());
+            }
             Shape::NullableString if entropy.bool() => self.field(entropy, &Shape::String),
             Shape::NullableString => self.len(None, 2),
             Shape::Array(element) => {

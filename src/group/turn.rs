@@ -1,0 +1,32 @@
+//! What the handling of one call brings together: the clock, the settings, and what is to come of it.
+
+use std::sync::Arc;
+
+use super::classic::{Member, MemberId};
+use super::deadlines::{Deadlines, Timer};
+use super::request::GroupReply;
+use crate::config::GroupConfig;
+use crate::model::{Effects, Ticket};
+use crate::rt::{Instant, Now};
+
+pub(super) struct Turn<'a> {
+    pub(super) now: Now,
+    pub(super) config: &'a GroupConfig,
+    pub(super) deadlines: &'a mut Deadlines,
+    pub(super) effects: &'a mut Effects<GroupReply>,
+}
+
+impl Turn<'_> {
+    pub(super) fn reply(&mut self, ticket: Ticket, reply: GroupReply) {
+        self.effects.reply(ticket, reply);
+    }
+
+    /// Moves the member's deadline. One reminder stands at or before it, so that a heartbeat costs none.
+    pub(super) fn expire_member_at(&mut self, group: &Arc<str>, id: &MemberId, member: &mut Member, deadline: Instant) {
+        member.set_deadline(deadline);
+        if member.needs_reminder() {
+            member.remind_at(deadline);
+            self.deadlines.add(deadline, Timer::Member(group.clone(), id.clone()));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Real clients in groups: members that come, go and die, commits that outlive kill -9, the tools that look at groups.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::{Broker, root, target_dir};
+
+/// New groups need not wait for long: the waiting itself is tried without clients.
+const QUICK: [(&str, &str); 2] = [("shard.count", "2"), ("group.initial.rebalance.delay.ms", "200")];
+
+#[test]
+fn confluent_kafka_in_groups() {
+    run(
+        &Broker::start(&QUICK),
+        &python("confluent"),
+        "groups_confluent.py",
+        None,
+    );
+}
+
+#[test]
+fn kafka_python_2_in_groups() {
+    run(
+        &Broker::start(&QUICK),
+        &python("kafka-python-2"),
+        "groups_kafka_python.py",
+        None,
+    );
+}
+
+#[test]
+fn kafka_python_3_in_groups() {
+    run(
+        &Broker::start(&QUICK),
+        &python("kafka-python-3"),
+        "groups_kafka_python.py",
+        None,
+    );
+}
+
+#[test]
+fn kafkajs_in_groups() {
+    run(&Broker::start(&QUICK), "node", "groups_kafkajs.js", None);
+}
+
+#[test]
+fn kafkas_own_clients_in_groups() {
+    let mut broker = Broker::start(&QUICK);
+    run(&broker, "sh", "groups_java.sh", None);
+    assert!(broker.terminate().success());
+    run(&broker, "sh", "groups_java.sh", Some("dump"));
+}
+
+/// A member consumes and commits; it and the broker are killed; the next one goes on exactly there.
+#[test]
+fn commits_survive_kill_9() {
+    let mut broker = Broker::start(&QUICK);
+    run(&broker, &python("confluent"), "groups_confluent.py", Some("before"));
+    broker.kill_9();
+    broker.restart();
+    run(&broker, &python("confluent"), "groups_confluent.py", Some("after"));
+}
+
+fn python(client: &str) -> String {
+    let python = target_dir().join("clients").join(client).join("bin/python");
+    python.to_string_lossy().into_owned()
+}
+
+fn run(broker: &Broker, interpreter: &str, script: &str, stage: Option<&str>) {
+    let mut command = Command::new(interpreter);
+    command
+        .arg(root().join("tests/clients").join(script))
+        .env("BOOTSTRAP", broker.bootstrap())
+        .env("WORK", &broker.dir)
+        .env("DATA", Path::new(&broker.data_dir()))
+        .env("NODE_PATH", target_dir().join("clients/node/node_modules"))
+        .stdin(Stdio::null());
+    if let Some(stage) = stage {
+        command.env("STAGE", stage);
+    }
+    let output = command
+        .output()
+        .unwrap_or_else(|problem| panic!("{interpreter}: {problem}; `make clients` installs what the tests need"));
+    assert!(
+        output.status.success(),
+        "{script} ended with {}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
