@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 ROUNDS ?= 50
 BENCH  := target/release/examples/corelane-bench
 NAMES  := kafka-server-start.sh kafka-server-stop.sh kafka-topics.sh kafka-configs.sh \
-          kafka-console-producer.sh kafka-console-consumer.sh
+          kafka-console-producer.sh kafka-console-consumer.sh kafka-consumer-groups.sh
 
 .DEFAULT_GOAL := help
 

@@ -57,7 +57,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(group) = &args.group {
-        bail!("--group {group}: this broker has no consumer groups yet; without --group all partitions are read");
+        bail!("--group {group}: this tool is no member of groups yet; without --group all partitions are read");
     }
     let formatter = Formatter::new(&properties(&args.properties)?, args.json)?;
     let cluster = args.connect.cluster("console-consumer")?;

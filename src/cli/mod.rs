@@ -7,6 +7,7 @@ mod configuration;
 mod connect;
 mod console_consumer;
 mod console_producer;
+mod consumer_groups;
 mod doctor;
 mod exit;
 mod format;
@@ -65,6 +66,8 @@ enum Command {
     ConsoleProducer(console_producer::Args),
     /// Print the records of a topic (kafka-console-consumer.sh)
     ConsoleConsumer(console_consumer::Args),
+    /// List, describe and delete consumer groups, and move their offsets (kafka-consumer-groups.sh)
+    ConsumerGroups(Box<consumer_groups::Args>),
 }
 
 #[derive(Subcommand)]
@@ -123,5 +126,6 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Transactions(args) => transactions::run(args),
         Command::ConsoleProducer(args) => console_producer::run(args),
         Command::ConsoleConsumer(args) => console_consumer::run(args),
+        Command::ConsumerGroups(args) => consumer_groups::run(*args),
     }
 }

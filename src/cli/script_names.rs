@@ -9,6 +9,7 @@ pub const SCRIPT_NAMES: &[(&str, &str)] = &[
     ("kafka-transactions.sh", "transactions"),
     ("kafka-console-producer.sh", "console-producer"),
     ("kafka-console-consumer.sh", "console-consumer"),
+    ("kafka-consumer-groups.sh", "consumer-groups"),
 ];
 
 /// The arguments as `corelane SUBCOMMAND …`, whatever name the binary was called by.

@@ -125,6 +125,16 @@ impl Cluster {
         })
     }
 
+    /// The brokers that are known, in the order of their ids.
+    pub fn brokers(&self) -> Vec<BrokerId> {
+        self.brokers.keys().copied().collect()
+    }
+
+    /// Where a broker is; empty if it is not known.
+    pub fn address_of(&self, id: BrokerId) -> String {
+        self.brokers.get(&id).map(Address::to_string).unwrap_or_default()
+    }
+
     /// A connection to the broker that takes administrative requests.
     pub fn controller(&mut self) -> Result<&mut Connection, ClientError> {
         self.broker(self.controller)

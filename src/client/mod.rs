@@ -7,6 +7,7 @@
 mod cluster;
 mod connection;
 mod consumer;
+mod coordinator;
 mod error;
 mod producer;
 mod requests;
@@ -14,6 +15,7 @@ mod requests;
 pub use cluster::{Address, Cluster, Leaders, TopicLeaders};
 pub use connection::Connection;
 pub use consumer::{ConsumedRecord, Consumer, ConsumerSettings, Position};
+pub use coordinator::with_coordinator;
 pub use error::ClientError;
 pub use producer::{Failure, Producer, ProducerSettings};
 pub use requests::Request;

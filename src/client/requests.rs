@@ -57,6 +57,12 @@ requests! {
     DescribeProducersRequestData => DescribeProducersResponseData, DESCRIBE_PRODUCERS 0 to 0;
     DescribeTransactionsRequestData => DescribeTransactionsResponseData, DESCRIBE_TRANSACTIONS 0 to 0;
     ListTransactionsRequestData => ListTransactionsResponseData, LIST_TRANSACTIONS 0 to 2;
+    OffsetCommitRequestData => OffsetCommitResponseData, OFFSET_COMMIT 2 to 9;
+    OffsetFetchRequestData => OffsetFetchResponseData, OFFSET_FETCH 2 to 7;
+    OffsetDeleteRequestData => OffsetDeleteResponseData, OFFSET_DELETE 0 to 0;
+    DescribeGroupsRequestData => DescribeGroupsResponseData, DESCRIBE_GROUPS 0 to 6;
+    ListGroupsRequestData => ListGroupsResponseData, LIST_GROUPS 0 to 5;
+    DeleteGroupsRequestData => DeleteGroupsResponseData, DELETE_GROUPS 0 to 2;
     DescribeTopicPartitionsRequestData => DescribeTopicPartitionsResponseData, DESCRIBE_TOPIC_PARTITIONS 0 to 0;
 }
 

@@ -255,3 +255,60 @@ fn every_codec_goes_through_the_console() {
         );
     }
 }
+
+/// Offsets of a group without members are set by every selector, shown, exported, read back and deleted.
+#[test]
+fn groups_are_moved_described_and_deleted() {
+    let shell = Shell::new();
+    let groups = |arguments: &str| shell.ok("kafka-consumer-groups.sh", arguments, "");
+    shell.topics("--create --topic t --partitions 1");
+    let lines: String = (0..10).map(|n| format!("line {n}\n")).collect();
+    shell.ok("kafka-console-producer.sh", "--topic t", &lines);
+    assert_eq!(groups("--list"), "");
+    let moved = |selector: &str| {
+        let printed = groups(&format!("--reset-offsets --group g --topic t --execute {selector}"));
+        let row = printed.lines().last().unwrap_or_default().to_owned();
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells[..3], ["g", "t", "0"], "{printed}");
+        cells[3].parse::<i64>().unwrap()
+    };
+    assert_eq!(moved("--to-latest"), 10);
+    assert_eq!(moved("--to-earliest"), 0);
+    assert_eq!(moved("--to-offset 7"), 7);
+    assert_eq!(moved("--shift-by -3"), 4);
+    assert_eq!(moved("--to-offset 99"), 10);
+    assert_eq!(moved("--to-datetime 2020-01-01T00:00:00.000"), 0);
+    assert_eq!(moved("--to-datetime 2100-01-01T00:00:00.000"), 10);
+    assert_eq!(moved("--by-duration P1D"), 0);
+    assert_eq!(moved("--to-offset 4"), 4);
+    assert_eq!(moved("--to-current"), 4);
+
+    assert_eq!(groups("--list"), "g\n");
+    assert!(groups("--list --state").ends_with("g               Empty               \n"));
+    let described = groups("--describe --group g");
+    let row: Vec<&str> = described.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(row, ["g", "t", "0", "4", "10", "6", "-", "-", "-"]);
+    assert!(groups("--describe --group g --json").contains("\"lag\":6"));
+    let state = groups("--describe --group g --state");
+    assert!(state.contains("COORDINATOR (ID)") && state.contains("Empty"), "{state}");
+
+    let exported = groups("--reset-offsets --group g --topic t --to-offset 2 --export");
+    assert_eq!(exported, "\"t\",0,2\n");
+    let file = shell.bin.join("plan.csv");
+    fs::write(&file, exported).unwrap();
+    assert_eq!(moved(&format!("--from-file {}", file.display())), 2);
+
+    let deleted = groups("--delete-offsets --group g --topic t");
+    assert!(
+        deleted.starts_with("Request succeeded for deleting offsets from group g."),
+        "{deleted}"
+    );
+    moved("--to-latest");
+    assert_eq!(
+        groups("--delete --group g"),
+        "Deletion of requested consumer groups ('g') was successful.\n"
+    );
+    assert_eq!(groups("--list"), "");
+    let missing = shell.fails("kafka-consumer-groups.sh", "--describe --group g");
+    assert_eq!(missing, "\nError: Consumer group 'g' does not exist.\n");
+}
