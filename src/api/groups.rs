@@ -22,7 +22,8 @@ pub async fn ask(cx: &Context, group: &str, request: GroupRequest) -> Result<Gro
     cx.router().group(partition, request).await
 }
 
-fn coordinator_of(cx: &Context, group: &str) -> Result<PartitionId, ErrorCode> {
+/// The partition whose coordinator has the group.
+pub fn coordinator_of(cx: &Context, group: &str) -> Result<PartitionId, ErrorCode> {
     let image = cx.image();
     let topic = image.topic(OFFSETS_TOPIC).ok_or(ErrorCode::NotCoordinator)?;
     let index = partition_of(group, topic.partitions.len() as i32);

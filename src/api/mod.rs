@@ -6,6 +6,7 @@
 //!
 //! A new API is a file with its `API` constant and a row in [`ALL`].
 
+mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
 mod api_versions;
@@ -51,6 +52,7 @@ mod timing;
 mod topic_creation;
 mod topic_traffic;
 mod transactions;
+mod txn_offset_commit;
 mod verification;
 mod write_txn_markers;
 
@@ -96,8 +98,10 @@ pub static ALL: &[&Api] = &[
     &init_producer_id::API,
     &offset_for_leader_epoch::API,
     &add_partitions_to_txn::API,
+    &add_offsets_to_txn::API,
     &end_txn::API,
     &write_txn_markers::API,
+    &txn_offset_commit::API,
     &describe_configs::API,
     &alter_configs::API,
     &describe_log_dirs::API,

@@ -43,6 +43,7 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         ),
         version,
         retention_ms: Some(message.retention_time_ms).filter(|ms| *ms >= 0 && RETENTION_VERSIONS.contains(&version)),
+        producer: None,
         items,
     };
     let group = commit.group.clone();

@@ -26,7 +26,9 @@ fn old_clients_find_the_ranges_that_they_look_for() {
         (ApiKey::METADATA, 0),
         (ApiKey::INIT_PRODUCER_ID, 0),
         (ApiKey::ADD_PARTITIONS_TO_TXN, 0),
+        (ApiKey::ADD_OFFSETS_TO_TXN, 0),
         (ApiKey::END_TXN, 1),
+        (ApiKey::TXN_OFFSET_COMMIT, 3),
     ] {
         assert!(advertised(key, version), "{key:?} {version}");
     }

@@ -24,8 +24,10 @@ impl GroupCoordinator {
         effects: &mut Effects<GroupReply>,
         now: Now,
     ) -> Result<Vec<ErrorCode>, ErrorCode> {
-        let check =
-            |group: &mut Group, turn: &mut super::turn::Turn<'_>| group.classic.check_commit(&commit.sender, turn);
+        let transactional = commit.producer.is_some();
+        let check = |group: &mut Group, turn: &mut super::turn::Turn<'_>| {
+            group.classic.check_commit(&commit.sender, transactional, turn)
+        };
         match self.with_group(&commit.group, effects, now, check) {
             Some(checked) => checked?,
             None if commit.group.len() > super::coordinator::NAME_BYTES_MAX => return Err(ErrorCode::InvalidGroupId),
@@ -50,7 +52,7 @@ impl GroupCoordinator {
                 key: offset_key(&commit.group, &item.topic, item.partition),
                 value: Some(value.write()),
             });
-            self.put_offset(&commit.group, &item.topic, item.partition, value, None);
+            self.put_offset(&commit.group, &item.topic, item.partition, value, commit.producer);
             ErrorCode::None
         };
         Ok(commit.items.into_iter().map(commit_one).collect())

@@ -143,6 +143,8 @@ pub struct CommitOffsets {
     pub version: i16,
     /// Versions 2 to 4 may say how long the offsets are to be kept.
     pub retention_ms: Option<i64>,
+    /// Of the producer in whose transaction they are committed: they count once that is.
+    pub producer: Option<i64>,
     pub items: Vec<CommitItem>,
 }
 

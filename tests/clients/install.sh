@@ -48,6 +48,7 @@ debian() { # PACKAGE…
 step confluent venv confluent confluent-kafka==2.16.1
 step kafka-python-2 venv kafka-python-2 kafka-python==2.0.2 six lz4 python-snappy zstandard
 step kafka-python-3 venv kafka-python-3 kafka-python==3.0.12 lz4 python-snappy zstandard
+step aiokafka venv aiokafka aiokafka==0.14.0
 step kafkajs node_packages
 step kafka kit
 step odradek odradek

@@ -122,8 +122,55 @@ def zombie_is_fenced():
     wait_for("the owner's records", lambda: read(topic, "read_committed") == values("owner"))
 
 
+def offsets_go_with_the_transaction():
+    """Copies a topic in transactions, some of which are aborted: the group's offsets move with the committed ones only."""
+    source, target, group = fresh("txn-source"), fresh("txn-target"), fresh("group")
+    create(source)
+    create(target)
+    filler = producer(fresh("id"))
+    filler.begin_transaction()
+    write(filler, source, "in", 90)
+    filler.commit_transaction(30)
+    me = producer(fresh("id"))
+    aborts = 2
+    while copy_once(me, source, target, group, abort=aborts > 0):
+        aborts -= 1
+    wait_for("the copy", lambda: read(target, "read_committed") == values("in", 90))
+    assert len(read(target, "read_uncommitted")) > 90, "nothing was aborted"
+
+
+def copy_once(me, source, target, group, abort):
+    """One transaction of up to 25 records. False: the group has read everything."""
+    reader = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": group, "enable.auto.commit": False,
+                       "enable.partition.eof": True, "auto.offset.reset": "earliest",
+                       "isolation.level": "read_committed"})
+    reader.subscribe([source])
+    records, at_end, deadline = [], set(), time.time() + 30
+    while len(records) < 25 and len(at_end) < PARTITIONS:
+        assert time.time() < deadline, "the reader of the source waits for nothing"
+        message = reader.poll(1)
+        if message is None:
+            continue
+        if message.error():
+            assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+            at_end.add(message.partition())
+        else:
+            records.append(message)
+    if records:
+        me.begin_transaction()
+        for record in records:
+            me.produce(target, record.value(), partition=record.partition())
+        me.send_offsets_to_transaction(reader.position(reader.assignment()), reader.consumer_group_metadata(), 30)
+        if abort:
+            me.abort_transaction(30)
+        else:
+            me.commit_transaction(30)
+    reader.close()
+    return bool(records)
+
+
 if __name__ == "__main__":
-    for test in (commits_and_aborts, one_that_dies_is_aborted, zombie_is_fenced):
+    for test in (commits_and_aborts, one_that_dies_is_aborted, zombie_is_fenced, offsets_go_with_the_transaction):
         if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
             continue
         started = time.time()

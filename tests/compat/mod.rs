@@ -1,5 +1,6 @@
 //! Real clients against the real binary: each script produces, consumes, administers and fails as its users would.
 
+mod exactly_once;
 mod groups;
 mod librdkafka;
 mod segments;
@@ -23,6 +24,15 @@ fn confluent_kafka_in_transactions() {
         "confluent in transactions",
         target_dir().join("clients/confluent/bin/python").to_str().unwrap(),
         "transactions.py",
+    );
+}
+
+#[test]
+fn aiokafka_in_transactions() {
+    run_script(
+        "aiokafka",
+        target_dir().join("clients/aiokafka/bin/python").to_str().unwrap(),
+        "aiokafka_transactions.py",
     );
 }
 

@@ -222,15 +222,25 @@ impl Classic {
     }
 
     //= behaviour 53
-    pub(super) fn check_commit(&mut self, sender: &Sender, turn: &mut Turn<'_>) -> Result<(), ErrorCode> {
+    /// Producers of old versions do not say for which member they commit; and what a rebalance takes from a member is
+    /// fenced by its transaction's end.
+    pub(super) fn check_commit(
+        &mut self,
+        sender: &Sender,
+        transactional: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), ErrorCode> {
         if sender.epoch < 0 && self.is_empty() {
             return Ok(());
         }
         if sender.epoch < 0 && sender.member_id.is_empty() && sender.instance_id.is_none() {
-            return Err(ErrorCode::UnknownMemberId);
+            return match transactional {
+                true => Ok(()),
+                false => Err(ErrorCode::UnknownMemberId),
+            };
         }
         self.check_generation(sender)?;
-        if self.state == State::CompletingRebalance {
+        if !transactional && self.state == State::CompletingRebalance {
             return Err(ErrorCode::RebalanceInProgress);
         }
         self.hear_of(&sender.member_id, turn);

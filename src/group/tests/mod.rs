@@ -299,6 +299,7 @@ fn commit(group: &str, items: Vec<CommitItem>) -> CommitOffsets {
         },
         version: 8,
         retention_ms: None,
+        producer: None,
         items,
     }
 }

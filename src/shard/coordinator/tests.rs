@@ -41,6 +41,7 @@ async fn commit(router: &Router, at: PartitionId, group: &str, of: &str, offset:
             },
             version: 9,
             retention_ms: None,
+            producer: None,
             items: vec![CommitItem {
                 topic: of.into(),
                 topic_id: TopicId::ZERO,
@@ -161,6 +162,7 @@ fn a_reply_waits_for_earlier_writes() {
                     },
                     version: 9,
                     retention_ms: None,
+                    producer: None,
                     items: vec![CommitItem {
                         topic: "t".into(),
                         topic_id: TopicId::ZERO,
