@@ -39,6 +39,18 @@ pub struct ListenerSpec {
     pub port: u16,
 }
 
+/// Of the whole broker; its shards share it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CompactionConfig {
+    pub enabled: bool,
+    /// Read and written.
+    pub bytes_per_second: f64,
+    /// Memory for the keys that are compared.
+    pub key_bytes_max: usize,
+    /// Between two looks at a log.
+    pub backoff_ms: i64,
+}
+
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
     pub broker_id: i32,
@@ -63,6 +75,7 @@ pub struct BrokerConfig {
     pub socket_receive_buffer_bytes: i32,
     pub fetch_max_bytes: i32,
     pub log_retention_check_interval_ms: i64,
+    pub compaction: CompactionConfig,
     pub flush_checkpoint_interval_ms: i64,
     pub producer_id_expiration_ms: i64,
     pub max_incremental_fetch_session_cache_slots: i32,
@@ -151,6 +164,12 @@ impl BrokerConfig {
             socket_receive_buffer_bytes: values.int("socket.receive.buffer.bytes"),
             fetch_max_bytes: values.int("fetch.max.bytes"),
             log_retention_check_interval_ms: values.long("log.retention.check.interval.ms"),
+            compaction: CompactionConfig {
+                enabled: values.boolean("log.cleaner.enable"),
+                bytes_per_second: values.double("log.cleaner.io.max.bytes.per.second"),
+                key_bytes_max: values.size("log.cleaner.dedupe.buffer.size"),
+                backoff_ms: values.long("log.cleaner.backoff.ms"),
+            },
             flush_checkpoint_interval_ms: values.long("log.flush.offset.checkpoint.interval.ms"),
             producer_id_expiration_ms: values.long("producer.id.expiration.ms"),
             max_incremental_fetch_session_cache_slots: values.int("max.incremental.fetch.session.cache.slots"),

@@ -24,7 +24,7 @@ mod topic;
 mod transactions;
 mod values;
 
-pub use broker::{BrokerConfig, ListenerSpec};
+pub use broker::{BrokerConfig, CompactionConfig, ListenerSpec};
 pub use check::check_broker_configs;
 pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic};
 pub use environment::environment_settings;

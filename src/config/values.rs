@@ -66,6 +66,10 @@ impl<'a> Values<'a> {
         i32::try_from(self.long(name)).unwrap_or_default()
     }
 
+    pub fn double(&self, name: &str) -> f64 {
+        self.get(name).and_then(|value| value.parse().ok()).unwrap_or_default()
+    }
+
     /// A count of bytes or things; the table bounds it from below.
     pub fn size(&self, name: &str) -> usize {
         usize::try_from(self.long(name)).unwrap_or_default()

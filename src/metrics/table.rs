@@ -55,6 +55,11 @@ metrics! {
     CacheBytes, Gauge, "corelane_cache_bytes", "Bytes of batches in the cache.";
     CacheHits, Counter, "corelane_cache_hits_total", "Partition reads served from the cache alone.";
     CacheMisses, Counter, "corelane_cache_misses_total", "Partition reads that needed the disk.";
+    CompactionRounds, Counter, "corelane_compaction_rounds_total", "Compactions of a log that came to their end.";
+    CompactionReadBytes, Counter, "corelane_compaction_read_bytes_total", "Bytes of batches that compaction read.";
+    CompactionFreedBytes, Counter, "corelane_compaction_freed_bytes_total", "Bytes by which compaction made logs smaller.";
+    CompactionFailures, Counter, "corelane_compaction_failures_total", "Compactions that failed; the log serves on and is tried again.";
+    CompactionQuarantined, Gauge, "kafka_log_logcleanermanager_uncleanable_partitions_count", "Partitions whose last compaction failed.";
     OfflineLogDirs, BrokerGauge, "kafka_log_logmanager_offlinelogdirectorycount", "Log directories that failed.";
     FullLogDirs, BrokerGauge, "corelane_full_log_directories", "Log directories below log.dir.min.free.bytes: produce is refused there.";
     StrayDirs, BrokerGauge, "corelane_stray_directories", "Partition directories without a topic that lie in the log directories, renamed to end in -stray; counted at start.";

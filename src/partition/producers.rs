@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::transactions::{Completed, Guard, Transactions, Warrant};
 use crate::model::NO_PRODUCER_ID;
 use crate::record::{BatchHeader, Marker};
-use crate::storage::{AbortedTxn, Replay};
+use crate::storage::{AbortedTxn, LastRecord, Replay};
 
 /// Batches remembered per producer: a client may have five requests in flight (protocol behaviour 27).
 pub const RECENT_BATCHES_MAX: usize = 5;
@@ -286,6 +286,15 @@ impl Producers {
     /// Guards from here on differ from those of the partition's earlier lives.
     pub(super) fn start_guards_at(&mut self, first: u64) {
         self.transactions.start_guards_at(first);
+    }
+
+    /// The newest batch of each producer, which compaction must leave a header of.
+    pub fn last_records(&self) -> BTreeMap<i64, LastRecord> {
+        let last = |producer: &Producer| LastRecord {
+            offset: producer.last().map(|batch| batch.last_offset),
+            epoch: producer.epoch,
+        };
+        self.iter().map(|(id, producer)| (id, last(producer))).collect()
     }
 
     pub fn active(&self) -> impl Iterator<Item = ActiveProducer> {

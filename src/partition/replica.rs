@@ -9,7 +9,8 @@ use crate::config::TopicConfig;
 use crate::model::{Incarnation, LeaderEpoch, NO_EPOCH, PartitionId, ShardId};
 use crate::record::{BatchHeader, ValidBatch};
 use crate::storage::{
-    Cache, Log, PrepareDone, PrepareJob, ReadError, ReadPlan, StageError, StorageError, TimePlan, WriteDone, WriteJob,
+    Cache, CompactDone, CompactJob, Compacted, CompactionAsk, Log, PrepareDone, PrepareJob, ReadError, ReadPlan,
+    StageError, StorageError, TimePlan, WriteDone, WriteJob,
 };
 
 /// A partition's guards are numbered within each of its lives.
@@ -203,6 +204,9 @@ impl Partition {
 
     pub fn set_config(&mut self, config: Arc<TopicConfig>) {
         self.log.set_config(config.clone());
+        if !config.cleanup_policy.compact {
+            self.log.stop_compaction();
+        }
         self.config = config;
     }
 
@@ -476,6 +480,28 @@ impl Partition {
         // It also rolls a segment that only waits for its time.
         self.put_snapshot_if_due(self.log.staged());
         job
+    }
+
+    pub fn wants_compaction(&self, now_wall_ms: i64) -> bool {
+        self.log.wants_compaction(now_wall_ms, self.last_stable_offset())
+    }
+
+    pub fn take_compaction(&mut self, ask: CompactionAsk) -> Option<CompactJob> {
+        self.log.take_compaction(ask)
+    }
+
+    pub fn on_compacted(
+        &mut self,
+        done: CompactDone,
+        cache: &mut Cache,
+        now_wall_ms: i64,
+    ) -> Result<Compacted, StorageError> {
+        self.log.on_compacted(done, cache, now_wall_ms)
+    }
+
+    /// The round that runs is to end soon.
+    pub fn stop_compaction(&self) {
+        self.log.stop_compaction();
     }
 
     pub fn expire_producers(&mut self, now_wall_ms: i64, expiration_ms: i64) {

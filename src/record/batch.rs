@@ -41,6 +41,7 @@ const COMPRESSION_MASK: i16 = 0x07;
 const LOG_APPEND_TIME_FLAG: i16 = 0x08;
 pub(super) const TRANSACTIONAL_FLAG: i16 = 0x10;
 pub(super) const CONTROL_FLAG: i16 = 0x20;
+const DELETE_HORIZON_FLAG: i16 = 0x40;
 
 /// The fields of a v2 batch header. `Copy`: 61 bytes parsed once and passed around.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +131,11 @@ impl BatchHeader {
         self.producer_id >= 0
     }
 
+    /// From when on compaction may drop the batch's tombstones, or its marker. //= KIP-534
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON_FLAG != 0).then_some(self.base_timestamp)
+    }
+
     pub fn compression_bits(&self) -> u8 {
         (self.attributes & COMPRESSION_MASK) as u8
     }
@@ -154,6 +160,21 @@ impl BatchHeader {
     /// The same header for records compressed with `codec`.
     pub(super) fn with_compression(mut self, codec: Compression) -> BatchHeader {
         self.attributes = (self.attributes & !COMPRESSION_MASK) | i16::from(codec.bits());
+        self
+    }
+
+    /// The same header with a time from which on compaction may drop tombstones: it takes the base timestamp's place.
+    pub(super) fn with_delete_horizon(mut self, horizon_ms: i64) -> BatchHeader {
+        self.attributes |= DELETE_HORIZON_FLAG;
+        self.base_timestamp = horizon_ms;
+        self
+    }
+
+    /// The header of a batch whose records are all gone: what it says of its producer and its offsets stays.
+    pub(super) fn emptied(mut self) -> BatchHeader {
+        self.attributes &= !(COMPRESSION_MASK | DELETE_HORIZON_FLAG);
+        self.base_timestamp = -1;
+        self.record_count = 0;
         self
     }
 

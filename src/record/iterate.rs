@@ -14,6 +14,7 @@
 
 use bytes::{Buf, Bytes};
 
+use super::build::{put_nullable, put_varlong};
 use super::{BatchError, BatchHeader, Compression, HEADER_LEN};
 
 /// Bytes of the longest varint (32 bits) and varlong (64 bits).
@@ -123,6 +124,20 @@ impl<'a> RecordView<'a> {
     /// The producer's time of this record in a batch with this header.
     pub fn timestamp(&self, header: &BatchHeader) -> i64 {
         header.base_timestamp.wrapping_add(self.timestamp_delta)
+    }
+
+    /// Writes the record behind `out`, its time given as another distance from the base. `scratch` is overwritten.
+    pub(super) fn put(&self, timestamp_delta: i64, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+        scratch.clear();
+        scratch.push(0); // attributes: none are defined
+        put_varlong(scratch, timestamp_delta);
+        put_varlong(scratch, i64::from(self.offset_delta));
+        put_nullable(scratch, self.key);
+        put_nullable(scratch, self.value);
+        put_varlong(scratch, i64::from(self.header_count));
+        scratch.extend_from_slice(self.header_bytes);
+        put_varlong(out, scratch.len() as i64);
+        out.extend_from_slice(scratch);
     }
 
     pub fn headers(&self) -> HeaderViews<'a> {

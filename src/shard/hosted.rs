@@ -65,6 +65,8 @@ pub(super) struct Open {
     pub(super) jobs: u32,
     /// When retention looks at it next.
     pub(super) retention_ms: i64,
+    /// When compaction looks at it next.
+    pub(super) compaction_ms: i64,
     /// What others may know of it without asking; its place among the partitions that are served.
     pub(super) shown: Entry<PartitionId, PartitionCells>,
 }

@@ -13,8 +13,8 @@ use crate::model::{DirId, ErrorCode, Incarnation, PartitionId, ShardId};
 use crate::partition::Producers;
 use crate::rt::{Instant, OneshotTx};
 use crate::storage::{
-    Log, LogOptions, Opened, PartitionCheckpoint, PrepareDone, PrepareJob, ReadPlan, ReadResult, StorageError,
-    TimePlan, WriteDone, WriteJob,
+    CompactDone, CompactJob, Log, LogOptions, Opened, PartitionCheckpoint, PrepareDone, PrepareJob, ReadPlan,
+    ReadResult, StorageError, TimePlan, WriteDone, WriteJob,
 };
 
 /// What crosses threads.
@@ -193,6 +193,7 @@ pub(super) enum Job {
     Prepare(Life, PrepareJob),
     Write(Life, WriteJob),
     Free(Life, crate::storage::DeleteJob),
+    Compact(Life, CompactJob),
     Close(Life, Place, Box<ClosingLog>),
     Remove(Life, Box<ClosingLog>),
     Read(ReadJob),
@@ -215,6 +216,7 @@ pub(super) enum Done {
     Prepared(Life, PrepareDone),
     Written(Life, WriteDone),
     Freed(Life, Result<(), StorageError>),
+    Compacted(Life, CompactDone),
     Closed(Life, Place, Result<PartitionCheckpoint, StorageError>),
     Removed(Life, Result<(), StorageError>),
     Read(ReadDone),

@@ -16,12 +16,13 @@
 //! | early | questions that come before their log is open |
 //! | catchup, fetch_memory | reads from the disk in turn and at a pace; the memory for what they bring |
 //! | hosted, reconcile, claims, placement | which partitions are here, and how they come and go |
-//! | upkeep, stop, timers | what the clock asks for; the end |
+//! | upkeep, compact, stop, timers | what the clock asks for; the end |
 
 mod acks;
 mod append;
 mod catchup;
 mod claims;
+mod compact;
 mod coordinator;
 mod early;
 mod fetch_memory;

@@ -99,6 +99,7 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
             Done::Written(life, timed(&metrics, Stage::DiskWrite, job.run()).await)
         }
         Job::Free(life, job) => Done::Freed(life, job.run().await),
+        Job::Compact(life, job) => Done::Compacted(life, job.run().await),
         Job::Close(life, place, closing) => {
             let result = closing.log.close(closing.producer_snapshot).await;
             drop(closing.claim);

@@ -131,6 +131,7 @@ impl Shard {
                 if open.partition.config() != config {
                     open.partition.set_config(config.clone());
                     open.retention_ms = i64::MIN;
+                    open.compaction_ms = i64::MIN;
                 }
             }
             // Looked at again once it has left.
@@ -280,6 +281,7 @@ impl Shard {
             claim,
             jobs: 0,
             retention_ms: now.wall_ms + FIRST_RETENTION_MS.min(self.config.log_retention_check_interval_ms),
+            compaction_ms: now.wall_ms + self.config.compaction.backoff_ms,
         });
         if opening.doomed {
             return self.remove_log(open);
@@ -300,6 +302,7 @@ impl Shard {
 
     /// The partition is no longer this broker's: those who wait for it learn so, and its log is removed.
     fn leave(&mut self, id: PartitionId, now: Now) {
+        self.forget_compaction(id);
         match self.hosted.remove(&id) {
             None | Some(Hosted::Failed(_)) => {}
             Some(Hosted::Leaving(leaving)) => {

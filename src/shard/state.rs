@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::acks::Acknowledgements;
 use super::catchup::Catchup;
 use super::claims::Claims;
+use super::compact::Compacting;
 use super::coordinator::Coordinators;
 use super::fetch_memory::FetchMemory;
 use super::hosted::Hosted;
@@ -74,6 +75,7 @@ pub(super) struct Shard {
     pub(super) timers: Timers,
     pub(super) openings: Openings,
     pub(super) upkeep: Upkeep,
+    pub(super) compacting: Compacting,
     pub(super) coordinators: Coordinators,
     pub(super) stopping: Option<Stopping>,
     pub(super) exit: bool,
@@ -117,6 +119,7 @@ impl Shard {
             timers: Timers::default(),
             openings: Openings::default(),
             upkeep: Upkeep::default(),
+            compacting: Compacting::default(),
             coordinators: Coordinators::default(),
             stopping: None,
             exit: false,
@@ -225,6 +228,7 @@ impl Shard {
             Done::Prepared(life, done) => self.on_prepared(life, done, now),
             Done::Written(life, done) => self.on_written(life, done, now),
             Done::Freed(life, result) => self.on_freed(life, result),
+            Done::Compacted(life, done) => self.on_compacted(life, done, now),
             Done::Closed(life, place, result) => self.on_closed(life, place, result),
             Done::Removed(life, result) => self.on_removed(life, result, now),
             Done::Read(done) => self.on_read(done),

@@ -34,6 +34,7 @@ impl Shard {
         self.cancel_openings(now);
         let ids: Vec<PartitionId> = self.hosted.keys().copied().collect();
         for id in ids {
+            self.forget_compaction(id);
             self.touched.push(id);
             self.close_if_stopping(id);
         }

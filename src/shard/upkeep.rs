@@ -59,6 +59,10 @@ impl Shard {
             return;
         }
         self.touched.push(id);
+        self.compact_if_due(id, now);
+        let Some(Hosted::Open(open)) = self.hosted.get_mut(&id) else {
+            return;
+        };
         if now.wall_ms < open.retention_ms || self.stopping.is_some() || open.partition.log().is_removing() {
             return;
         }

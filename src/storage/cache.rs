@@ -57,6 +57,12 @@ impl Cache {
         self.written.insert((log, run.first_offset()), run, held);
     }
 
+    /// A log got another number: its runs from `from` on go with it, those below are not the log's any more.
+    pub(super) fn renumber(&mut self, old: u64, new: u64, from: i64) {
+        self.written.renumber(old, new, from);
+        self.ahead.renumber(old, new, from);
+    }
+
     /// The run that holds `offset`.
     pub(super) fn find(&self, log: u64, offset: i64) -> Option<&Run> {
         self.written.find(log, offset).or_else(|| self.ahead.find(log, offset))
@@ -115,6 +121,23 @@ impl Part {
         while self.bytes > self.limit {
             self.evict_oldest(key);
         }
+    }
+
+    fn renumber(&mut self, old: u64, new: u64, from: i64) {
+        let runs = self.runs.range((old, i64::MIN)..=(old, i64::MAX));
+        let keys: Vec<Key> = runs.map(|(key, _)| *key).collect();
+        for key in keys {
+            let Some(entry) = self.runs.remove(&key) else { continue };
+            match key.1 >= from {
+                true => drop(self.runs.insert((new, key.1), entry)),
+                false => self.bytes -= entry.cost,
+            }
+        }
+        self.order.retain_mut(|key| {
+            let is_kept = key.0 != old || key.1 >= from;
+            key.0 = if key.0 == old { new } else { key.0 };
+            is_kept
+        });
     }
 
     /// Ends: each entry is spared once, and `inserted` (which fits alone) is the last to be looked at a second time.
@@ -178,6 +201,30 @@ mod tests {
         assert!(cache.find(1, 0).is_some());
         assert!(cache.find(2, 0).is_none());
         assert!(cache.find(2, 69).is_some());
+    }
+
+    #[test] // Goal: a log with another number keeps its tail and nothing else; what is admitted late under the old one is lost.
+    fn renumbered_logs_keep_their_tail() {
+        let mut cache = Cache::new(80_000);
+        for at in 0..10 {
+            cache.admit_written(1, run(at, 1000), 1000);
+            cache.admit_written(2, run(at, 1000), 1000);
+        }
+        let before = cache.bytes();
+        cache.renumber(1, 3, 6);
+        assert!(cache.bytes() < before);
+        cache.admit_read(ReadAhead {
+            log: 1,
+            run: run(2, 1000),
+        });
+        for at in 0..10 {
+            assert_eq!(cache.find(3, at).is_some(), at >= 6);
+            assert!(cache.find(2, at).is_some());
+        }
+        for at in 10..200 {
+            cache.admit_written(3, run(at, 1000), 1000);
+            assert!(cache.bytes() <= 80_000);
+        }
     }
 
     #[test] // Goal: an offset is found in the run that holds it, of its own log only.

@@ -1,4 +1,4 @@
-//! recovery-point-offset-checkpoint and log-start-offset-checkpoint, in Kafka's text format, and the clean-shutdown marker.
+//! recovery-point-offset-checkpoint, log-start-offset-checkpoint and cleaner-offset-checkpoint, in Kafka's text format, and the clean-shutdown marker.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,6 +10,8 @@ const ENTRIES_MAX: usize = 10_000_000;
 pub struct PartitionCheckpoint {
     pub recovery_point: i64,
     pub log_start: i64,
+    /// Of a log that is compacted: everything below was, once.
+    pub clean_upto: Option<i64>,
 }
 
 /// A log directory's checkpoints: (topic, partition) to offsets; and whether the last stop was clean.
@@ -20,13 +22,18 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// From the texts of both files. Broken ones count as empty (they only say what need not be looked at); the second
+    /// From the texts of the files. Broken ones count as empty (they only say what need not be looked at); the second
     /// value then says which.
-    pub(super) fn from_texts(recovery_points: &str, log_starts: &str) -> (Checkpoint, Option<&'static str>) {
-        let parsed = (parse(recovery_points), parse(log_starts));
+    pub(super) fn from_texts(
+        recovery_points: &str,
+        log_starts: &str,
+        clean_upto: &str,
+    ) -> (Checkpoint, Option<&'static str>) {
+        let parsed = (parse(recovery_points), parse(log_starts), parse(clean_upto));
         let broken = match &parsed {
-            (None, _) => Some(super::layout::RECOVERY_POINTS),
-            (_, None) => Some(super::layout::LOG_STARTS),
+            (None, _, _) => Some(super::layout::RECOVERY_POINTS),
+            (_, None, _) => Some(super::layout::LOG_STARTS),
+            (_, _, None) => Some(super::layout::CLEANED_UPTO),
             _ => None,
         };
         let (recovery_points, log_starts) = (parsed.0.unwrap_or_default(), parsed.1.unwrap_or_default());
@@ -34,12 +41,16 @@ impl Checkpoint {
         let none = PartitionCheckpoint {
             recovery_point: 0,
             log_start: 0,
+            clean_upto: None,
         };
         for (key, offset) in recovery_points {
             partitions.entry(key).or_insert(none).recovery_point = offset;
         }
         for (key, offset) in log_starts {
             partitions.entry(key).or_insert(none).log_start = offset;
+        }
+        for (key, offset) in parsed.2.unwrap_or_default() {
+            partitions.entry(key).or_insert(none).clean_upto = Some(offset);
         }
         (
             Checkpoint {
@@ -52,6 +63,15 @@ impl Checkpoint {
 
     pub(super) fn recovery_points_text(&self) -> String {
         text(self.partitions.iter().map(|(key, at)| (key, at.recovery_point)))
+    }
+
+    /// Only logs that are compacted are named.
+    pub(super) fn clean_upto_text(&self) -> String {
+        let clean = self
+            .partitions
+            .iter()
+            .filter_map(|(key, at)| Some((key, at.clean_upto?)));
+        text(clean)
     }
 
     /// Only logs that do not start at 0 are named.
@@ -106,6 +126,7 @@ mod tests {
             let at = PartitionCheckpoint {
                 recovery_point,
                 log_start,
+                clean_upto: (log_start > 0).then_some(6),
             };
             checkpoint.partitions.insert((topic.to_owned(), index), at);
         };
@@ -114,8 +135,10 @@ mod tests {
         let (recovery_points, log_starts) = (checkpoint.recovery_points_text(), checkpoint.log_starts_text());
         assert_eq!(recovery_points, "0\n2\norders 0 1234\norders 11 7\n");
         assert_eq!(log_starts, "0\n1\norders 11 5\n");
+        let clean_upto = checkpoint.clean_upto_text();
+        assert_eq!(clean_upto, "0\n1\norders 11 6\n");
         assert_eq!(
-            Checkpoint::from_texts(&recovery_points, &log_starts),
+            Checkpoint::from_texts(&recovery_points, &log_starts, &clean_upto),
             (checkpoint, None)
         );
     }
@@ -130,10 +153,10 @@ mod tests {
             "0\n1\norders x 1\n",
             "0\n1\nt 0 -5\n",
         ] {
-            let (checkpoint, named) = Checkpoint::from_texts(broken, "0\n1\nt 3 4\n");
+            let (checkpoint, named) = Checkpoint::from_texts(broken, "0\n1\nt 3 4\n", "");
             assert_eq!(named, Some(super::super::layout::RECOVERY_POINTS), "{broken:?}");
             assert_eq!(checkpoint.partitions.len(), 1);
         }
-        assert_eq!(Checkpoint::from_texts("", ""), (Checkpoint::default(), None));
+        assert_eq!(Checkpoint::from_texts("", "", ""), (Checkpoint::default(), None));
     }
 }

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Checkpoint;
-use super::layout::{CLEAN_SHUTDOWN, DELETE_DIR, LOCK, LOG_STARTS, META_PROPERTIES, RECOVERY_POINTS};
+use super::layout::{CLEAN_SHUTDOWN, CLEANED_UPTO, DELETE_DIR, LOCK, LOG_STARTS, META_PROPERTIES, RECOVERY_POINTS};
 use crate::model::DirId;
 use crate::rt::blocking::{self, LockFile};
 use crate::rt::{PROBE_FILE, random_u64};
@@ -135,7 +135,8 @@ impl LogDirs {
                 String::new()
             }
         };
-        let (mut checkpoint, broken) = Checkpoint::from_texts(&text(RECOVERY_POINTS), &text(LOG_STARTS));
+        let (mut checkpoint, broken) =
+            Checkpoint::from_texts(&text(RECOVERY_POINTS), &text(LOG_STARTS), &text(CLEANED_UPTO));
         if let Some(file) = broken {
             tracing::warn!(dir = %dir.path.display(), file, "checkpoint is broken and counts as empty");
         }
@@ -150,6 +151,7 @@ impl LogDirs {
     pub fn write_checkpoint(&self, dir: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
         blocking::write_file_atomic(&dir.join(RECOVERY_POINTS), checkpoint.recovery_points_text().as_bytes())?;
         blocking::write_file_atomic(&dir.join(LOG_STARTS), checkpoint.log_starts_text().as_bytes())?;
+        blocking::write_file_atomic(&dir.join(CLEANED_UPTO), checkpoint.clean_upto_text().as_bytes())?;
         if checkpoint.clean {
             blocking::write_file_atomic(&dir.join(CLEAN_SHUTDOWN), b"")?;
         }
@@ -383,6 +385,7 @@ mod tests {
         let at = PartitionCheckpoint {
             recovery_point: 10,
             log_start: 3,
+            clean_upto: Some(7),
         };
         let checkpoint = Checkpoint {
             partitions: [(("t".to_owned(), 0), at)].into(),

@@ -11,6 +11,10 @@ pub(super) const TXN_INDEX: &str = "txnindex";
 pub(super) const SNAPSHOT: &str = "snapshot";
 /// What retention takes out of the log is renamed to end so, then unlinked.
 pub(super) const DELETED: &str = ".deleted";
+/// What compaction writes ends so, until it is complete…
+pub(super) const CLEANED: &str = ".cleaned";
+/// …and so while it takes the place of what it was made from.
+pub(super) const SWAP: &str = ".swap";
 /// What recovery could not understand is renamed to end so, and kept for the operator.
 pub(super) const CORRUPT: &str = ".corrupt";
 /// A partition's directory on its way out is renamed to end so.
@@ -22,6 +26,7 @@ pub(super) const PARTITION_METADATA: &str = "partition.metadata";
 pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(super) const LOG_STARTS: &str = "log-start-offset-checkpoint";
+pub(super) const CLEANED_UPTO: &str = "cleaner-offset-checkpoint";
 pub(super) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 pub(super) const META_PROPERTIES: &str = "meta.properties";
 pub(super) const LOCK: &str = ".lock";

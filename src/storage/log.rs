@@ -5,7 +5,7 @@
 //! writes (opening and preallocating segments) and one behind them (sealing, syncing, snapshots).
 //!
 //! This file has the way of a batch; `log/` has the rest of the log's life: `work` around the writes, `reading`, `aging`
-//! (retention) and `leaving` (close, delete).
+//! (retention), `compacting` and `leaving` (close, delete).
 
 use std::collections::VecDeque;
 use std::io;
@@ -28,9 +28,16 @@ use crate::record::BatchHeader;
 use crate::rt::{Sync, random_u64};
 
 mod aging;
+mod compacting;
 mod leaving;
 mod reading;
 mod work;
+
+pub use compacting::Compacted;
+use compacting::Compaction;
+
+/// The next log's number in the cache.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 /// The first space that a log gets, with its first batch, and the most it gets at once. Each time it is four times as
 /// much as before: a log of a few batches costs next to nothing, a busy one asks seldom.
@@ -128,6 +135,7 @@ pub struct Log {
     snapshot_due: Option<i64>,
     snapshot: Option<(i64, Vec<u8>)>,
     snapshots: Vec<i64>,
+    compaction: Compaction,
 }
 
 /// What opening a log found.
@@ -149,8 +157,8 @@ impl Log {
                 return Err(error);
             }
         };
-        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-        let log = Log {
+        let clean_upto = options.checkpoint.and_then(|at| at.clean_upto);
+        let mut log = Log {
             options,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             log_start: recovered.log_start,
@@ -176,7 +184,9 @@ impl Log {
             snapshot_due: None,
             snapshot: None,
             snapshots: recovered.snapshots,
+            compaction: Compaction::default(),
         };
+        log.resume_compaction(clean_upto);
         Ok(Opened {
             log,
             cut_bytes: recovered.cut_bytes,
@@ -333,6 +343,7 @@ impl Log {
         PartitionCheckpoint {
             recovery_point: self.synced.min(self.first_unsealed()),
             log_start: self.log_start,
+            clean_upto: self.clean_upto(),
         }
     }
 

@@ -9,6 +9,7 @@
 //!              PrepareJob: open, preallocate | seal, sync, snapshot      prepare.rs, segment.rs, index.rs, epochs.rs
 //!   plan_aborted: what read_committed has to know                        txn_index.rs
 //!   plan_read ─▶ cached slices, or DiskRead ──▶ ReadResult               cache.rs, run.rs, read.rs, time.rs
+//!   take_compaction ─▶ CompactJob ─▶ on_compacted ─▶ …                   compaction/
 //!   take_retention ─▶ DeleteJob                                          retention.rs
 //!   open: survey, trust or check, cut, set aside                         recovery.rs, scan.rs, checkpoint.rs, dirs.rs,
 //!                                                                       strays.rs
@@ -16,6 +17,7 @@
 
 mod cache;
 mod checkpoint;
+mod compaction;
 mod dirs;
 mod epochs;
 mod index;
@@ -40,8 +42,9 @@ mod txn_index;
 
 pub use cache::{Cache, ReadAhead};
 pub use checkpoint::{Checkpoint, PartitionCheckpoint};
+pub use compaction::{CompactDone, CompactJob, CompactionAsk, CompactionStats, LastRecord};
 pub use dirs::{LogDir, LogDirError, LogDirs};
-pub use log::{Log, LogOptions, Opened, StageError, StorageError};
+pub use log::{Compacted, Log, LogOptions, Opened, StageError, StorageError};
 pub use plan::{DeleteJob, PrepareDone, PrepareJob, ReadError, ReadPlan, ReadResult, TimePlan, WriteDone, WriteJob};
 pub use recovery::Replay;
 pub use strays::{PartitionDir, set_aside_strays};

@@ -93,6 +93,13 @@ async fn survey(options: &LogOptions) -> Result<Survey, StorageError> {
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(source) => return Err(StorageError::io("list", dir, source)),
     };
+    let has_changed = super::compaction::recover(dir, &names).await?;
+    let names = match has_changed {
+        true => Dir::list(dir)
+            .await
+            .map_err(|source| StorageError::io("list", dir, source))?,
+        false => names,
+    };
     check_topic_id(options, names.iter().any(|(name, _)| name == PARTITION_METADATA)).await?;
     let mut survey = Survey::default();
     for (name, _) in names.iter().filter(|(_, is_dir)| !is_dir) {
@@ -534,6 +541,7 @@ impl Good {
             max_timestamp: self.indexes.max_timestamp(),
             has_aborted: self.has_aborted,
             unsealed: None,
+            swapping: false,
         }
     }
 }

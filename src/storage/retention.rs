@@ -27,7 +27,7 @@ pub(super) struct Standing<'a> {
 impl Standing<'_> {
     /// Whether the oldest segment, which ends at `next_base`, goes. Only complete ones below the high watermark do.
     pub fn frees(&self, oldest: &Sealed, next_base: i64) -> bool {
-        if oldest.unsealed.is_some() || next_base > self.high_watermark {
+        if oldest.unsealed.is_some() || oldest.swapping || next_base > self.high_watermark {
             return false;
         }
         next_base <= self.log_start

@@ -119,6 +119,15 @@ impl Run {
     }
 }
 
+/// The batches of a run, each with its header.
+pub(super) fn batches(run: &Run) -> impl Iterator<Item = (BatchHeader, Bytes)> + use<> {
+    let mut rest = run.bytes().clone();
+    std::iter::from_fn(move || {
+        let header = BatchHeader::parse(&rest).ok()?;
+        (header.total_len() <= rest.len()).then(|| (header, rest.split_to(header.total_len())))
+    })
+}
+
 /// The header at the front of `left`, or why there is none.
 pub(super) fn next_header(left: &[u8]) -> Result<BatchHeader, Rest> {
     let Some(front) = left.get(..HEADER_LEN) else {

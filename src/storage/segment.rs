@@ -123,6 +123,8 @@ pub(super) struct Sealed {
     pub has_aborted: bool,
     /// The file still has its preallocated length and no index files: a seal job is due or under way.
     pub unsealed: Option<Unsealed>,
+    /// Compacted, and about to get its name on the disk: everything is read through the open file until then.
+    pub swapping: bool,
 }
 
 pub(super) struct Unsealed {
@@ -139,7 +141,7 @@ impl Sealed {
     /// Lets go of the file and the indexes if nothing has read them since the last call.
     pub fn rest(&mut self) {
         let holds = self.handle.file.get().is_some() || self.handle.aborted.get().is_some();
-        if self.unsealed.is_some() || self.handle.used.replace(false) || !holds {
+        if self.unsealed.is_some() || self.swapping || self.handle.used.replace(false) || !holds {
             return;
         }
         self.handle = Handle::new(&self.handle.dir, self.handle.base_offset);
@@ -208,8 +210,13 @@ impl Head {
             now_wall_ms
         };
         let age_ms = at.saturating_sub(self.first_timestamp.unwrap_or(at));
+        let age_ms_max = match config.cleanup_policy.compact {
+            // The active segment is not compacted: it must not stay active for longer than that.
+            true => config.segment_ms.min(config.max_compaction_lag_ms),
+            false => config.segment_ms,
+        };
         self.staged + batch.total_len() as u64 > u64::try_from(config.segment_bytes).unwrap_or(0)
-            || age_ms > config.segment_ms.saturating_sub(self.jitter_ms)
+            || age_ms > age_ms_max.saturating_sub(self.jitter_ms)
             || self
                 .indexes
                 .is_full(usize::try_from(config.segment_index_bytes).unwrap_or(0))
@@ -259,6 +266,7 @@ impl Head {
             size: self.written,
             has_aborted: !aborted.is_empty(),
             unsealed: self.file.map(|file| Unsealed { file, indexes, aborted }),
+            swapping: false,
             handle: self.handle,
         }
     }

@@ -13,12 +13,12 @@ use crate::model::{DirId, LeaderEpoch, TopicId};
 use crate::record::{BatchBuilder, BatchHeader, Compression};
 
 /// A directory on the checkout's file system, which takes direct I/O.
-pub(super) fn scratch() -> tempfile::TempDir {
+pub(crate) fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).expect("scratch directory")
 }
 
 /// A batch of `records` records, `value_bytes` of values in all, with timestamps from `timestamp` on.
-pub(super) fn batch(records: usize, value_bytes: usize, timestamp: i64) -> Bytes {
+pub(crate) fn batch(records: usize, value_bytes: usize, timestamp: i64) -> Bytes {
     let mut builder = BatchBuilder::new(Compression::None);
     for at in 0..records {
         let value = vec![b'v'; value_bytes / records];
@@ -28,7 +28,7 @@ pub(super) fn batch(records: usize, value_bytes: usize, timestamp: i64) -> Bytes
 }
 
 /// A batch of one record that is exactly `len` bytes long.
-pub(super) fn batch_of_len(len: usize) -> Bytes {
+pub(crate) fn batch_of_len(len: usize) -> Bytes {
     (0..80)
         .filter_map(|overhead| len.checked_sub(61 + overhead))
         .map(|value_bytes| batch(1, value_bytes, 1))
@@ -37,7 +37,7 @@ pub(super) fn batch_of_len(len: usize) -> Bytes {
 }
 
 /// Kafka's defaults, but for segments of 1 MiB that no time ends, and files that go at once.
-pub(super) fn config() -> TopicConfig {
+pub(crate) fn config() -> TopicConfig {
     TopicConfig {
         file_delete_delay_ms: 0,
         retention_ms: -1,
@@ -72,7 +72,7 @@ impl Replay for Recorder {
 }
 
 /// A log with its cache, whose jobs are run at once.
-pub(super) struct Rig {
+pub(crate) struct Rig {
     pub log: Log,
     pub cache: Cache,
     pub now_ms: i64,
@@ -87,16 +87,20 @@ impl Rig {
     }
 
     pub async fn with(options: LogOptions) -> Rig {
+        Rig::try_with(options).await.expect("opens")
+    }
+
+    pub async fn try_with(options: LogOptions) -> Result<Rig, StorageError> {
         let mut replay = Recorder::default();
-        let opened = Log::open(options, &mut replay).await.expect("opens");
-        Rig {
+        let opened = Log::open(options, &mut replay).await?;
+        Ok(Rig {
             log: opened.log,
             cache: Cache::new(1 << 20),
             now_ms: 1_000_000,
             observed: replay.headers,
             producer_snapshot: replay.snapshot,
             cut_bytes: opened.cut_bytes,
-        }
+        })
     }
 
     pub fn stage(&mut self, batch: &[u8]) -> i64 {
@@ -167,7 +171,7 @@ impl Rig {
     }
 }
 
-pub(super) fn options(root: &Path, config: TopicConfig, checkpoint: Option<PartitionCheckpoint>) -> LogOptions {
+pub(crate) fn options(root: &Path, config: TopicConfig, checkpoint: Option<PartitionCheckpoint>) -> LogOptions {
     LogOptions {
         dir: log_path(root),
         topic: "t".into(),
@@ -179,11 +183,11 @@ pub(super) fn options(root: &Path, config: TopicConfig, checkpoint: Option<Parti
     }
 }
 
-pub(super) fn log_path(root: &Path) -> PathBuf {
+pub(crate) fn log_path(root: &Path) -> PathBuf {
     root.join("t-0")
 }
 
-pub(super) fn split(mut bytes: &[u8]) -> Vec<(i64, Vec<u8>)> {
+pub(crate) fn split(mut bytes: &[u8]) -> Vec<(i64, Vec<u8>)> {
     let mut batches = Vec::new();
     while !bytes.is_empty() {
         let header = BatchHeader::parse(bytes).expect("whole batches");

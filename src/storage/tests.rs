@@ -65,7 +65,8 @@ fn batches_come_back_after_a_clean_stop() {
             checkpoint,
             PartitionCheckpoint {
                 recovery_point: 150,
-                log_start: 0
+                log_start: 0,
+                clean_upto: None,
             }
         );
         let file_bytes: Vec<u8> = all.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
@@ -404,6 +405,7 @@ fn gaps_above_the_recovery_point_cut_nothing() {
             at.map(|recovery_point| PartitionCheckpoint {
                 recovery_point,
                 log_start: 0,
+                clean_upto: None,
             })
         }) {
             let mut rig = Rig::open(root, config(), checkpoint).await;
@@ -621,6 +623,7 @@ fn removed_segments_stay_for_their_delay() {
             PartitionCheckpoint {
                 recovery_point: 30,
                 log_start: 0,
+                clean_upto: None,
             },
         );
         log.close(Vec::new()).await.expect("closed");
@@ -745,6 +748,7 @@ fn log_goes_on_at_a_log_start_above_its_end() {
         let checkpoint = PartitionCheckpoint {
             recovery_point: 50,
             log_start: 50,
+            clean_upto: None,
         };
         let mut rig = Rig::open(scratch.path(), config(), Some(checkpoint)).await;
         assert_eq!((rig.log.log_start(), rig.log.written()), (50, 50));

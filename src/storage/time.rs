@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::StorageError;
 use super::read::Extent;
-use super::run::Run;
+use super::run::batches;
 use crate::record::{BatchError, BatchHeader, Records};
 
 /// What a compressed batch may grow to when it is opened to look at its timestamps.
@@ -136,13 +136,4 @@ impl TimeSearch {
         }
         Ok(counted)
     }
-}
-
-/// The batches of a run, each with its header.
-fn batches(run: &Run) -> impl Iterator<Item = (BatchHeader, Bytes)> {
-    let mut rest = run.bytes().clone();
-    std::iter::from_fn(move || {
-        let header = BatchHeader::parse(&rest).ok()?;
-        (header.total_len() <= rest.len()).then(|| (header, rest.split_to(header.total_len())))
-    })
 }

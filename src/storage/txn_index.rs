@@ -156,6 +156,16 @@ impl AbortedPlan {
         Ok(true)
     }
 
+    /// Every entry, once they are loaded; lets go of the segments.
+    pub(super) fn take_all(&mut self) -> Vec<AbortedTxn> {
+        let segments = std::mem::take(&mut self.segments);
+        let loaded = segments.iter().filter_map(|segment| segment.aborted.get());
+        loaded
+            .chain([&self.head])
+            .flat_map(|list| list.iter().copied())
+            .collect()
+    }
+
     /// (producer id, first offset) of the aborted transactions that overlap the range up to `end`.
     pub(super) fn find(&self, end: i64) -> Vec<(i64, i64)> {
         let mut found = Vec::new();

@@ -7,6 +7,7 @@
 mod bit_flip;
 mod case;
 mod checkpoint_damage;
+mod compaction;
 mod controls;
 mod eio_on_sync;
 mod eio_on_write;

@@ -40,7 +40,7 @@ pub(super) const KEYS: &[Key] = &[
     long("log.retention.check.interval.ms").default("300000").at_least(1).effective()
         .doc("Milliseconds between two looks for segments that have passed their retention."),
     list("log.cleanup.policy").default("delete").choices(&["compact", "delete"]).cluster_wide().effective()
-        .doc("What happens to old segments: delete, compact, or both. So far compact only requires a key on every record: nothing is compacted."),
+        .doc("What happens to old segments: delete drops them, compact keeps the newest record of each key; both may be given."),
     long("log.segment.delete.delay.ms").default("60000").at_least(0).cluster_wide().effective()
         .doc("Milliseconds for which the files of a removed segment stay, renamed to end in .deleted. A full log directory does not wait."),
     int("log.index.interval.bytes").default("4096").at_least(0).cluster_wide().effective()
@@ -83,26 +83,26 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Threads per log directory for recovery. Corelane recovers each partition on the shard that owns it."),
     long("log.initial.task.delay.ms").default("30000").at_least(0).internal()
         .doc("Milliseconds after the start before retention, flush and checkpoints begin."),
-    boolean("log.cleaner.enable").default("true")
+    boolean("log.cleaner.enable").default("true").effective()
         .doc("Whether compaction runs at all."),
     int("log.cleaner.threads").default("1").at_least(0).cluster_wide()
         .doc("Threads that compact logs."),
-    double("log.cleaner.io.max.bytes.per.second").default("1.7976931348623157E308").cluster_wide()
-        .doc("Bytes per second that compaction may read and write."),
-    long("log.cleaner.dedupe.buffer.size").default("134217728").cluster_wide()
-        .doc("Bytes of memory for the keys that compaction compares, over all its threads."),
+    double("log.cleaner.io.max.bytes.per.second").default("1.7976931348623157E308").cluster_wide().effective()
+        .doc("Bytes per second that compaction may read and write, over all shards."),
+    long("log.cleaner.dedupe.buffer.size").default("134217728").cluster_wide().effective()
+        .doc("Bytes of memory for the keys that compaction compares, over all shards; 64 bytes hold one. A log with more keys is compacted in several rounds."),
     int("log.cleaner.io.buffer.size").default("524288").at_least(0).cluster_wide()
         .doc("Bytes of compaction's I/O buffers, over all its threads."),
     double("log.cleaner.io.buffer.load.factor").default("0.9").cluster_wide()
         .doc("How full the table of keys may become, 0 to 1."),
-    long("log.cleaner.backoff.ms").default("15000").at_least(0).cluster_wide()
-        .doc("Milliseconds for which compaction sleeps when there is nothing to do."),
-    double("log.cleaner.min.cleanable.ratio").default("0.5").between(0.0, 1.0).cluster_wide()
+    long("log.cleaner.backoff.ms").default("15000").at_least(0).cluster_wide().effective()
+        .doc("Milliseconds between two looks at whether a log is to be compacted."),
+    double("log.cleaner.min.cleanable.ratio").default("0.5").between(0.0, 1.0).cluster_wide().effective()
         .doc("Share of a log that must be uncompacted before compaction takes it up, 0 to 1."),
-    long("log.cleaner.delete.retention.ms").default("86400000").at_least(0).cluster_wide()
+    long("log.cleaner.delete.retention.ms").default("86400000").at_least(0).cluster_wide().effective()
         .doc("Milliseconds for which compaction keeps the tombstone of a deleted key."),
-    long("log.cleaner.min.compaction.lag.ms").default("0").at_least(0).cluster_wide()
+    long("log.cleaner.min.compaction.lag.ms").default("0").at_least(0).cluster_wide().effective()
         .doc("Milliseconds for which a record is left alone by compaction."),
-    long("log.cleaner.max.compaction.lag.ms").default("9223372036854775807").at_least(1).cluster_wide()
+    long("log.cleaner.max.compaction.lag.ms").default("9223372036854775807").at_least(1).cluster_wide().effective()
         .doc("Milliseconds after which a record must have been considered for compaction."),
 ];

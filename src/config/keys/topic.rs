@@ -7,7 +7,7 @@ use super::storage::{FLUSH, RETENTION, ROLL, ROLL_JITTER};
 #[rustfmt::skip] // a table: a row is a line of facts and a line of prose
 pub(super) const KEYS: &[Key] = &[
     list("cleanup.policy").default("delete").choices(&["compact", "delete"]).topic(&["log.cleanup.policy"]).effective()
-        .doc("What happens to old segments: delete drops them, compact keeps the last record of each key; both may be given. So far compact only requires a key on every record: nothing is compacted."),
+        .doc("What happens to old segments: delete drops them, compact keeps the newest record of each key; both may be given."),
     int("compression.gzip.level").default("-1").between(1.0, 9.0).choices(&["-1"]).topic(&["compression.gzip.level"]).effective()
         .doc("Effort of gzip, 1 (fast) to 9 (small), or -1 for its own default. Used when compression.type is gzip."),
     int("compression.lz4.level").default("9").between(1.0, 17.0).topic(&["compression.lz4.level"]).effective()
@@ -16,7 +16,7 @@ pub(super) const KEYS: &[Key] = &[
         .doc("The codec batches are stored in. producer keeps each batch as it was sent, which costs nothing; any other value makes the broker compress again where the codecs differ."),
     int("compression.zstd.level").default("3").between(-131072.0, 22.0).topic(&["compression.zstd.level"]).effective()
         .doc("Effort of zstd, from -131072 (fast) to 22 (small). Used when compression.type is zstd."),
-    long("delete.retention.ms").default("86400000").at_least(0).topic(&["log.cleaner.delete.retention.ms"])
+    long("delete.retention.ms").default("86400000").at_least(0).topic(&["log.cleaner.delete.retention.ms"]).effective()
         .doc("Milliseconds for which compaction keeps the tombstone of a deleted key."),
     long("file.delete.delay.ms").default("60000").at_least(0).topic(&["log.segment.delete.delay.ms"]).effective()
         .doc("Milliseconds for which the files of a removed segment stay, renamed to end in .deleted. A full log directory does not wait."),
@@ -36,7 +36,7 @@ pub(super) const KEYS: &[Key] = &[
         .doc("With tiered storage: bytes of a partition kept on the broker's own disk. -2: as retention.bytes."),
     long("local.retention.ms").default("-2").at_least(-2).topic(&["log.local.retention.ms"])
         .doc("With tiered storage: milliseconds a segment stays on the broker's own disk. -2: as retention.ms."),
-    long("max.compaction.lag.ms").default("9223372036854775807").at_least(1).topic(&["log.cleaner.max.compaction.lag.ms"])
+    long("max.compaction.lag.ms").default("9223372036854775807").at_least(1).topic(&["log.cleaner.max.compaction.lag.ms"]).effective()
         .doc("Milliseconds after which a record must have been considered for compaction."),
     int("max.message.bytes").default("1048588").at_least(0).topic(&["message.max.bytes"]).effective()
         .doc("Bytes of the largest record batch that is taken, as compressed by the producer."),
@@ -46,9 +46,9 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Milliseconds a record's timestamp may lie behind the broker's clock. Not checked with LogAppendTime."),
     string("message.timestamp.type").default("CreateTime").choices(&["CreateTime", "LogAppendTime"]).topic(&["log.message.timestamp.type"]).effective()
         .doc("Whose clock stamps the records: the producer's (CreateTime) or the broker's at the time of appending."),
-    double("min.cleanable.dirty.ratio").default("0.5").between(0.0, 1.0).topic(&["log.cleaner.min.cleanable.ratio"])
+    double("min.cleanable.dirty.ratio").default("0.5").between(0.0, 1.0).topic(&["log.cleaner.min.cleanable.ratio"]).effective()
         .doc("Share of a log that must be uncompacted before compaction takes it up, 0 to 1."),
-    long("min.compaction.lag.ms").default("0").at_least(0).topic(&["log.cleaner.min.compaction.lag.ms"])
+    long("min.compaction.lag.ms").default("0").at_least(0).topic(&["log.cleaner.min.compaction.lag.ms"]).effective()
         .doc("Milliseconds for which a record is left alone by compaction."),
     int("min.insync.replicas").default("1").at_least(1).topic(&["min.insync.replicas"]).effective()
         .doc("Replicas, the leader included, that must be in sync for a write with acks=all to be taken."),

@@ -14,7 +14,10 @@ impl Log {
         if self.is_offline() || self.is_removing() {
             return None;
         }
-        self.sealed.iter_mut().for_each(Sealed::rest);
+        // A round finds its sources by their handles.
+        if !self.is_compacting() {
+            self.sealed.iter_mut().for_each(Sealed::rest);
+        }
         let mut handles = Vec::new();
         while handles.len() < SEGMENTS_PER_CALL_MAX {
             let Some(handle) = self.take_freed(now_wall_ms, high_watermark) else {

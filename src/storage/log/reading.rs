@@ -133,7 +133,7 @@ impl Log {
 }
 
 impl Extent {
-    fn of_sealed(segment: &Sealed) -> Extent {
+    pub(in crate::storage) fn of_sealed(segment: &Sealed) -> Extent {
         Extent {
             handle: segment.handle.clone(),
             start: None,
