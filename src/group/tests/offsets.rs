@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DAY_MS, Rig, commit, config, item};
+use super::{DAY_MS, Rig, commit, config, item, sender};
 use crate::group::*;
 use crate::model::ErrorCode;
 
@@ -146,4 +146,29 @@ fn an_idle_coordinator_rests() {
     let check = config().offsets_retention_check;
     assert_eq!(check, Duration::from_secs(600));
     assert_eq!(rig.coordinator.next_time(), Some(rig.now().instant.after(check)));
+}
+
+/// Within a producer's transaction nobody needs to be a member; what is committed counts once the transaction does.
+#[test]
+fn transactional_offsets_are_committed_by_their_producer() {
+    let mut rig = Rig::new();
+    rig.stable(&["a"]);
+    let mine = || CommitOffsets {
+        producer: Some(7),
+        ..commit("g", vec![item("t", 0, 5)])
+    };
+    assert_eq!(rig.commit("g", 0, 4), Err(ErrorCode::UnknownMemberId));
+    assert_eq!(rig.commit_as(mine()), Ok(vec![ErrorCode::None]));
+    assert_eq!(rig.fetch("g", Some(&[0])), [(0, -1)]);
+    assert_eq!(
+        rig.fetch_stable("g", Some(&[0]), true)[0].error,
+        ErrorCode::UnstableOffsetCommit
+    );
+    rig.coordinator.end_transaction(7, true);
+    assert_eq!(rig.fetch("g", Some(&[0])), [(0, 5)]);
+    let stranger = CommitOffsets {
+        sender: sender("nobody", None, 1),
+        ..mine()
+    };
+    assert_eq!(rig.commit_as(stranger), Err(ErrorCode::UnknownMemberId));
 }
