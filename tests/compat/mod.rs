@@ -1,5 +1,6 @@
 //! Real clients against the real binary: each script produces, consumes, administers and fails as its users would.
 
+mod compacted;
 mod exactly_once;
 mod groups;
 mod librdkafka;

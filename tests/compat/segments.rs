@@ -11,7 +11,7 @@ fn kafkas_dump_tool_reads_our_segments() {
     let mut broker = Broker::start(&[("log.segment.bytes", "1048576"), ("shard.count", "2")]);
     produce_by_confluent(&broker);
     assert!(broker.terminate().success(), "a clean stop seals the segments");
-    let files = segment_files(&broker.data_dir());
+    let files = segment_files(&broker.data_dir().join("dumped-0"));
     assert!(
         files.iter().filter(|file| file.ends_with(".log")).count() > 3,
         "several segments: {files:?}"
@@ -49,12 +49,12 @@ p.flush()
     assert!(status.success());
 }
 
-fn segment_files(data: &Path) -> Vec<String> {
-    let mut files: Vec<_> = fs::read_dir(data.join("dumped-0"))
+pub(super) fn segment_files(dir: &Path) -> Vec<String> {
+    let mut files: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path().display().to_string())
         .filter(|path| {
-            [".log", ".index", ".timeindex", ".snapshot"]
+            [".log", ".index", ".timeindex", ".txnindex", ".snapshot"]
                 .iter()
                 .any(|end| path.ends_with(end))
         })
@@ -63,7 +63,7 @@ fn segment_files(data: &Path) -> Vec<String> {
     files
 }
 
-fn dump(files: &[String]) -> String {
+pub(super) fn dump(files: &[String]) -> String {
     let output = Command::new("java")
         .args([
             "-Xmx256M",
