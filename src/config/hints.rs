@@ -81,9 +81,6 @@ pub(super) fn remark(name: &str, value: &str) -> Option<&'static str> {
             "log.message.timestamp.difference.max.ms is ignored: write log.message.timestamp.before.max.ms and \
              log.message.timestamp.after.max.ms"
         }
-        "log.cleanup.policy" if value.contains("compact") => {
-            "log.cleanup.policy names compact: records without a key are refused, and nothing is compacted yet"
-        }
         "log.flush.interval.messages" if !matches!(value.trim(), "1" | "9223372036854775807") => {
             "log.flush.interval.messages takes effect as 1 only (sync each write): any other value syncs no write"
         }
