@@ -31,14 +31,12 @@ impl Checkpoints {
     pub fn write(&self, rows: Vec<CheckpointRow>, image: &Image, clean: &[DirId]) {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         for row in rows {
-            let partitions = &mut newest.entry(row.dir).or_default().partitions;
-            partitions.insert((row.topic.to_string(), row.index), row.checkpoint);
+            let checkpoint = newest.entry(row.dir).or_default();
+            checkpoint.put(&row.topic, row.partition, row.checkpoint);
         }
         for dir in self.dirs.dirs.iter().filter(|dir| !dir.is_offline()) {
             let checkpoint = newest.entry(dir.id).or_default();
-            checkpoint
-                .partitions
-                .retain(|(topic, _), _| image.topic(topic).is_some());
+            checkpoint.retain_topics(|name| image.topic(name).map(|topic| topic.id));
             checkpoint.clean = clean.contains(&dir.id);
             if let Err(problem) = self.dirs.write_checkpoint(&dir.path, checkpoint) {
                 error!(dir = %dir.path.display(), %problem, "checkpoint not written; a restart will scan more");

@@ -154,7 +154,7 @@ impl Place {
         CheckpointRow {
             dir: self.dir.id,
             topic: self.topic.clone(),
-            index: id.index,
+            partition: id,
             checkpoint,
         }
     }

@@ -120,7 +120,7 @@ pub struct Wait {
 pub struct CheckpointRow {
     pub dir: DirId,
     pub topic: Arc<str>,
-    pub index: i32,
+    pub partition: PartitionId,
     pub checkpoint: PartitionCheckpoint,
 }
 

@@ -30,8 +30,6 @@ pub(super) struct Openings {
     running: usize,
     /// An alarm is set for those whose directory name is in use.
     retry: Option<Instant>,
-    /// The first image has been followed: logs from here on are those of new partitions.
-    past_start: bool,
 }
 
 impl Openings {
@@ -60,7 +58,6 @@ impl Shard {
         for topic in image.topics_by_id.values() {
             self.reconcile_topic(topic, now);
         }
-        self.openings.past_start = true;
         self.start_openings(now);
         self.count_partitions();
     }
@@ -163,13 +160,11 @@ impl Shard {
     fn place(&self, wanted: &Wanted<'_>) -> Option<Place> {
         let dir = wanted.state.directories.get(wanted.replica)?;
         let dir = self.dirs.iter().find(|known| known.id == *dir)?;
-        let key = (wanted.topic.name.to_string(), wanted.id.index);
-        // The files name topics, not their ids: a topic that is new since the start may have the name of an older one.
-        let file = self.checkpoints.get(&dir.id).filter(|_| !self.openings.past_start);
+        let file = self.checkpoints.get(&dir.id);
         Some(Place {
             topic: wanted.topic.name.clone(),
             dir: dir.clone(),
-            checkpoint: file.and_then(|file| file.partitions.get(&key)).copied(),
+            checkpoint: file.and_then(|file| file.get(&wanted.topic.name, wanted.id)),
         })
     }
 

@@ -91,18 +91,15 @@ where
 
 fn write_checkpoints(dirs: &LogDirs, stopped: &[Stopped]) {
     for dir in &dirs.dirs {
-        let mut file = Checkpoint {
-            clean: stopped.iter().all(|one| !one.unclean.contains(&dir.id)),
-            ..Checkpoint::default()
-        };
+        let mut file = Checkpoint::default();
         for row in stopped
             .iter()
             .flat_map(|one| &one.checkpoints)
             .filter(|row| row.dir == dir.id)
         {
-            file.partitions
-                .insert((row.topic.to_string(), row.index), row.checkpoint);
+            file.put(&row.topic, row.partition, row.checkpoint);
         }
+        file.clean = stopped.iter().all(|one| !one.unclean.contains(&dir.id));
         assert!(file.clean);
         dirs.write_checkpoint(&dir.path, &file).unwrap();
     }
@@ -622,5 +619,42 @@ fn topic_recreated_after_a_restart_begins_at_0() {
         delete(&router, "t").await;
         let topic = create(&router, "t", 1, &[]).await;
         assert_eq!(append(&router, topic, 0, &batch(1, 10)).await.base_offset, 0);
+    });
+}
+
+/// A kill before the next checkpoint leaves the offsets of the deleted topic in the files: its namesake's records stay.
+#[test]
+fn checkpoint_of_a_deleted_topic_hides_nothing_of_its_namesake() {
+    let root = tempfile::tempdir().unwrap();
+    broker(root.path(), 1, |_, router| async move {
+        let topic = create(&router, "t", 1, &[]).await;
+        append(&router, topic, 0, &batch(10, 10)).await;
+        let item = DeleteRecordsItem {
+            partition: id(topic, 0),
+            offset: 7,
+        };
+        assert_eq!(router.delete_records(vec![item]).await[0].low_watermark, 7);
+    });
+    let dir = BrokerConfig::embedded(root.path()).log_dirs[0].clone();
+    let files = [
+        "recovery-point-offset-checkpoint",
+        "log-start-offset-checkpoint",
+        "topic-id-checkpoint",
+    ];
+    let stale = files.map(|name| std::fs::read(dir.join(name)).unwrap());
+    broker(root.path(), 1, |_, router| async move {
+        topic(&router, "t").await;
+        delete(&router, "t").await;
+        let topic = create(&router, "t", 1, &[]).await;
+        assert_eq!(append(&router, topic, 0, &batch(3, 10)).await.base_offset, 0);
+    });
+    for (name, content) in files.iter().zip(&stale) {
+        std::fs::write(dir.join(name), content).unwrap();
+    }
+    std::fs::remove_file(dir.join(".kafka_cleanshutdown")).unwrap();
+    broker(root.path(), 1, |_, router| async move {
+        let topic = topic(&router, "t").await;
+        let appended = append(&router, topic, 0, &batch(1, 10)).await;
+        assert_eq!((appended.base_offset, appended.log_start_offset), (3, 0));
     });
 }

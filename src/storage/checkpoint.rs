@@ -1,7 +1,14 @@
-//! recovery-point-offset-checkpoint, log-start-offset-checkpoint and cleaner-offset-checkpoint, in Kafka's text format, and the clean-shutdown marker.
+//! A log directory's checkpoint files, in Kafka's text format, and the clean-shutdown marker.
+//!
+//! Kafka's files (recovery-point-, log-start- and cleaner-offset-checkpoint) name topics only. A topic that was deleted and
+//! created again must not inherit its namesake's offsets, so a file of ours, topic-id-checkpoint, says whose they are. It is
+//! written last: rows that it does not vouch for are not used.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+use super::layout::{CLEANED_UPTO, LOG_STARTS, RECOVERY_POINTS, TOPIC_IDS};
+use crate::model::{PartitionId, TopicId};
 
 /// The most entries that are read from a file.
 const ENTRIES_MAX: usize = 10_000_000;
@@ -14,85 +21,114 @@ pub struct PartitionCheckpoint {
     pub clean_upto: Option<i64>,
 }
 
-/// A log directory's checkpoints: (topic, partition) to offsets; and whether the last stop was clean.
+/// A log directory's checkpoints, and whether the last stop was clean.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
-    pub partitions: BTreeMap<(String, i32), PartitionCheckpoint>,
+    partitions: BTreeMap<(String, i32), PartitionCheckpoint>,
+    /// Whose offsets the rows of a name are.
+    topic_ids: BTreeMap<String, TopicId>,
     pub clean: bool,
 }
 
 impl Checkpoint {
-    /// From the texts of the files. Broken ones count as empty (they only say what need not be looked at); the second
-    /// value then says which.
-    pub(super) fn from_texts(
-        recovery_points: &str,
-        log_starts: &str,
-        clean_upto: &str,
-    ) -> (Checkpoint, Option<&'static str>) {
-        let parsed = (parse(recovery_points), parse(log_starts), parse(clean_upto));
-        let broken = match &parsed {
-            (None, _, _) => Some(super::layout::RECOVERY_POINTS),
-            (_, None, _) => Some(super::layout::LOG_STARTS),
-            (_, _, None) => Some(super::layout::CLEANED_UPTO),
-            _ => None,
+    /// The offsets of a partition of the topic of this name and id.
+    pub fn get(&self, topic: &str, id: PartitionId) -> Option<PartitionCheckpoint> {
+        let is_its_own = self.topic_ids.get(topic) == Some(&id.topic);
+        let row = is_its_own.then(|| self.partitions.get(&(topic.to_owned(), id.index)));
+        row.flatten().copied()
+    }
+
+    /// Notes a partition's offsets; those of an earlier topic of the name go.
+    pub fn put(&mut self, topic: &str, id: PartitionId, at: PartitionCheckpoint) {
+        if self.topic_ids.insert(topic.to_owned(), id.topic) != Some(id.topic) {
+            self.partitions.retain(|(name, _), _| name != topic);
+        }
+        self.partitions.insert((topic.to_owned(), id.index), at);
+    }
+
+    /// Drops the offsets of topics that are gone, also where another has the name now.
+    pub fn retain_topics(&mut self, id_of: impl Fn(&str) -> Option<TopicId>) {
+        self.topic_ids.retain(|topic, id| id_of(topic) == Some(*id));
+        let known = &self.topic_ids;
+        self.partitions.retain(|(topic, _), _| known.contains_key(topic));
+    }
+
+    /// From the texts of the files, by their names; one that is missing is empty. Broken ones count as empty (they only say
+    /// what need not be looked at); the second value then names one.
+    pub(super) fn from_texts(text_of: impl Fn(&'static str) -> String) -> (Checkpoint, Option<&'static str>) {
+        let mut broken = None;
+        let mut offsets = |file| {
+            let rows = parse(&text_of(file), parse_offset);
+            rows.unwrap_or_else(|| {
+                broken = Some(file);
+                Vec::new()
+            })
         };
-        let (recovery_points, log_starts) = (parsed.0.unwrap_or_default(), parsed.1.unwrap_or_default());
-        let mut partitions = BTreeMap::new();
         let none = PartitionCheckpoint {
             recovery_point: 0,
             log_start: 0,
             clean_upto: None,
         };
-        for (key, offset) in recovery_points {
+        let mut partitions = BTreeMap::new();
+        for (key, offset) in offsets(RECOVERY_POINTS) {
             partitions.entry(key).or_insert(none).recovery_point = offset;
         }
-        for (key, offset) in log_starts {
+        for (key, offset) in offsets(LOG_STARTS) {
             partitions.entry(key).or_insert(none).log_start = offset;
         }
-        for (key, offset) in parsed.2.unwrap_or_default() {
+        for (key, offset) in offsets(CLEANED_UPTO) {
             partitions.entry(key).or_insert(none).clean_upto = Some(offset);
         }
-        (
-            Checkpoint {
-                partitions,
-                clean: false,
-            },
-            broken,
-        )
+        let topic_ids = parse(&text_of(TOPIC_IDS), parse_topic_id);
+        let broken = broken.or(topic_ids.is_none().then_some(TOPIC_IDS));
+        let checkpoint = Checkpoint {
+            partitions,
+            topic_ids: topic_ids.unwrap_or_default().into_iter().collect(),
+            clean: false,
+        };
+        (checkpoint, broken)
     }
 
-    pub(super) fn recovery_points_text(&self) -> String {
-        text(self.partitions.iter().map(|(key, at)| (key, at.recovery_point)))
-    }
-
-    /// Only logs that are compacted are named.
-    pub(super) fn clean_upto_text(&self) -> String {
-        let clean = self
-            .partitions
-            .iter()
-            .filter_map(|(key, at)| Some((key, at.clean_upto?)));
-        text(clean)
-    }
-
-    /// Only logs that do not start at 0 are named.
-    pub(super) fn log_starts_text(&self) -> String {
-        let starts = self.partitions.iter().map(|(key, at)| (key, at.log_start));
-        text(starts.filter(|(_, start)| *start > 0))
+    /// The files' names and texts, in the order in which they are to be written.
+    pub(super) fn texts(&self) -> [(&'static str, String); 4] {
+        let rows = || self.partitions.iter();
+        // Only logs that do not start at 0 are named, and only logs that are compacted.
+        let starts = rows().filter(|(_, at)| at.log_start > 0);
+        let clean = rows().filter_map(|(key, at)| Some((key, at.clean_upto?)));
+        [
+            (
+                RECOVERY_POINTS,
+                text(rows().map(|(key, at)| offset_line((key, at.recovery_point)))),
+            ),
+            (
+                LOG_STARTS,
+                text(starts.map(|(key, at)| offset_line((key, at.log_start)))),
+            ),
+            (CLEANED_UPTO, text(clean.map(offset_line))),
+            (
+                TOPIC_IDS,
+                text(self.topic_ids.iter().map(|(topic, id)| format!("{topic} {id}"))),
+            ),
+        ]
     }
 }
 
-fn text<'a>(entries: impl Iterator<Item = (&'a (String, i32), i64)>) -> String {
+fn offset_line(((topic, index), offset): (&(String, i32), i64)) -> String {
+    format!("{topic} {index} {offset}")
+}
+
+fn text(entries: impl Iterator<Item = String>) -> String {
     let mut lines = String::new();
     let mut count = 0;
-    for ((topic, index), offset) in entries {
-        let _ = writeln!(lines, "{topic} {index} {offset}");
+    for entry in entries {
+        let _ = writeln!(lines, "{entry}");
         count += 1;
     }
     format!("0\n{count}\n{lines}")
 }
 
 /// Version 0, the number of entries, then a line for each; an empty text has none.
-fn parse(text: &str) -> Option<Vec<((String, i32), i64)>> {
+fn parse<T>(text: &str, parse_entry: fn(&str) -> Option<T>) -> Option<Vec<T>> {
     if text.is_empty() {
         return Some(Vec::new());
     }
@@ -105,7 +141,12 @@ fn parse(text: &str) -> Option<Vec<((String, i32), i64)>> {
     entries.filter(|entries| entries.len() == count)
 }
 
-fn parse_entry(line: &str) -> Option<((String, i32), i64)> {
+fn parse_topic_id(line: &str) -> Option<(String, TopicId)> {
+    let (topic, id) = line.split_once(' ')?;
+    Some((topic.to_owned(), id.parse().ok()?))
+}
+
+fn parse_offset(line: &str) -> Option<((String, i32), i64)> {
     let mut words = line.split_ascii_whitespace();
     let (topic, index, offset) = (words.next()?, words.next()?, words.next()?);
     let offset: i64 = offset.parse().ok().filter(|offset| *offset >= 0)?;
@@ -119,31 +160,53 @@ fn parse_entry(line: &str) -> Option<((String, i32), i64)> {
 mod tests {
     use super::*;
 
-    #[test] // Goal: both texts are Kafka's, and are read back.
-    fn golden_texts() {
-        let mut checkpoint = Checkpoint::default();
-        let mut put = |topic: &str, index, recovery_point, log_start| {
-            let at = PartitionCheckpoint {
-                recovery_point,
-                log_start,
-                clean_upto: (log_start > 0).then_some(6),
-            };
-            checkpoint.partitions.insert((topic.to_owned(), index), at);
-        };
-        put("orders", 0, 1234, 0);
-        put("orders", 11, 7, 5);
-        let (recovery_points, log_starts) = (checkpoint.recovery_points_text(), checkpoint.log_starts_text());
-        assert_eq!(recovery_points, "0\n2\norders 0 1234\norders 11 7\n");
-        assert_eq!(log_starts, "0\n1\norders 11 5\n");
-        let clean_upto = checkpoint.clean_upto_text();
-        assert_eq!(clean_upto, "0\n1\norders 11 6\n");
-        assert_eq!(
-            Checkpoint::from_texts(&recovery_points, &log_starts, &clean_upto),
-            (checkpoint, None)
-        );
+    fn id(topic: u8, index: i32) -> PartitionId {
+        PartitionId {
+            topic: TopicId([topic; 16]),
+            index,
+        }
     }
 
-    #[test] // Goal: a text that is not a checkpoint counts as empty and is named, whatever the other holds.
+    fn at(recovery_point: i64, log_start: i64) -> PartitionCheckpoint {
+        PartitionCheckpoint {
+            recovery_point,
+            log_start,
+            clean_upto: (log_start > 0).then_some(log_start + 1),
+        }
+    }
+
+    #[test] // Goal: the texts of offsets are Kafka's, and all are read back.
+    fn golden_texts() {
+        let mut checkpoint = Checkpoint::default();
+        checkpoint.put("orders", id(0, 0), at(1234, 0));
+        checkpoint.put("orders", id(0, 11), at(7, 5));
+        let texts = checkpoint.texts();
+        let golden = [
+            (RECOVERY_POINTS, "0\n2\norders 0 1234\norders 11 7\n"),
+            (LOG_STARTS, "0\n1\norders 11 5\n"),
+            (CLEANED_UPTO, "0\n1\norders 11 6\n"),
+            (TOPIC_IDS, "0\n1\norders AAAAAAAAAAAAAAAAAAAAAA\n"),
+        ];
+        assert_eq!(texts, golden.map(|(name, text)| (name, text.to_owned())));
+        let read = |file| BTreeMap::from(texts.clone())[file].clone();
+        assert_eq!(Checkpoint::from_texts(read), (checkpoint, None));
+    }
+
+    #[test] // Goal: a topic never gets the offsets of another that had its name.
+    fn namesakes_inherit_nothing() {
+        let mut checkpoint = Checkpoint::default();
+        checkpoint.put("t", id(1, 0), at(100, 50));
+        checkpoint.put("t", id(1, 7), at(100, 50));
+        assert_eq!(checkpoint.get("t", id(1, 7)), Some(at(100, 50)));
+        assert_eq!(checkpoint.get("t", id(2, 7)), None);
+        checkpoint.put("t", id(2, 0), at(3, 0));
+        assert_eq!(checkpoint.get("t", id(2, 7)), None);
+        assert_eq!(checkpoint.get("t", id(2, 0)), Some(at(3, 0)));
+        checkpoint.retain_topics(|_| Some(TopicId([3; 16])));
+        assert_eq!(checkpoint, Checkpoint::default());
+    }
+
+    #[test] // Goal: a text that is not a checkpoint counts as empty and is named, whatever the others hold.
     fn broken_texts_count_as_empty() {
         for broken in [
             "x",
@@ -153,10 +216,16 @@ mod tests {
             "0\n1\norders x 1\n",
             "0\n1\nt 0 -5\n",
         ] {
-            let (checkpoint, named) = Checkpoint::from_texts(broken, "0\n1\nt 3 4\n", "");
-            assert_eq!(named, Some(super::super::layout::RECOVERY_POINTS), "{broken:?}");
-            assert_eq!(checkpoint.partitions.len(), 1);
+            for file in [RECOVERY_POINTS, LOG_STARTS, CLEANED_UPTO, TOPIC_IDS] {
+                let text_of = |name| if name == file { broken.to_owned() } else { String::new() };
+                assert_eq!(
+                    Checkpoint::from_texts(text_of),
+                    (Checkpoint::default(), Some(file)),
+                    "{broken:?}"
+                );
+            }
         }
-        assert_eq!(Checkpoint::from_texts("", "", ""), (Checkpoint::default(), None));
+        let none = Checkpoint::from_texts(|_| String::new());
+        assert_eq!(none, (Checkpoint::default(), None));
     }
 }

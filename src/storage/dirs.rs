@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Checkpoint;
-use super::layout::{CLEAN_SHUTDOWN, CLEANED_UPTO, DELETE_DIR, LOCK, LOG_STARTS, META_PROPERTIES, RECOVERY_POINTS};
+use super::layout::{CLEAN_SHUTDOWN, DELETE_DIR, LOCK, META_PROPERTIES};
 use crate::model::DirId;
 use crate::rt::blocking::{self, LockFile};
 use crate::rt::{PROBE_FILE, random_u64};
@@ -135,8 +135,7 @@ impl LogDirs {
                 String::new()
             }
         };
-        let (mut checkpoint, broken) =
-            Checkpoint::from_texts(&text(RECOVERY_POINTS), &text(LOG_STARTS), &text(CLEANED_UPTO));
+        let (mut checkpoint, broken) = Checkpoint::from_texts(text);
         if let Some(file) = broken {
             tracing::warn!(dir = %dir.path.display(), file, "checkpoint is broken and counts as empty");
         }
@@ -149,9 +148,9 @@ impl LogDirs {
     }
 
     pub fn write_checkpoint(&self, dir: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
-        blocking::write_file_atomic(&dir.join(RECOVERY_POINTS), checkpoint.recovery_points_text().as_bytes())?;
-        blocking::write_file_atomic(&dir.join(LOG_STARTS), checkpoint.log_starts_text().as_bytes())?;
-        blocking::write_file_atomic(&dir.join(CLEANED_UPTO), checkpoint.clean_upto_text().as_bytes())?;
+        for (name, text) in checkpoint.texts() {
+            blocking::write_file_atomic(&dir.join(name), text.as_bytes())?;
+        }
         if checkpoint.clean {
             blocking::write_file_atomic(&dir.join(CLEAN_SHUTDOWN), b"")?;
         }
@@ -333,6 +332,7 @@ impl Meta {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{PartitionId, TopicId};
     use crate::storage::{PartitionCheckpoint, testing::scratch};
 
     #[test] // Goal: a new directory gets an identity, and keeps it.
@@ -387,10 +387,13 @@ mod tests {
             log_start: 3,
             clean_upto: Some(7),
         };
-        let checkpoint = Checkpoint {
-            partitions: [(("t".to_owned(), 0), at)].into(),
-            clean: true,
+        let mut checkpoint = Checkpoint::default();
+        let id = PartitionId {
+            topic: TopicId([1; 16]),
+            index: 0,
         };
+        checkpoint.put("t", id, at);
+        checkpoint.clean = true;
         dirs.write_checkpoint(&dir.path, &checkpoint).expect("written");
         assert_eq!(dirs.take_checkpoint(&dir), checkpoint);
         assert!(!dirs.take_checkpoint(&dir).clean);

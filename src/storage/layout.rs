@@ -27,6 +27,7 @@ pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(super) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 pub(super) const CLEANED_UPTO: &str = "cleaner-offset-checkpoint";
+pub(super) const TOPIC_IDS: &str = "topic-id-checkpoint";
 pub(super) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 pub(super) const META_PROPERTIES: &str = "meta.properties";
 pub(super) const LOCK: &str = ".lock";

@@ -8,9 +8,10 @@ use crate::rt::{Dir, sleep};
 use std::path::Path;
 use std::time::Duration;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "recovery-point-offset-checkpoint",
     "log-start-offset-checkpoint",
+    "topic-id-checkpoint",
     "t-0/leader-epoch-checkpoint",
     "t-0/00000000000000000000.index",
     "t-0/00000000000000000000.timeindex",

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::model::{Batch, Model};
 use crate::config::TopicConfig;
-use crate::model::{LeaderEpoch, TopicId};
+use crate::model::{LeaderEpoch, PartitionId, TopicId};
 use crate::record::{BatchBuilder, BatchHeader, Compression, patch};
 use crate::rt::{Rx, Tx, lane, random_u64, spawn, wall_ms};
 use crate::storage::testing::Recorder;
@@ -21,6 +21,10 @@ use crate::storage::{
 
 pub const LOG_DIR: &str = "/disk/data";
 const TOPIC: &str = "t";
+const PARTITION: PartitionId = PartitionId {
+    topic: TopicId([7; 16]),
+    index: 0,
+};
 const CACHE_BYTES: usize = 256 << 10;
 const READ_BYTES: usize = 64 << 10;
 /// Jobs that may have ended since the last look.
@@ -228,10 +232,9 @@ impl Rig {
     }
 
     fn write_checkpoint_of(&self, at: crate::storage::PartitionCheckpoint, clean: bool) -> std::io::Result<()> {
-        let checkpoint = Checkpoint {
-            partitions: [((TOPIC.to_owned(), 0), at)].into(),
-            clean,
-        };
+        let mut checkpoint = Checkpoint::default();
+        checkpoint.put(TOPIC, PARTITION, at);
+        checkpoint.clean = clean;
         self.dirs.write_checkpoint(Path::new(LOG_DIR), &checkpoint)
     }
 
@@ -349,9 +352,9 @@ fn options(config: Arc<TopicConfig>, checkpoint: &Checkpoint, log_dir: Arc<LogDi
         dir: Path::new(LOG_DIR).join(format!("{TOPIC}-0")),
         topic: TOPIC.into(),
         index: 0,
-        topic_id: TopicId([7; 16]),
+        topic_id: PARTITION.topic,
         config,
-        checkpoint: checkpoint.partitions.get(&(TOPIC.to_owned(), 0)).copied(),
+        checkpoint: checkpoint.get(TOPIC, PARTITION),
         log_dir,
     }
 }
