@@ -4,8 +4,6 @@ CARGO  ?= cargo
 PREFIX ?= /usr/local
 ROUNDS ?= 50
 BENCH  := target/release/examples/corelane-bench
-NAMES  := kafka-server-start.sh kafka-server-stop.sh kafka-topics.sh kafka-configs.sh \
-          kafka-console-producer.sh kafka-console-consumer.sh kafka-consumer-groups.sh
 
 .DEFAULT_GOAL := help
 
@@ -57,7 +55,7 @@ doc: ## the code's guide: target/doc/corelane/index.html
 
 install: build ## the binary and links with Kafka's script names, under PREFIX (/usr/local)
 	install -D target/release/corelane $(DESTDIR)$(PREFIX)/bin/corelane
-	for name in $(NAMES); do ln -sf corelane $(DESTDIR)$(PREFIX)/bin/$$name; done
+	for name in $$(target/release/corelane generate script-names); do ln -sf corelane $(DESTDIR)$(PREFIX)/bin/$$name; done
 
 deb: build ## build the Debian package: target/deb/corelane_*.deb
 	config/deb/build target/release/corelane target/deb
