@@ -292,7 +292,7 @@ fn existing(cluster: &mut Cluster, args: &Args) -> anyhow::Result<Vec<String>> {
 fn matching(cluster: &mut Cluster, args: &Args) -> anyhow::Result<Vec<String>> {
     let pattern = match &args.topic {
         // A list of names separated by commas is an alternative, as in Kafka's tools.
-        Some(topic) => Some(regex_lite::Regex::new(&format!("^(?:{})$", topic.replace(',', "|")))?),
+        Some(topic) => Some(regex::Regex::new(&format!("^(?:{})$", topic.replace(',', "|")))?),
         None => None,
     };
     let mut names: Vec<_> = cluster
