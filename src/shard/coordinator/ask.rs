@@ -8,6 +8,7 @@ use crate::config::BrokerConfig;
 use crate::group::{GroupCoordinator, GroupReply, GroupRequest};
 use crate::model::{Effects, OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Ticket};
 use crate::partition::Guard;
+use crate::record::Compression;
 use crate::rt::{Instant, Now};
 use crate::txn::{MarkersDone, TxnReply, TxnRequest};
 
@@ -51,6 +52,14 @@ impl Coordinator {
             OFFSETS_TOPIC => Some(Coordinator::Group(GroupCoordinator::new(config.groups.clone()))),
             TRANSACTIONS_TOPIC => Some(Coordinator::Txn(Transactions::new(&config.transactions))),
             _ => None,
+        }
+    }
+
+    /// How its entries are written. //= Kafka: the setting is the offsets topic's alone
+    pub(super) fn compression(&self, config: &BrokerConfig) -> Compression {
+        match self {
+            Coordinator::Group(_) => config.groups.compression,
+            Coordinator::Txn(_) => Compression::None,
         }
     }
 

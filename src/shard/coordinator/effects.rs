@@ -85,7 +85,10 @@ impl Shard {
         stamp: Option<Stamp>,
         now: Now,
     ) -> Result<i64, String> {
-        let codec = self.config.groups.compression;
+        let Some(Seat::Active(active)) = self.coordinators.seats.get(&id) else {
+            return Err("its coordinator is gone".to_owned());
+        };
+        let codec = active.coordinator.compression(&self.config);
         let open = match self.hosted.get_mut(&id).map(Hosted::serving) {
             Some(Ok(open)) => open,
             _ => return Err("its log does not serve".to_owned()),

@@ -1,12 +1,16 @@
 //! Coordinators on real shards: written before they answer, and loaded again.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Coordinator;
+use crate::config::BrokerConfig;
 use crate::group::{
     CommitItem, CommitOffsets, FetchOffsets, FetchedOffset, GroupReply, GroupRequest, Sender, partition_of,
 };
-use crate::model::{ErrorCode, OFFSETS_TOPIC, PartitionId, ShardId, TopicId};
+use crate::model::{ErrorCode, OFFSETS_TOPIC, PartitionId, ShardId, TRANSACTIONS_TOPIC, TopicId};
+use crate::record::Compression;
 use crate::rt;
 use crate::shard::Router;
 use crate::shard::tests::{TIMEOUT, broker, create, delete, id, read_all, topic};
@@ -141,6 +145,21 @@ fn deleted_topics_take_their_offsets_along() {
         let again = create(&router, OFFSETS_TOPIC, PARTITIONS, &[]).await;
         assert_eq!(offset(&router, coordinator(again, "g"), "g").await, None);
     });
+}
+
+/// Committed offsets are compressed as configured, transactions never are.
+#[test]
+fn each_log_has_its_own_codec() {
+    let mut config = BrokerConfig::embedded(Path::new("/nowhere"));
+    config.groups.compression = Compression::Lz4;
+    let config = Arc::new(config);
+    for (topic, expected) in [
+        (OFFSETS_TOPIC, Compression::Lz4),
+        (TRANSACTIONS_TOPIC, Compression::None),
+    ] {
+        let coordinator = Coordinator::of_topic(topic, &config).unwrap();
+        assert_eq!(coordinator.compression(&config), expected, "{topic}");
+    }
 }
 
 /// Requests that follow each other are answered in order, and a read never runs ahead of the write before it.
