@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::classic::group_tombstone;
 use super::coordinator::GroupCoordinator;
@@ -15,6 +16,8 @@ use crate::rt::Now;
 
 /// Groups that one look for offsets past their retention goes through.
 const RETENTION_GROUPS_MAX: usize = 256;
+/// Until the next look: others have their turn between the two.
+const RETENTION_PAUSE: Duration = Duration::from_millis(1);
 
 impl GroupCoordinator {
     //= behaviour 53
@@ -128,7 +131,7 @@ impl GroupCoordinator {
         effects
     }
 
-    /// Looks through some groups, and goes on with the next ones at once until all were seen.
+    /// Looks through some groups, and goes on with the next ones soon until all were seen.
     pub(super) fn expire_offsets(&mut self, entries: &mut Vec<Entry>, now: Now) {
         let from = self.retention_after.take().map_or(Bound::Unbounded, Bound::Excluded);
         let ids = self.groups.range((from, Bound::Unbounded)).map(|(id, _)| id.clone());
@@ -139,7 +142,7 @@ impl GroupCoordinator {
         let again = match ids.len() {
             RETENTION_GROUPS_MAX => {
                 self.retention_after = ids.last().cloned();
-                now.instant
+                now.instant.after(RETENTION_PAUSE)
             }
             _ => now.instant.after(self.config.offsets_retention_check),
         };
