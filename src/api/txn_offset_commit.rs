@@ -33,13 +33,20 @@ pub const API: Api = Api {
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
     let message = request.decode::<TxnOffsetCommitRequestData>(&cx)?;
-    let committed = commit(&cx, &message, version).await;
-    let response = response(&cx.image(), &message, committed);
+    // One image for the question and the answer: codes come in the order of the partitions that exist in it.
+    let image = cx.image();
+    let committed = commit(&cx, &image, &message, version).await;
+    let response = response(&image, &message, committed);
     Answer::message(&response, version)
 }
 
 /// A code for each partition that exists, or one for all.
-async fn commit(cx: &Context, message: &TxnOffsetCommitRequestData, version: i16) -> Result<Vec<ErrorCode>, ErrorCode> {
+async fn commit(
+    cx: &Context,
+    image: &Image,
+    message: &TxnOffsetCommitRequestData,
+    version: i16,
+) -> Result<Vec<ErrorCode>, ErrorCode> {
     let transactional_id = id_of(&message.transactional_id)?;
     let producer = ProducerIdentity {
         producer_id: message.producer_id,
@@ -48,7 +55,7 @@ async fn commit(cx: &Context, message: &TxnOffsetCommitRequestData, version: i16
     let partition = coordinator_of(cx, message.group_id.as_str())?;
     let ask = |warrant| {
         cx.router()
-            .group_as(partition, offsets(&cx.image(), message), producer, warrant)
+            .group_as(partition, offsets(image, message), producer, warrant)
     };
     let answer = match ask(Warrant::None).await? {
         Stamped::Answered(answer) => answer,
