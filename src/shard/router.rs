@@ -138,17 +138,10 @@ impl Router {
         partition: PartitionId,
         request: GroupRequest,
     ) -> impl Future<Output = Result<GroupReply, ErrorCode>> + 'static {
-        let answer = self.timely(self.coordinate(partition, CoordinatorRequest::Group(request)));
-        async move {
-            match answer.await {
-                Some(Ok(reply)) => match *reply {
-                    CoordinatorReply::Group(reply) => Ok(reply),
-                    CoordinatorReply::Txn(_) | CoordinatorReply::Unverified(_) => Err(ErrorCode::NotCoordinator),
-                },
-                Some(Err(error)) => Err(error),
-                None => Err(ErrorCode::NotCoordinator),
-            }
-        }
+        self.coordinate(partition, CoordinatorRequest::Group(request), |reply| match reply {
+            CoordinatorReply::Group(reply) => Some(reply),
+            CoordinatorReply::Txn(_) | CoordinatorReply::Unverified(_) => None,
+        })
     }
 
     /// As [`Router::group`]; what it writes is part of the producer's transaction.
@@ -160,18 +153,12 @@ impl Router {
         warrant: Warrant,
     ) -> impl Future<Output = Result<Stamped<GroupReply>, ErrorCode>> + 'static {
         let stamp = Stamp { producer, warrant };
-        let answer = self.coordinate(partition, CoordinatorRequest::GroupAs(stamp, request));
-        async move {
-            match answer.await {
-                Some(Ok(reply)) => match *reply {
-                    CoordinatorReply::Group(reply) => Ok(Stamped::Answered(reply)),
-                    CoordinatorReply::Unverified(guard) => Ok(Stamped::Unverified(guard)),
-                    CoordinatorReply::Txn(_) => Err(ErrorCode::NotCoordinator),
-                },
-                Some(Err(error)) => Err(error),
-                None => Err(ErrorCode::NotCoordinator),
-            }
-        }
+        let request = CoordinatorRequest::GroupAs(stamp, request);
+        self.coordinate(partition, request, |reply| match reply {
+            CoordinatorReply::Group(reply) => Some(Stamped::Answered(reply)),
+            CoordinatorReply::Unverified(guard) => Some(Stamped::Unverified(guard)),
+            CoordinatorReply::Txn(_) => None,
+        })
     }
 
     /// Asks the transaction coordinator whose log `partition` is. Enqueued at once.
@@ -180,29 +167,31 @@ impl Router {
         partition: PartitionId,
         request: TxnRequest,
     ) -> impl Future<Output = Result<TxnReply, ErrorCode>> + 'static {
-        let answer = self.coordinate(partition, CoordinatorRequest::Txn(request));
+        self.coordinate(partition, CoordinatorRequest::Txn(request), |reply| match reply {
+            CoordinatorReply::Txn(reply) => Some(reply),
+            CoordinatorReply::Group(_) | CoordinatorReply::Unverified(_) => None,
+        })
+    }
+
+    /// `asked_for` takes out of a reply what the request asks for. Enqueued at once.
+    fn coordinate<T: 'static>(
+        &self,
+        partition: PartitionId,
+        request: CoordinatorRequest,
+        asked_for: fn(CoordinatorReply) -> Option<T>,
+    ) -> impl Future<Output = Result<T, ErrorCode>> + 'static {
+        let answer = self.timely(self.put(|reply| Request::Coordinate {
+            partition,
+            request: Box::new(request),
+            reply,
+        }));
         async move {
             match answer.await {
-                Some(Ok(reply)) => match *reply {
-                    CoordinatorReply::Txn(reply) => Ok(reply),
-                    CoordinatorReply::Group(_) | CoordinatorReply::Unverified(_) => Err(ErrorCode::NotCoordinator),
-                },
+                Some(Ok(reply)) => asked_for(*reply).ok_or(ErrorCode::NotCoordinator),
                 Some(Err(error)) => Err(error),
                 None => Err(ErrorCode::NotCoordinator),
             }
         }
-    }
-
-    fn coordinate(
-        &self,
-        partition: PartitionId,
-        request: CoordinatorRequest,
-    ) -> ReplyRx<Result<Box<CoordinatorReply>, ErrorCode>> {
-        self.put(|reply| Request::Coordinate {
-            partition,
-            request: Box::new(request),
-            reply,
-        })
     }
 
     fn put<T>(&self, request: impl FnOnce(ReplyTx<T>) -> Request) -> ReplyRx<T> {
