@@ -28,6 +28,10 @@ impl Deadlines {
         self.entries.insert((at, timer));
     }
 
+    pub(super) fn remove(&mut self, at: Instant, timer: Timer) {
+        self.entries.remove(&(at, timer));
+    }
+
     pub(super) fn next(&self) -> Option<Instant> {
         self.entries.first().map(|(at, _)| *at)
     }

@@ -12,6 +12,9 @@ use crate::model::{ErrorCode, Ticket};
 const KNOWN_MEMBER_ID_FROM: i16 = 4;
 /// From this version on a leader can be told that nothing is to be assigned.
 const SKIP_ASSIGNMENT_FROM: i16 = 9;
+/// Ids that a group has given out and nobody has joined with yet. Each is kept for a session timeout of the client's
+/// choice.
+const PENDING_MAX: usize = 4_096;
 /// A new member whose join waits longer than this has given up: a client that times out joins anew, under another id.
 const NEW_MEMBER_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -29,7 +32,7 @@ impl Classic {
     fn try_join(&mut self, join: &Join, ticket: Ticket, turn: &mut Turn<'_>) -> Result<(), ErrorCode> {
         let id = join.sender.member_id.as_str();
         if !self.has_room_for(id, turn.config.size_max) {
-            self.pending.remove(id);
+            self.forget_pending(id, turn);
             self.remove_member(id, turn);
             self.complete_if_all_joined(turn);
             return Err(ErrorCode::GroupMaxSizeReached);
@@ -56,6 +59,9 @@ impl Classic {
 
     /// While a rebalance gathers its members only those that have joined count: the last to rejoin are kept out.
     fn has_room_for(&self, id: &str, size_max: usize) -> bool {
+        if id.is_empty() && self.pending.len() >= PENDING_MAX {
+            return false;
+        }
         let member = self.members.get(id);
         match self.state {
             State::Empty => true,
@@ -75,8 +81,17 @@ impl Classic {
         turn.reply(ticket, GroupReply::Joined(reply));
     }
 
+    /// True: the id was one that nobody had joined with.
+    pub(super) fn forget_pending(&mut self, id: &str, turn: &mut Turn<'_>) -> bool {
+        let Some((id, deadline)) = self.pending.remove_entry(id) else {
+            return false;
+        };
+        turn.deadlines.remove(deadline, Timer::Member(self.id.clone(), id));
+        true
+    }
+
     fn add(&mut self, id: MemberId, join: &Join, ticket: Ticket, turn: &mut Turn<'_>) {
-        self.pending.remove(&id);
+        self.forget_pending(&id, turn);
         if self.members.is_empty() {
             self.protocol_type = Some(join.protocol_type.clone());
         }

@@ -15,7 +15,7 @@ impl Classic {
         let mut reasons = Vec::new();
         let mut was_pending = false;
         let left = leavers.into_iter().map(|leaver| {
-            let error = match self.find_leaver(&leaver) {
+            let error = match self.find_leaver(&leaver, turn) {
                 Ok(Some(id)) => {
                     reasons.extend(leaver.reason.filter(|reason| !reason.is_empty()));
                     gone.insert(id);
@@ -48,14 +48,14 @@ impl Classic {
 
     /// The member that leaves; None for one that had only been given its id. An administrator removes static members
     /// by their instance ids alone.
-    fn find_leaver(&mut self, leaver: &Leaver) -> Result<Option<MemberId>, ErrorCode> {
+    fn find_leaver(&mut self, leaver: &Leaver, turn: &mut Turn<'_>) -> Result<Option<MemberId>, ErrorCode> {
         let id = leaver.member_id.as_str();
         let instance = leaver.instance_id.as_deref();
         if id.is_empty() {
             let member = instance.and_then(|instance| self.instances.get(instance));
             return member.cloned().map(Some).ok_or(ErrorCode::UnknownMemberId);
         }
-        if self.pending.remove(id).is_some() {
+        if self.forget_pending(id, turn) {
             return Ok(None);
         }
         self.check_member(id, instance)?;

@@ -62,8 +62,16 @@ impl Classic {
 
     fn set_phase(&mut self, wait: Duration, kind: PhaseKind, turn: &mut Turn<'_>) {
         let deadline = turn.now.instant.after(wait);
+        self.end_phase(turn);
         self.phase = Some(Phase { deadline, kind });
         turn.deadlines.add(deadline, Timer::Phase(self.id.clone()));
+    }
+
+    /// Its reminder goes with it: clients may change phases often and ask for long ones.
+    pub(super) fn end_phase(&mut self, turn: &mut Turn<'_>) {
+        if let Some(phase) = self.phase.take() {
+            turn.deadlines.remove(phase.deadline, Timer::Phase(self.id.clone()));
+        }
     }
 
     /// The first joins of an empty group wait for their time, whoever is there.
@@ -100,7 +108,7 @@ impl Classic {
 
     /// The next generation is made of those that have joined, and of static members, which are expected back.
     fn complete_joins(&mut self, turn: &mut Turn<'_>) {
-        self.phase = None;
+        self.end_phase(turn);
         let is_late = |member: &Member| member.joining.is_none() && member.instance_id.is_none();
         let late = self.members.iter().filter(|(_, member)| is_late(member));
         let late: Vec<MemberId> = late.map(|(id, _)| id.clone()).collect();
@@ -165,7 +173,7 @@ impl Classic {
     }
 
     fn drop_unsynced(&mut self, turn: &mut Turn<'_>) {
-        self.phase = None;
+        self.end_phase(turn);
         let unsynced = std::mem::take(&mut self.unsynced);
         let Some(cause) = unsynced.first() else { return };
         self.rebalance_without(&unsynced, &cause.clone(), "members have not synced in time", turn);

@@ -34,7 +34,7 @@ impl Classic {
                 }
             }
             State::Stable => {
-                self.note_synced(&id);
+                self.note_synced(&id, turn);
                 let reply = self.synced_reply(&id);
                 turn.reply(ticket, GroupReply::Synced(reply));
                 self.hear_of(&id, turn);
@@ -44,7 +44,7 @@ impl Classic {
     }
 
     fn await_sync(&mut self, id: &MemberId, ticket: Ticket, turn: &mut Turn<'_>) {
-        self.note_synced(id);
+        self.note_synced(id, turn);
         let old = self
             .members
             .get_mut(id)
@@ -55,11 +55,11 @@ impl Classic {
         }
     }
 
-    fn note_synced(&mut self, id: &MemberId) {
+    fn note_synced(&mut self, id: &MemberId, turn: &mut Turn<'_>) {
         self.unsynced.remove(id);
         let awaits_syncs = self.phase.is_some_and(|phase| matches!(phase.kind, PhaseKind::Syncs));
         if self.unsynced.is_empty() && awaits_syncs {
-            self.phase = None;
+            self.end_phase(turn);
         }
     }
 

@@ -52,6 +52,43 @@ fn an_id_is_not_kept_for_ever() {
     assert!(rig.log.is_empty());
 }
 
+#[test] // Goal: ids that nobody joins with are bounded, and there is room for new ones when their time is over.
+fn a_group_gives_out_so_many_ids() {
+    let mut rig = Rig::new();
+    let ask_for = |rig: &mut Rig, id: &str| {
+        let first = Join {
+            version: 5,
+            ..new_join(id)
+        };
+        let ticket = rig.put(GroupRequest::Join(first));
+        rig.joined(ticket).error
+    };
+    for at in 0..4_096 {
+        assert_eq!(ask_for(&mut rig, &format!("m{at}")), ErrorCode::MemberIdRequired);
+    }
+    assert_eq!(ask_for(&mut rig, "over"), ErrorCode::GroupMaxSizeReached);
+    rig.put(GroupRequest::Join(rejoin("m7")));
+    assert_eq!(ask_for(&mut rig, "in its place"), ErrorCode::MemberIdRequired);
+    rig.pass(10_000);
+    assert_eq!(ask_for(&mut rig, "later"), ErrorCode::MemberIdRequired);
+}
+
+#[test] // Goal: a group that rebalances again and again keeps one reminder of its phase, and none once it is stable.
+fn a_phase_takes_its_reminder_along() {
+    let mut rig = Rig::new();
+    let reminders = |rig: &Rig| format!("{:?}", rig.coordinator.deadlines).matches("Phase(").count();
+    rig.stable(&["a"]);
+    assert_eq!(reminders(&rig), 0);
+    for round in 0..20 {
+        let id = format!("b{round}");
+        rig.put(join(&id));
+        assert_eq!(reminders(&rig), 1);
+        assert_eq!(rig.leave(leaver(&id, None)), ErrorCode::None);
+        assert_eq!(reminders(&rig), 1);
+        rig.pass(1);
+    }
+}
+
 #[test] // Goal (behaviour 47): whatever does not fit is refused at once.
 fn joins_that_do_not_fit_are_refused() {
     let mut rig = Rig::new();

@@ -91,7 +91,11 @@ fn retention_looks_at_every_group() {
     rig.now_ms += 8 * DAY_MS;
     let effects = rig.coordinator.on_time(rig.now());
     rig.take(effects);
-    assert_eq!(rig.coordinator.groups.len(), 1_000 - 256, "one look is a bounded piece of work");
+    assert_eq!(
+        rig.coordinator.groups.len(),
+        1_000 - 256,
+        "one look is a bounded piece of work"
+    );
     rig.pass(10);
     for group in 0..1_000 {
         assert_eq!(rig.fetch(&format!("g{group}"), None), []);
