@@ -16,7 +16,7 @@ use crate::model::{ErrorCode, PartitionId, ShardId, TopicId};
 use crate::partition::Warrant;
 use crate::record::{BatchBuilder, BatchHeader, Compression, ValidBatch};
 use crate::rt::{self, testing::on_shards};
-use crate::storage::LogDirs;
+use crate::storage::{LogDir, LogDirs};
 
 mod transactions;
 
@@ -26,6 +26,15 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) fn broker<F, Fut>(path: &Path, shards: usize, body: F)
 where
     F: Fn(ShardId, Router) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    broker_on(path, shards, move |shard, router, _| body(shard, router));
+}
+
+/// As `broker`; `body` gets the log directory too.
+pub(super) fn broker_on<F, Fut>(path: &Path, shards: usize, body: F)
+where
+    F: Fn(ShardId, Router, Arc<LogDir>) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
     let config = Arc::new(BrokerConfig::embedded(path));
@@ -64,12 +73,14 @@ where
         }
     };
     let rows = stopped.clone();
+    let log_dir = dirs.dirs[0].clone();
     on_shards(shards, move |id| {
         let (router, pump) = run(spec(id));
         let (body, running, handles, rows) = (body.clone(), running.clone(), handles.clone(), rows.clone());
+        let log_dir = log_dir.clone();
         async move {
             let work = async move {
-                body(id, router).await;
+                body(id, router, log_dir).await;
                 if running.fetch_sub(1, Ordering::SeqCst) > 1 {
                     return;
                 }

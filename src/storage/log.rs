@@ -351,6 +351,14 @@ impl Log {
         self.options.log_dir.is_offline()
     }
 
+    /// Whether a batch of this size would be refused for now, for want of space on the disk or before it.
+    pub fn is_crowded(&self, len: usize) -> bool {
+        matches!(
+            self.check_stage(len),
+            Err(StageError::DiskFull | StageError::Backlog(_))
+        )
+    }
+
     fn check_stage(&self, len: usize) -> Result<(), StageError> {
         let waiting = self.staging.bytes();
         if self.is_offline() {

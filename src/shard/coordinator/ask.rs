@@ -43,6 +43,24 @@ impl CoordinatorRequest {
             CoordinatorRequest::Group(_) | CoordinatorRequest::Txn(_) => None,
         }
     }
+
+    /// Whether it can be answered while nothing can be written.
+    pub(super) fn only_asks(&self) -> bool {
+        match self {
+            CoordinatorRequest::Group(request) => matches!(
+                request,
+                GroupRequest::Heartbeat(_)
+                    | GroupRequest::FetchOffsets(_)
+                    | GroupRequest::Describe(_)
+                    | GroupRequest::List(_)
+            ),
+            CoordinatorRequest::GroupAs(..) => false,
+            CoordinatorRequest::Txn(request) => matches!(
+                request,
+                TxnRequest::Verify(_) | TxnRequest::Describe(_) | TxnRequest::List
+            ),
+        }
+    }
 }
 
 impl Coordinator {

@@ -16,7 +16,8 @@ use crate::shard::timers::Due;
 const DEADLINE_MIN_NS: u64 = 1_000_000;
 /// Coordinators do not number their batches: nothing is retried that could have been stored.
 const NO_SEQUENCE: i32 = -1;
-/// Between a write that failed and loading the state again.
+/// Between a write that failed and loading the state again; and before a deadline is looked at again while nothing can be
+/// written.
 const RELOAD_DELAY: Duration = Duration::from_millis(100);
 
 /// Entries of a producer's transaction are a batch of that producer.
@@ -74,6 +75,16 @@ impl Shard {
                 let again = now.instant.after(RELOAD_DELAY);
                 self.timers.add(again, Due::Coordinator(id));
             }
+        }
+    }
+
+    /// Whether the log takes no batches for now. Asked before the state shows what would be in one: a full disk is no
+    /// reason to load the state again.
+    pub(super) fn is_held_up(&mut self, id: PartitionId) -> bool {
+        match self.hosted.get_mut(&id).map(Hosted::serving) {
+            Some(Ok(open)) => open.partition.log().is_crowded(batch_bytes_max(&open.partition)),
+            // Where the log does not serve the coordinator is on its way out.
+            _ => false,
         }
     }
 
@@ -146,12 +157,18 @@ impl Shard {
         if self.stopping.is_some() {
             return;
         }
+        let held_up = self.is_held_up(id);
         let active = match self.coordinators.seats.get_mut(&id) {
             Some(Seat::Active(active)) => active,
             Some(Seat::Loading(_)) => return,
             // Dropped because it could not write.
             None => return self.settle_coordinator(id, now),
         };
+        if held_up {
+            let later = now.instant.after(RELOAD_DELAY);
+            active.deadline = Some(later);
+            return self.timers.add(later, Due::Coordinator(id));
+        }
         // Held back while the coordinator is asked, so that the next one is later than now.
         active.deadline = Some(Instant(0));
         let effects = active.coordinator.on_time(now);
@@ -203,7 +220,7 @@ fn append(
     now: Now,
 ) -> Result<i64, AppendError> {
     let partition = &mut open.partition;
-    let bytes_max = usize::try_from(partition.config().max_message_bytes).unwrap_or(usize::MAX);
+    let bytes_max = batch_bytes_max(partition);
     let warrant = stamp.map_or(Warrant::None, |stamp| stamp.warrant);
     let mut batch = builder(codec, stamp);
     for entry in entries {
@@ -214,6 +231,10 @@ fn append(
         batch.push(now.wall_ms, Some(&entry.key), entry.value.as_deref(), &[]);
     }
     append_batch(partition, batch, warrant, now)
+}
+
+fn batch_bytes_max(partition: &Partition) -> usize {
+    usize::try_from(partition.config().max_message_bytes).unwrap_or(usize::MAX)
 }
 
 fn builder(codec: Compression, stamp: Option<Stamp>) -> BatchBuilder {

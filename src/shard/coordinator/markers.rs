@@ -29,6 +29,8 @@ pub(in crate::shard) struct MarkerJob {
 pub(in crate::shard) struct MarkerDone {
     coordinator: PartitionId,
     load: u64,
+    /// What was ordered.
+    partitions: NamedPartitions,
     done: MarkersDone,
 }
 
@@ -64,8 +66,13 @@ impl Shard {
         let MarkerDone {
             coordinator,
             load,
-            done,
+            partitions,
+            mut done,
         } = done;
+        // That it is complete cannot be written down: the markers go out again, later and later.
+        if self.is_held_up(coordinator) {
+            done.failed = partitions;
+        }
         if let Some(Seat::Active(active)) = self.coordinators.seats.get_mut(&coordinator)
             && active.load == load
         {
@@ -93,6 +100,7 @@ impl MarkerJob {
         MarkerDone {
             coordinator: self.coordinator,
             load: self.load,
+            partitions: self.order.partitions,
             done: MarkersDone {
                 transactional_id: self.order.transactional_id,
                 producer: self.order.producer,

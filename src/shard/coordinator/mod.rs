@@ -4,7 +4,8 @@
 //! answered; the shard appends what one call wrote as one batch to the coordinator's partition, along the way of every
 //! append, and gives the replies when the high watermark covers them. A reply that wrote nothing waits too while earlier
 //! writes of its coordinator are under way: nobody sees what a killed process could take back. Where a write fails the
-//! state is ahead of the log, so it is dropped and loaded again.
+//! state is ahead of the log, so it is dropped and loaded again. A full disk is no such case: it is asked for first, and
+//! whatever would write is refused or put off.
 //!
 //! | file | what |
 //! |---|---|

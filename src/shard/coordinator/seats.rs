@@ -71,7 +71,9 @@ impl Shard {
         if let Some(answer) = stamp.and_then(|stamp| self.admit(id, stamp, now).err()) {
             return self.answer(from, request, Answer::Coordinate(answer));
         }
+        let held_up = !ask.only_asks() && self.is_held_up(id);
         match self.coordinators.seats.get_mut(&id) {
+            Some(Seat::Active(_)) if held_up => self.refuse_ticket(ticket, ErrorCode::CoordinatorNotAvailable),
             Some(Seat::Active(active)) => {
                 let effects = active.coordinator.handle(ticket, ask, now);
                 self.carry_out_as(id, effects, stamp, now);

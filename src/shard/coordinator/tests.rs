@@ -13,7 +13,7 @@ use crate::model::{ErrorCode, OFFSETS_TOPIC, PartitionId, ShardId, TRANSACTIONS_
 use crate::record::Compression;
 use crate::rt;
 use crate::shard::Router;
-use crate::shard::tests::{TIMEOUT, broker, create, delete, id, read_all, topic};
+use crate::shard::tests::{TIMEOUT, broker, broker_on, create, delete, id, read_all, topic};
 
 const PARTITIONS: i32 = 5;
 
@@ -35,28 +35,29 @@ async fn ask(router: &Router, at: PartitionId, request: impl Fn() -> GroupReques
     }
 }
 
+fn commit_request(group: &str, of: &str, offset: i64) -> GroupRequest {
+    GroupRequest::CommitOffsets(CommitOffsets {
+        group: group.into(),
+        sender: Sender {
+            epoch: -1,
+            ..Sender::default()
+        },
+        version: 9,
+        retention_ms: None,
+        producer: None,
+        items: vec![CommitItem {
+            topic: of.into(),
+            topic_id: TopicId::ZERO,
+            partition: 0,
+            offset,
+            leader_epoch: -1,
+            metadata: String::new(),
+        }],
+    })
+}
+
 async fn commit(router: &Router, at: PartitionId, group: &str, of: &str, offset: i64) {
-    let request = || {
-        GroupRequest::CommitOffsets(CommitOffsets {
-            group: group.into(),
-            sender: Sender {
-                epoch: -1,
-                ..Sender::default()
-            },
-            version: 9,
-            retention_ms: None,
-            producer: None,
-            items: vec![CommitItem {
-                topic: of.into(),
-                topic_id: TopicId::ZERO,
-                partition: 0,
-                offset,
-                leader_epoch: -1,
-                metadata: String::new(),
-            }],
-        })
-    };
-    let reply = ask(router, at, request).await;
+    let reply = ask(router, at, || commit_request(group, of, offset)).await;
     assert_eq!(reply, GroupReply::Committed(Ok(vec![ErrorCode::None])));
 }
 
@@ -147,6 +148,36 @@ fn deleted_topics_take_their_offsets_along() {
     });
 }
 
+/// While its disk is full a coordinator keeps its seat and answers what needs no writing; what it refuses leaves no trace.
+#[test]
+fn a_full_disk_unseats_nobody() {
+    let root = tempfile::tempdir().unwrap();
+    broker_on(root.path(), 1, |_, router, log_dir| async move {
+        let offsets = create(&router, OFFSETS_TOPIC, PARTITIONS, &[]).await;
+        let at = coordinator(offsets, "g");
+        let fetch = || {
+            GroupRequest::FetchOffsets(FetchOffsets {
+                group: "g".into(),
+                partitions: None,
+                require_stable: false,
+            })
+        };
+        commit(&router, at, "g", "t", 1).await;
+        log_dir.set_full(true);
+        for _ in 0..3 {
+            let refused = router.group(at, commit_request("g", "t", 2)).await;
+            assert_eq!(refused, Err(ErrorCode::CoordinatorNotAvailable));
+            let Ok(GroupReply::Fetched(Ok(fetched))) = router.group(at, fetch()).await else {
+                panic!("the coordinator has lost its seat")
+            };
+            assert_eq!(fetched[0].offset, 1);
+        }
+        log_dir.set_full(false);
+        let committed = router.group(at, commit_request("g", "t", 3)).await;
+        assert_eq!(committed, Ok(GroupReply::Committed(Ok(vec![ErrorCode::None]))));
+    });
+}
+
 /// Committed offsets are compressed as configured, transactions never are.
 #[test]
 fn each_log_has_its_own_codec() {
@@ -171,27 +202,7 @@ fn a_reply_waits_for_earlier_writes() {
         let at = coordinator(offsets, "g");
         commit(&router, at, "g", "t", 1).await;
         for round in 2..50 {
-            let write = router.group(
-                at,
-                GroupRequest::CommitOffsets(CommitOffsets {
-                    group: "g".into(),
-                    sender: Sender {
-                        epoch: -1,
-                        ..Sender::default()
-                    },
-                    version: 9,
-                    retention_ms: None,
-                    producer: None,
-                    items: vec![CommitItem {
-                        topic: "t".into(),
-                        topic_id: TopicId::ZERO,
-                        partition: 0,
-                        offset: round,
-                        leader_epoch: -1,
-                        metadata: String::new(),
-                    }],
-                }),
-            );
+            let write = router.group(at, commit_request("g", "t", round));
             // Asked before the write is done: its answer comes with the write's, and the log holds what it says.
             assert_eq!(offset(&router, at, "g").await, Some(round));
             let written: i32 = read_all(&router, at)
