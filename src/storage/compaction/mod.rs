@@ -209,7 +209,9 @@ impl Round {
         self.aborted.load().await?;
         let mut keys = Keys::new(self.ask.key_bytes_max);
         let aborted = self.aborted.take_all();
-        let mut transactions = Transactions::new(aborted.clone());
+        // One that ended below would never be seen to end: whatever its producer wrote later would count as aborted.
+        let unfinished = aborted.iter().filter(|one| one.last_offset >= self.first_dirty);
+        let mut transactions = Transactions::new(unfinished.copied().collect());
         let sources = self.sources.iter().flatten();
         let dirty = sources.filter(|source| source.next_base > self.first_dirty);
         'looking: for source in dirty {
