@@ -59,6 +59,8 @@ use crate::rt::{Instant, now, sleep, yield_now};
 const READ_BYTES: usize = 256 << 10;
 /// Work at a stretch before the shard's other tasks get their turn.
 const STRETCH: Duration = Duration::from_micros(200);
+/// How long a round that is ahead of its bandwidth sleeps before it looks whether it is to stop.
+const NAP: Duration = Duration::from_millis(100);
 
 /// What a round may use, and what the log's owner knows.
 pub struct CompactionAsk {
@@ -236,7 +238,7 @@ impl Round {
                     keys.looked_at(header.last_offset());
                     self.pace.breathe().await;
                 }
-                self.pace.spend(run.bytes().len()).await;
+                self.pace.spend(run.bytes().len(), &self.stop).await;
             }
             // Offsets may be missing at a segment's end.
             keys.looked_at(source.next_base - 1);
@@ -313,7 +315,7 @@ impl Round {
                     self.pace.breathe().await;
                 }
                 self.stats.bytes_read += run.bytes().len() as u64;
-                self.pace.spend(2 * run.bytes().len()).await;
+                self.pace.spend(2 * run.bytes().len(), &self.stop).await;
             }
             self.stats.bytes_before += source.extent.end;
             // Whoever has planned a read of the old segment finds all it needs after the exchange.
@@ -398,13 +400,16 @@ impl Pace {
         }
     }
 
-    /// Waits until so many bytes more are within the bandwidth.
-    async fn spend(&mut self, bytes: usize) {
+    /// Waits until so many bytes more are within the bandwidth, or the round is to stop.
+    async fn spend(&mut self, bytes: usize, stop: &Cell<bool>) {
         self.spent += bytes as f64;
         let due = Duration::try_from_secs_f64(self.spent / self.bytes_per_second).unwrap_or(Duration::ZERO);
-        let ahead = due.saturating_sub(now().since(self.started));
-        if !ahead.is_zero() {
-            sleep(ahead).await;
+        while !stop.get() {
+            let ahead = due.saturating_sub(now().since(self.started));
+            if ahead.is_zero() {
+                break;
+            }
+            sleep(ahead.min(NAP)).await;
         }
     }
 }

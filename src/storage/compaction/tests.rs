@@ -10,6 +10,7 @@ use super::*;
 use crate::config::CleanupPolicy;
 use crate::record::{BatchBuilder, Compression, Record};
 use crate::rt::testing::on_shard;
+use crate::rt::timeout;
 use crate::storage::layout::{CLEANED, SWAP};
 use crate::storage::testing::{Rig, config, log_path, scratch};
 use crate::storage::{AbortedTxn, Compacted, PartitionCheckpoint};
@@ -247,6 +248,28 @@ fn stopped_rounds_leave_nothing() {
         ));
         assert_eq!(leftovers(scratch.path()), Vec::<String>::new());
         assert_eq!(records(&mut rig).await.len(), 80);
+    });
+}
+
+#[test] // Goal: a round that waits for its bandwidth hears that it is to stop.
+fn waiting_rounds_stop() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), compacted(), None).await;
+        fill(&mut rig, 10).await;
+        let slow = CompactionAsk {
+            bytes_per_second: 1.0,
+            ..ask(&rig, KEY_BYTES)
+        };
+        let job = rig.log.take_compaction(slow).expect("a job");
+        let stop = job.round.stop.clone();
+        let stopping = async {
+            yield_now().await;
+            stop.set(true);
+        };
+        let ended = timeout(Duration::from_secs(10), futures_lite::future::zip(job.run(), stopping)).await;
+        let (done, ()) = ended.expect("in time");
+        assert!(matches!(done.step, Step::Stopped));
     });
 }
 
