@@ -1,14 +1,16 @@
 //! The newest offset of each key in the part of a log that is not compacted yet, in bounded memory.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{DefaultHasher, Hasher};
+
+use crate::rt::random_u64;
 
 /// What a key may take in memory: its entry, the table's spare places, and the old table while it grows.
 const ENTRY_BYTES: usize = 64;
 
-/// Keys are known by 128 bits of two hashes under random keys, so that nobody can make two of them meet.
+/// Keys are known by 128 bits of two hashes that begin with random seeds, so that nobody can make two of them meet.
 pub(super) struct Keys {
-    hashers: [RandomState; 2],
+    seeds: [[u64; 2]; 2],
     newest: HashMap<[u64; 2], i64>,
     keys_max: usize,
     /// Everything at or below was looked at.
@@ -18,7 +20,7 @@ pub(super) struct Keys {
 impl Keys {
     pub fn new(bytes_max: usize) -> Keys {
         Keys {
-            hashers: [RandomState::new(), RandomState::new()],
+            seeds: [[random_u64(), random_u64()], [random_u64(), random_u64()]],
             newest: HashMap::new(),
             keys_max: (bytes_max / ENTRY_BYTES).max(1),
             upto: -1,
@@ -55,7 +57,12 @@ impl Keys {
     }
 
     fn hash(&self, key: &[u8]) -> [u64; 2] {
-        [self.hashers[0].hash_one(key), self.hashers[1].hash_one(key)]
+        self.seeds.map(|seed| {
+            let mut hasher = DefaultHasher::new();
+            seed.into_iter().for_each(|word| hasher.write_u64(word));
+            hasher.write(key);
+            hasher.finish()
+        })
     }
 }
 
