@@ -1,9 +1,9 @@
 //! Bytes and messages by topic, of one shard's connections.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use crate::metadata::Image;
+use crate::metadata::{Image, ImageEpoch};
 use crate::metrics::{Cells, Entry, TOPICS_MAX, TopicCells};
 use crate::model::{ShardId, TopicId};
 
@@ -11,6 +11,8 @@ use crate::model::{ShardId, TopicId};
 pub struct TopicTraffic {
     metrics: Cells,
     known: RefCell<HashMap<TopicId, Counted>>,
+    /// The newest image that deleted topics were looked for in.
+    cleared: Cell<Option<ImageEpoch>>,
 }
 
 type Counted = Entry<(TopicId, ShardId), TopicCells>;
@@ -20,6 +22,7 @@ impl TopicTraffic {
         TopicTraffic {
             metrics,
             known: RefCell::default(),
+            cleared: Cell::default(),
         }
     }
 
@@ -38,7 +41,8 @@ impl TopicTraffic {
         if let Some(cells) = known.get(&topic) {
             return count(cells);
         }
-        if known.len() >= TOPICS_MAX.min(image.topics_by_id.len()) {
+        let is_full = known.len() >= TOPICS_MAX.min(image.topics_by_id.len());
+        if is_full && self.cleared.replace(Some(image.epoch)) != Some(image.epoch) {
             known.retain(|id, _| image.topic_by_id(id).is_some());
         }
         if known.len() < TOPICS_MAX {
