@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::Sources;
 use super::findings::{Finding, findings};
-use super::prometheus::topics as traffic_of_topics;
+use super::prometheus::{in_its_place, topics as traffic_of_topics};
 use crate::api;
 use crate::config;
 use crate::metadata::{BrokerState, Image, PartitionState, Topic};
@@ -50,15 +50,11 @@ const ROWS_MAX: usize = 100_000;
 /// Topics in the status: the busiest ones.
 const STATUS_TOPICS: usize = 50;
 
-pub async fn answer(
-    State(sources): State<Arc<Sources>>,
-    Query(asked): Query<Asked>,
-    give: Give,
-) -> (StatusCode, Json<Value>) {
-    match give(&sources, &asked) {
-        Ok(value) => (StatusCode::OK, Json(value)),
-        Err(missing) => (StatusCode::NOT_FOUND, Json(json!({"error": missing}))),
-    }
+pub async fn answer(State(sources): State<Arc<Sources>>, Query(asked): Query<Asked>, give: Give) -> Response {
+    in_its_place("application/json", || match give(&sources, &asked) {
+        Ok(value) => (StatusCode::OK, value.to_string()),
+        Err(missing) => (StatusCode::NOT_FOUND, json!({"error": missing}).to_string()),
+    })
 }
 
 fn limit(asked: &Asked) -> usize {

@@ -20,31 +20,31 @@ use crate::model::{BrokerId, PartitionId};
 use crate::rt::host;
 use crate::wire::ApiKey;
 
-/// Expositions that may be on their way to clients at a time: with many partitions one is megabytes.
+/// Answers, /v1's too, that may be on their way to clients at a time: with many partitions one is megabytes.
 const RESPONSES_MAX: usize = 4;
 
 pub async fn metrics(State(sources): State<Arc<Sources>>) -> Response {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    in_its_place(content_type, || (StatusCode::OK, text(&sources)))
+}
+
+/// Makes the answer if there is a place for it, which it keeps until its last byte has gone.
+pub(super) fn in_its_place(content_type: &'static str, answer: impl FnOnce() -> (StatusCode, String)) -> Response {
     let Some(place) = Place::take() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "other scrapes are still being read\n").into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, "other answers are still being read\n").into_response();
     };
-    let body = Bytes::from_owner(Exposition {
-        text: text(&sources),
-        _place: place,
-    });
-    (
-        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        body,
-    )
-        .into_response()
+    let (status, text) = answer();
+    let body = Bytes::from_owner(Placed { text, _place: place });
+    (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
 }
 
 /// Gives its place up once the last byte has gone.
-struct Exposition {
+struct Placed {
     text: String,
     _place: Place,
 }
 
-impl AsRef<[u8]> for Exposition {
+impl AsRef<[u8]> for Placed {
     fn as_ref(&self) -> &[u8] {
         self.text.as_bytes()
     }
