@@ -88,7 +88,8 @@ pub(super) async fn ask_coordinator(
     transaction: &Transaction,
     partitions: &[PartitionId],
 ) -> Vec<ErrorCode> {
-    let config = &cx.config().transactions;
+    let image = cx.image();
+    let config = &image.config().transactions;
     if !config.verify_partitions && transaction.version < ADDS_FROM {
         return vec![ErrorCode::None; partitions.len()];
     }

@@ -123,11 +123,13 @@ impl Image {
 
     /// A default changed: the one change that looks at every topic.
     fn derive_topic_configs(&mut self) {
-        let defaults = self.broker.with_dynamic(self.dynamic_configs()).topic_defaults;
-        if defaults == *self.topic_defaults() {
+        let config = Arc::new(self.broker.with_dynamic(self.dynamic_configs()));
+        let defaults = config.topic_defaults.clone();
+        let is_same = defaults == *self.topic_defaults();
+        self.derived.config = Some(config);
+        if is_same {
             return;
         }
-        self.derived.topic_defaults = Some(defaults.clone());
         let ids: Vec<TopicId> = self.topics_by_id.keys().copied().collect();
         for id in ids {
             self.change_topic(&id, |topic| topic.config = resolved(&defaults, &topic.overrides));

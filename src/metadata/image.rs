@@ -75,7 +75,7 @@ pub struct Image {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Derived {
     /// `None`: the file's values, no dynamic broker config changes them.
-    pub topic_defaults: Option<Arc<TopicConfig>>,
+    pub config: Option<Arc<BrokerConfig>>,
     /// Names with '.' or '_', each behind the name of the metric that Kafka would make of it.
     pub collisions: imbl::OrdSet<(String, Arc<str>)>,
     pub partitions_per_directory: BTreeMap<DirId, usize>,
@@ -109,10 +109,12 @@ impl Image {
 
     /// What a topic without overrides has: this broker's file, and over it the dynamic broker configs.
     pub fn topic_defaults(&self) -> &Arc<TopicConfig> {
-        self.derived
-            .topic_defaults
-            .as_ref()
-            .unwrap_or(&self.broker.topic_defaults)
+        &self.config().topic_defaults
+    }
+
+    /// This broker's configuration: its file, and over it the dynamic broker configs.
+    pub fn config(&self) -> &Arc<BrokerConfig> {
+        self.derived.config.as_ref().unwrap_or(&self.broker)
     }
 
     /// The broker configs that were set at run time, as they concern this broker.

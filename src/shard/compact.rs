@@ -21,7 +21,7 @@ pub(super) struct Compacting {
 impl Shard {
     /// Begins a round on the partition's log if it is due. Partitions are looked at in turn, so each gets its round.
     pub(super) fn compact_if_due(&mut self, id: PartitionId, now: Now) {
-        let config = self.config.compaction;
+        let config = self.image.config().compaction;
         let shards = self.shards();
         let Some(Hosted::Open(open)) = self.hosted.get_mut(&id) else {
             return;

@@ -67,7 +67,7 @@ impl Shard {
             return;
         }
         open.partition
-            .expire_producers(now.wall_ms, self.config.producer_id_expiration_ms);
+            .expire_producers(now.wall_ms, self.image.config().producer_id_expiration_ms);
         match open.partition.take_retention(now.wall_ms) {
             // There may be more: looked at again on the next round.
             Some(job) => {

@@ -852,6 +852,28 @@ fn broker_configs_are_the_defaults_of_topics() {
     assert!(image.broker_configs.is_empty());
 }
 
+/// What a broker asks the image for is what was set at run time, and the file's value once that is deleted.
+#[test]
+fn broker_configs_are_the_brokers_own() {
+    let mut image = cluster(1);
+    let asked = |image: &Image| {
+        let config = image.config();
+        let (compaction, verifies) = (&config.compaction, config.transactions.verify_partitions);
+        (compaction.backoff_ms, config.producer_id_expiration_ms, verifies)
+    };
+    let of_file = asked(&image);
+    let keys = [
+        ("log.cleaner.backoff.ms", set("7")),
+        ("producer.id.expiration.ms", set("8")),
+        ("transaction.partition.verification.enable", set("false")),
+    ];
+    let all = ConfigResource::Broker(None);
+    alter(&mut image, all.clone(), &keys, false).unwrap();
+    assert_eq!(asked(&image), (7, 8, false));
+    alter(&mut image, all, &[], true).unwrap();
+    assert_eq!(asked(&image), of_file);
+}
+
 /// A command that changes nothing needs no commit.
 #[test]
 fn no_change_means_no_records() {
