@@ -18,7 +18,7 @@ use crate::wire::messages::{
 
 use super::groups::{coordinator_of, mistaken, sender};
 use super::transactions::id_of;
-use super::verification::{Transaction, ask_coordinator};
+use super::verification::{ROUNDS_MAX, Transaction, ask_coordinator};
 use super::{Answer, Api, Context, Refusal, Request};
 
 pub const API: Api = Api {
@@ -57,27 +57,24 @@ async fn commit(
         cx.router()
             .group_as(partition, offsets(image, message), producer, warrant)
     };
-    let answer = match ask(Warrant::None).await? {
-        Stamped::Answered(answer) => answer,
-        Stamped::Unverified(guard) => {
-            let transaction = Transaction {
-                id: transactional_id,
-                producer_id: producer.producer_id,
-                producer_epoch: producer.epoch,
-                version: produce_version(version),
-            };
-            verify(cx, &transaction, partition).await?;
-            match ask(Warrant::Verified(guard)).await? {
-                Stamped::Answered(answer) => answer,
-                // The transaction has ended meanwhile.
-                Stamped::Unverified(_) => return Err(ErrorCode::InvalidTxnState),
+    let transaction = Transaction {
+        id: transactional_id,
+        producer_id: producer.producer_id,
+        producer_epoch: producer.epoch,
+        version: produce_version(version),
+    };
+    let mut warrant = Warrant::None;
+    for _ in 0..=ROUNDS_MAX {
+        match ask(warrant).await? {
+            Stamped::Answered(GroupReply::Committed(committed)) => return committed,
+            Stamped::Answered(_) => return mistaken(),
+            Stamped::Unverified(guard) => {
+                verify(cx, &transaction, partition).await?;
+                warrant = Warrant::Verified(guard);
             }
         }
-    };
-    match answer {
-        GroupReply::Committed(committed) => committed,
-        _ => mistaken(),
     }
+    Err(ErrorCode::CoordinatorLoadInProgress)
 }
 
 /// The version of Produce whose clients know as much of transactions.

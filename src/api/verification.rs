@@ -19,6 +19,9 @@ use super::transactions::{self, Problem};
 
 /// The first Produce version whose clients know TRANSACTION_ABORTABLE.
 const ABORTABLE_FROM: i16 = 11;
+/// Questions for one append: the marker of the transaction before takes back the guard of a question that it overtakes,
+/// and there is only one such marker.
+pub(super) const ROUNDS_MAX: usize = 3;
 /// The first Produce version whose clients leave it to the broker to add partitions.
 const ADDS_FROM: i16 = 12;
 
@@ -58,28 +61,51 @@ pub(super) async fn append_verified(
     outcomes: &mut [AppendOutcome],
     (acks, timeout): (Acks, Duration),
 ) {
-    let is_unverified = |(_, outcome): &(AppendItem, &mut AppendOutcome)| outcome.unverified.is_some();
-    let unverified: Vec<_> = items.into_iter().zip(outcomes).filter(is_unverified).collect();
-    if unverified.is_empty() {
-        return;
+    for _ in 0..ROUNDS_MAX {
+        let (places, again) = verified(cx, transaction, &items, outcomes).await;
+        if again.is_empty() {
+            return;
+        }
+        let appended = cx.router().append(again, acks, timeout).await;
+        for (place, outcome) in places.into_iter().zip(appended) {
+            outcomes[place] = outcome;
+        }
     }
-    let partitions: Vec<PartitionId> = unverified.iter().map(|(item, _)| item.partition).collect();
+    for outcome in outcomes.iter_mut().filter(|outcome| outcome.unverified.is_some()) {
+        outcome.error = transaction.refusal(ErrorCode::ConcurrentTransactions);
+    }
+}
+
+/// What the coordinator has confirmed, to be appended again, with its places among the outcomes; the others are refused.
+async fn verified(
+    cx: &Context,
+    transaction: &Transaction,
+    items: &[AppendItem],
+    outcomes: &mut [AppendOutcome],
+) -> (Vec<usize>, Vec<AppendItem>) {
+    let is_unverified = |place: &usize| outcomes[*place].unverified.is_some();
+    let unverified: Vec<usize> = (0..items.len()).filter(is_unverified).collect();
+    let partitions: Vec<PartitionId> = unverified.iter().map(|place| items[*place].partition).collect();
+    if partitions.is_empty() {
+        return Default::default();
+    }
     let words = ask_coordinator(cx, transaction, &partitions).await;
-    let (mut again, mut places) = (Vec::new(), Vec::new());
-    for ((item, outcome), word) in unverified.into_iter().zip(words) {
-        match (word, outcome.unverified) {
+    let (mut places, mut again) = (Vec::new(), Vec::new());
+    for (place, word) in unverified.into_iter().zip(words) {
+        let outcome = &mut outcomes[place];
+        match (word, outcome.unverified.take()) {
             (ErrorCode::None, Some(guard)) => {
                 let warrant = Warrant::Verified(guard);
-                again.push(AppendItem { warrant, ..item });
-                places.push(outcome);
+                again.push(AppendItem {
+                    warrant,
+                    ..items[place].clone()
+                });
+                places.push(place);
             }
             (error, _) => outcome.error = transaction.refusal(error),
         }
     }
-    let appended = cx.router().append(again, acks, timeout).await;
-    for (place, outcome) in places.into_iter().zip(appended) {
-        *place = outcome;
-    }
+    (places, again)
 }
 
 /// The coordinator's word on each partition. Clients of transactions v2 have not added them: this does.

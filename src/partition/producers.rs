@@ -53,8 +53,6 @@ pub enum ProducerError {
     /// To be verified with the coordinator, and to be tried again with the guard.
     #[error("the transaction of producer {producer_id} is not known here yet")]
     Unverified { producer_id: i64, guard: Guard },
-    #[error("the transaction of producer {producer_id} ended while it was verified")]
-    VerifiedTooLate { producer_id: i64 },
 }
 
 /// A batch that a producer appended.
@@ -404,8 +402,8 @@ fn check_transaction(
         },
         _ if open.is_some_and(|producer| producer.epoch == header.producer_epoch) => Ok(()),
         Warrant::Verified(guard) if transactions.is_verified(producer_id, guard) => Ok(()),
-        Warrant::Verified(_) => Err(ProducerError::VerifiedTooLate { producer_id }),
-        Warrant::None | Warrant::Marker { .. } => Err(ProducerError::Unverified {
+        // Also where a marker has taken the guard back: it may have been that of the transaction before.
+        Warrant::None | Warrant::Verified(_) | Warrant::Marker { .. } => Err(ProducerError::Unverified {
             producer_id,
             guard: transactions.ask_to_verify(header, now_ms),
         }),

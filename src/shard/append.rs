@@ -224,8 +224,6 @@ pub(super) fn producer_refusal(error: &ProducerError) -> ErrorCode {
         ProducerError::OutOfOrder { .. } => ErrorCode::OutOfOrderSequenceNumber,
         ProducerError::StaleEpoch { .. } => ErrorCode::InvalidProducerEpoch,
         ProducerError::FencedCoordinator { .. } => ErrorCode::TransactionCoordinatorFenced,
-        ProducerError::OutsideTransaction { .. }
-        | ProducerError::Unverified { .. }
-        | ProducerError::VerifiedTooLate { .. } => ErrorCode::InvalidTxnState,
+        ProducerError::OutsideTransaction { .. } | ProducerError::Unverified { .. } => ErrorCode::InvalidTxnState,
     }
 }

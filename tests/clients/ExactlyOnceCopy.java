@@ -27,11 +27,18 @@ public class ExactlyOnceCopy {
 
     public static void main(String[] args) {
         bootstrap = args[1];
-        switch (args[0]) {
-            case "fill" -> fill(args[2], Integer.parseInt(args[3]));
-            case "copy" -> copy(args[2], args[3]);
-            case "verify" -> verify(args[2], Integer.parseInt(args[3]));
-            default -> throw new IllegalArgumentException(args[0]);
+        try {
+            switch (args[0]) {
+                case "fill" -> fill(args[2], Integer.parseInt(args[3]));
+                case "copy" -> copy(args[2], args[3]);
+                case "verify" -> verify(args[2], Integer.parseInt(args[3]));
+                default -> throw new IllegalArgumentException(args[0]);
+            }
+        } catch (RuntimeException problem) {
+            // The launcher of source files cannot print what was thrown on another thread.
+            System.err.println(args[0] + " failed");
+            problem.printStackTrace();
+            System.exit(1);
         }
     }
 
