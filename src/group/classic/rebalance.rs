@@ -12,6 +12,8 @@ use crate::group::turn::Turn;
 use crate::model::ErrorCode;
 use crate::wire::primitives::{DecodeError, Reader};
 
+/// The least wait for static members that are all absent: the rebalance timeout is the clients', and may be nothing.
+const ABSENT_WAIT_MIN: Duration = Duration::from_secs(1);
 /// Bytes of the shortest topic name in a subscription.
 const TOPIC_BYTES_MIN: usize = 2;
 
@@ -118,7 +120,8 @@ impl Classic {
         }
         if !self.members.is_empty() && !self.elect_leader() {
             // Nobody but absent static members: until their sessions end.
-            return self.set_phase(self.rebalance_timeout(), PhaseKind::Joins, turn);
+            let wait = self.rebalance_timeout().max(ABSENT_WAIT_MIN);
+            return self.set_phase(wait, PhaseKind::Joins, turn);
         }
         self.generation = self.generation.checked_add(1).unwrap_or(1);
         match self.members.is_empty() {

@@ -371,6 +371,26 @@ fn a_static_member_keeps_its_place() {
     assert_eq!(rig.joined(ticket).members.len(), 2);
 }
 
+#[test] // Goal: absent static members that give a rebalance no time are awaited in steps, until their sessions end.
+fn absent_members_without_a_timeout_are_awaited_in_steps() {
+    let mut rig = Rig::new();
+    let hasty = Join {
+        rebalance_timeout: Duration::ZERO,
+        ..static_join("i", "s1", 5)
+    };
+    let tickets = [
+        rig.put(GroupRequest::Join(hasty)),
+        rig.put(GroupRequest::Join(static_join("j", "s2", 5))),
+    ];
+    rig.pass(6_000);
+    let replies = tickets.map(|ticket| rig.joined(ticket));
+    rig.settle(&replies);
+    assert_eq!(rig.leave(leaver("", Some("j"))), ErrorCode::None);
+    assert_eq!(rig.state(), "PreparingRebalance");
+    rig.pass(600_000);
+    assert_eq!(rig.state(), "none");
+}
+
 #[test] // Goal (behaviours 52, 57): whoever leaves is gone at once; an administrator removes a static member by its name.
 fn members_leave() {
     let mut rig = Rig::new();
