@@ -1,5 +1,6 @@
 //! JoinGroup: a client wants to be a member, or to be one of the next generation too. The answer may take a rebalance.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,7 +44,13 @@ fn to_join(message: &JoinGroupRequestData, version: i16, client_id: String, clie
     let instance_id = message.group_instance_id.as_ref().map(text);
     let stem = instance_id.as_deref().unwrap_or(&client_id);
     let session_timeout = millis(message.session_timeout_ms);
-    let protocols = message.protocols.iter().map(|protocol| Protocol {
+    let mut named = HashSet::new();
+    // A protocol named twice is one: the first counts.
+    let distinct = message
+        .protocols
+        .iter()
+        .filter(|protocol| named.insert(protocol.name.as_str()));
+    let protocols = distinct.map(|protocol| Protocol {
         name: text(&protocol.name),
         metadata: owned(&protocol.metadata),
     });
