@@ -119,12 +119,11 @@ impl GroupCoordinator {
 
     pub fn on_topics_deleted(&mut self, topics: &[String], _now: Now) -> Effects<GroupReply> {
         let mut effects = Effects::default();
-        let is_gone = |topic: &str| topics.iter().any(|gone| gone == topic);
+        let is_gone = |(topic, _): &(Arc<str>, i32)| topics.iter().any(|gone| **gone == **topic);
         for group in self.groups.values_mut() {
-            let over = |topic: &str, _: &OffsetValue| is_gone(topic);
-            group.offsets.remove_if(&group.id, &mut effects.entries, over);
-            for topic in topics {
-                group.offsets.forget_pending(topic);
+            for (topic, partition) in group.offsets.partitions().into_iter().filter(is_gone) {
+                group.offsets.remove(&topic, partition);
+                effects.write(tombstone(&group.id, &topic, partition));
             }
         }
         self.groups.retain(|_, group| !group.is_blank());

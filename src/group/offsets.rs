@@ -55,8 +55,12 @@ impl Offsets {
         }
     }
 
-    /// True: there was one.
+    /// What a tombstone says: the partition has no offset, and none that an open transaction will bring. True: it had.
     pub(super) fn remove(&mut self, topic: &str, partition: i32) -> bool {
+        self.remove_committed(topic, partition) | self.remove_pending(topic, partition)
+    }
+
+    fn remove_committed(&mut self, topic: &str, partition: i32) -> bool {
         let Some(partitions) = self.committed.get_mut(topic) else {
             return false;
         };
@@ -65,6 +69,15 @@ impl Offsets {
             self.committed.remove(topic);
         }
         removed
+    }
+
+    fn remove_pending(&mut self, topic: &str, partition: i32) -> bool {
+        let before = self.pending.values().map(BTreeMap::len).sum::<usize>();
+        self.pending.retain(|_, offsets| {
+            offsets.retain(|(name, index), _| (&**name, *index) != (topic, partition));
+            !offsets.is_empty()
+        });
+        before > self.pending.values().map(BTreeMap::len).sum::<usize>()
     }
 
     fn is_pending(&self, topic: &Arc<str>, partition: i32) -> bool {
@@ -102,30 +115,25 @@ impl Offsets {
         all
     }
 
-    /// Removes every committed offset of which `is_over` holds; the tombstones go into `entries`.
+    /// Removes every committed offset of which `is_over` holds, unless a transaction is about to replace it; the tombstones
+    /// go into `entries`.
     pub(super) fn remove_if(
         &mut self,
         group: &str,
         entries: &mut Vec<Entry>,
         is_over: impl Fn(&str, &OffsetValue) -> bool,
     ) {
+        let pending = &self.pending;
+        let is_pending = |key: &(Arc<str>, i32)| pending.values().any(|offsets| offsets.contains_key(key));
         self.committed.retain(|topic, partitions| {
             partitions.retain(|partition, committed| {
-                let over = is_over(topic, &committed.value);
+                let over = is_over(topic, &committed.value) && !is_pending(&(topic.clone(), *partition));
                 if over {
                     entries.push(tombstone(group, topic, *partition));
                 }
                 !over
             });
             !partitions.is_empty()
-        });
-    }
-
-    /// The topic is gone: its pending offsets with it.
-    pub(super) fn forget_pending(&mut self, topic: &str) {
-        self.pending.retain(|_, offsets| {
-            offsets.retain(|(name, _), _| **name != *topic);
-            !offsets.is_empty()
         });
     }
 }

@@ -180,3 +180,46 @@ fn transactional_offsets_are_committed_by_their_producer() {
     };
     assert_eq!(rig.commit_as(stranger), Err(ErrorCode::UnknownMemberId));
 }
+
+/// What deletes a group, an offset or a topic takes pending offsets too, and a coordinator that loads the log agrees.
+#[test]
+fn deleted_offsets_do_not_come_back_with_their_transaction() {
+    let pending = || CommitOffsets {
+        producer: Some(7),
+        ..commit("g", vec![item("t", 0, 5)])
+    };
+    let deletions: [fn(&mut Rig); 3] = [
+        |rig| {
+            let reply = rig.ask(GroupRequest::Delete("g".into()));
+            assert_eq!(reply, GroupReply::Deleted(ErrorCode::None));
+        },
+        |rig| {
+            let effects = rig.coordinator.on_topics_deleted(&["t".to_owned()], rig.now());
+            rig.take(effects);
+        },
+        |rig| {
+            let partitions = vec![("t".into(), 0)];
+            rig.ask(GroupRequest::DeleteOffsets(DeleteOffsets {
+                group: "g".into(),
+                partitions,
+            }));
+        },
+    ];
+    for delete in deletions {
+        let mut rig = Rig::new();
+        assert_eq!(rig.commit_as(pending()), Ok(vec![ErrorCode::None]));
+        let committed_by = rig.log.len();
+        delete(&mut rig);
+        let mut again = GroupCoordinator::new(config());
+        for (at, entry) in rig.log.iter().enumerate() {
+            let producer = (at < committed_by).then_some(7);
+            again.replay(&entry.key, entry.value.as_ref(), producer);
+        }
+        for coordinator in [&mut rig.coordinator, &mut again] {
+            coordinator.end_transaction(7, true);
+        }
+        assert_eq!(rig.fetch("g", Some(&[0])), [(0, -1)]);
+        rig.coordinator = again;
+        assert_eq!(rig.fetch("g", Some(&[0])), [(0, -1)]);
+    }
+}
