@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::hosted::{Hosted, Open, open_at};
 use super::message::{Answer, Job, TimesDone, TimesJob};
-use super::read::{bound, epoch_refusal};
+use super::read::{bound, epoch_refusal, read_refusal};
 use super::state::Shard;
 use super::types::*;
 use crate::model::{ErrorCode, PartitionId, ShardId};
@@ -65,7 +65,7 @@ impl Shard {
                 },
                 Err(error) => {
                     self.fail_log(life, &error);
-                    ListedOffset::refused(ErrorCode::KafkaStorageError)
+                    ListedOffset::refused(read_refusal(&error))
                 }
             };
             if let Some(known) = answers.get_mut(at) {

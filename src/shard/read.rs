@@ -15,7 +15,7 @@ use crate::metrics::Metric;
 use crate::model::{ErrorCode, ShardId};
 use crate::partition::{Bound, EpochError, ReadAsk, ReadRefusal, Reading};
 use crate::rt::Now;
-use crate::storage::{Cache, ReadPlan};
+use crate::storage::{Cache, ReadPlan, StorageError};
 
 /// What the items of one part may still take.
 struct Budget {
@@ -128,7 +128,7 @@ impl Shard {
                     read_ahead = result.read_ahead;
                 }
                 (Err(error), Some(fetched)) => {
-                    *fetched = FetchedPartition::refused(ErrorCode::KafkaStorageError);
+                    *fetched = FetchedPartition::refused(read_refusal(&error));
                     failed = Some(error);
                 }
                 (_, None) => {}
@@ -152,12 +152,16 @@ impl Shard {
         }
     }
 
-    /// The storage under a partition failed: its directory goes offline, and with it those who wait.
-    pub(super) fn fail_log(&mut self, life: Life, error: &crate::storage::StorageError) {
+    /// The storage under a partition failed: its directory goes offline, and with it those who wait. Broken bytes are the
+    /// log's own: what is good in it serves on, and so do its neighbours.
+    pub(super) fn fail_log(&mut self, life: Life, error: &StorageError) {
         let Some(open) = open_at(&mut self.hosted, life) else {
             return;
         };
         let (topic, partition) = (&open.place.topic, life.partition.index);
+        if matches!(error, StorageError::Corrupt { .. }) {
+            return tracing::error!(%topic, partition, %error, "log is broken in part: what cannot be read is refused");
+        }
         tracing::error!(%topic, partition, %error, "log failed, its directory goes offline");
         if !open.place.dir.is_offline() {
             open.place.dir.set_offline(&error.to_string());
@@ -169,6 +173,14 @@ impl Shard {
         self.fail_acks(abandoned, ErrorCode::KafkaStorageError);
         self.unseat(life.partition, ErrorCode::CoordinatorNotAvailable);
         self.notify_all(waiters);
+    }
+}
+
+/// What a reader is told of a read that failed.
+pub(super) fn read_refusal(error: &StorageError) -> ErrorCode {
+    match error {
+        StorageError::Corrupt { .. } => ErrorCode::CorruptMessage,
+        StorageError::Io { .. } | StorageError::Offline { .. } => ErrorCode::KafkaStorageError,
     }
 }
 

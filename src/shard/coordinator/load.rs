@@ -159,6 +159,7 @@ impl LoadJob {
     }
 
     async fn replay_batch(&mut self, header: &BatchHeader, batch: bytes::Bytes) -> Result<(), BatchError> {
+        header.check_crc(&batch)?;
         let producer = header.is_transactional().then_some(header.producer_id);
         let mut turn = rt::now();
         for (at, record) in Records::of(header, batch, DECOMPRESSED_BYTES_MAX)?.enumerate() {
