@@ -111,7 +111,10 @@ fn a_failing_disk_goes_offline_alone() {
     for n in 1..20 {
         assert_eq!(client.produce_to("t", good, n), Ok(n as i64));
     }
-    assert_eq!(broker.metric("kafka_log_logmanager_offlinelogdirectorycount"), 1);
+    // The control thread counts once a second.
+    wait_until("the directory is counted", || {
+        broker.metric("kafka_log_logmanager_offlinelogdirectorycount") == 1
+    });
     drop(broker);
     let _ = fs::remove_dir_all(dir);
 }
