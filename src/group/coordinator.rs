@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::classic::Classic;
+use super::catalog::Catalog;
 use super::deadlines::{Deadlines, Timer};
-use super::one::Group;
-use super::record::{GroupValue, Key, OffsetValue};
+use super::one::{Group, Kind};
+use super::record::{Key, OffsetValue};
 use super::request::*;
 use super::turn::Turn;
 use crate::config::GroupConfig;
@@ -23,6 +23,8 @@ pub(super) const NAME_BYTES_MAX: usize = 16_384;
 #[derive(Debug)]
 pub struct GroupCoordinator {
     pub(super) config: GroupConfig,
+    /// The newest that was given.
+    pub(super) catalog: Arc<dyn Catalog>,
     pub(super) groups: BTreeMap<Arc<str>, Group>,
     pub(super) deadlines: Deadlines,
     /// Numbers the commits.
@@ -34,9 +36,10 @@ pub struct GroupCoordinator {
 }
 
 impl GroupCoordinator {
-    pub fn new(config: GroupConfig) -> GroupCoordinator {
+    pub fn new(config: GroupConfig, catalog: Arc<dyn Catalog>) -> GroupCoordinator {
         GroupCoordinator {
             config,
+            catalog,
             groups: BTreeMap::new(),
             deadlines: Deadlines::default(),
             order: 0,
@@ -78,14 +81,12 @@ impl GroupCoordinator {
                 }
                 self.drop_if_blank(&group);
             }
-            (Key::Group { group }, Some(value)) => {
-                let value = GroupValue::read(value)?;
-                let group = self.group_or_new(&group);
-                group.classic = Classic::from_value(group.id.clone(), value);
+            (Key::Group { kind, group, part }, Some(value)) => {
+                self.group_or_new(&group).replay(kind, &part, Some(value))?;
             }
-            (Key::Group { group }, None) => {
+            (Key::Group { kind, group, part }, None) => {
                 if let Some(group) = self.groups.get_mut(group.as_str()) {
-                    group.classic = Classic::new(group.id.clone());
+                    group.replay(kind, &part, None)?;
                 }
                 self.drop_if_blank(&group);
             }
@@ -111,7 +112,7 @@ impl GroupCoordinator {
         let mut effects = Effects::default();
         let ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
         for id in ids {
-            self.with_group(&id, &mut effects, now, |group, turn| group.classic.on_loaded(turn));
+            self.with_group(&id, &mut effects, now, |group, turn| group.kind.on_loaded(turn));
         }
         effects
     }
@@ -157,7 +158,9 @@ impl GroupCoordinator {
             return effects.reply(ticket, GroupReply::Joined(reply));
         }
         let id = self.group_or_new(&join.group).id.clone();
-        self.with_group(&id, effects, now, |group, turn| group.classic.join(join, ticket, turn));
+        self.with_group(&id, effects, now, |group, turn| match &mut group.kind {
+            Kind::Classic(classic) => classic.join(join, ticket, turn),
+        });
         self.drop_if_blank(&id);
     }
 
@@ -181,14 +184,18 @@ impl GroupCoordinator {
     fn sync(&mut self, sync: Sync, ticket: Ticket, effects: &mut Effects<GroupReply>, now: Now) {
         match self.known(&sync.group) {
             Ok(id) => {
-                self.with_group(&id, effects, now, |group, turn| group.classic.sync(sync, ticket, turn));
+                self.with_group(&id, effects, now, |group, turn| match &mut group.kind {
+                    Kind::Classic(classic) => classic.sync(sync, ticket, turn),
+                });
             }
             Err(error) => effects.reply(ticket, GroupReply::Synced(SyncReply::refused(error))),
         }
     }
 
     fn heartbeat(&mut self, heartbeat: &Heartbeat, effects: &mut Effects<GroupReply>, now: Now) -> ErrorCode {
-        let beat = |group: &mut Group, turn: &mut Turn<'_>| group.classic.heartbeat(&heartbeat.sender, turn);
+        let beat = |group: &mut Group, turn: &mut Turn<'_>| match &mut group.kind {
+            Kind::Classic(classic) => classic.heartbeat(&heartbeat.sender, turn),
+        };
         match self.known(&heartbeat.group) {
             Ok(id) => self
                 .with_group(&id, effects, now, beat)
@@ -199,7 +206,9 @@ impl GroupCoordinator {
 
     fn leave(&mut self, leave: Leave, effects: &mut Effects<GroupReply>, now: Now) -> Result<Vec<Left>, ErrorCode> {
         let id = self.known(&leave.group)?;
-        let leave = |group: &mut Group, turn: &mut Turn<'_>| group.classic.leave(leave.leavers, turn);
+        let leave = |group: &mut Group, turn: &mut Turn<'_>| match &mut group.kind {
+            Kind::Classic(classic) => classic.leave(leave.leavers, turn),
+        };
         let left = self.with_group(&id, effects, now, leave);
         self.drop_if_blank(&id);
         left.ok_or(ErrorCode::UnknownMemberId)
@@ -225,10 +234,16 @@ impl GroupCoordinator {
         let mut turn = Turn {
             now,
             config: &self.config,
+            catalog: &*self.catalog,
             deadlines: &mut self.deadlines,
             effects,
         };
         Some(work(group, &mut turn))
+    }
+
+    /// The cluster has changed; `changed` are the topics that came, went, or have more partitions.
+    pub fn set_catalog(&mut self, catalog: Arc<dyn Catalog>, _changed: &[Arc<str>]) {
+        self.catalog = catalog;
     }
 
     pub fn next_time(&self) -> Option<Instant> {
@@ -241,11 +256,11 @@ impl GroupCoordinator {
             match timer {
                 Timer::Retention => self.expire_offsets(&mut effects.entries, now),
                 Timer::Phase(id) => {
-                    self.with_group(&id, &mut effects, now, |group, turn| group.classic.on_phase(turn));
+                    self.with_group(&id, &mut effects, now, |group, turn| group.kind.on_phase(turn));
                 }
                 Timer::Member(id, member) => {
                     self.with_group(&id, &mut effects, now, |group, turn| {
-                        group.classic.on_member_time(&member, at, turn);
+                        group.kind.on_member_time(&member, at, turn);
                     });
                     self.drop_if_blank(&id);
                 }
@@ -257,7 +272,7 @@ impl GroupCoordinator {
     /// Takes out all requests that wait within the state.
     pub fn take_waiting(&mut self) -> Vec<Ticket> {
         let groups = self.groups.values_mut();
-        groups.flat_map(|group| group.classic.take_waiting()).collect()
+        groups.flat_map(|group| group.kind.take_waiting()).collect()
     }
 
     pub(super) fn put_offset(

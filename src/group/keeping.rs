@@ -4,11 +4,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::classic::group_tombstone;
 use super::coordinator::GroupCoordinator;
 use super::deadlines::Timer;
 use super::offsets::tombstone;
-use super::one::Group;
+use super::one::{Group, Kind};
 use super::record::{OffsetValue, offset_key};
 use super::request::*;
 use crate::model::{Effects, Entry, ErrorCode};
@@ -28,8 +27,8 @@ impl GroupCoordinator {
         now: Now,
     ) -> Result<Vec<ErrorCode>, ErrorCode> {
         let transactional = commit.producer.is_some();
-        let check = |group: &mut Group, turn: &mut super::turn::Turn<'_>| {
-            group.classic.check_commit(&commit.sender, transactional, turn)
+        let check = |group: &mut Group, turn: &mut super::turn::Turn<'_>| match &mut group.kind {
+            Kind::Classic(classic) => classic.check_commit(&commit.sender, transactional, turn),
         };
         match self.with_group(&commit.group, effects, now, check) {
             Some(checked) => checked?,
@@ -84,11 +83,11 @@ impl GroupCoordinator {
     ) -> Result<Vec<ErrorCode>, ErrorCode> {
         let group = self.groups.get_mut(delete.group.as_str());
         let group = group.ok_or(ErrorCode::GroupIdNotFound)?;
-        if !group.classic.is_empty() && !group.classic.is_consumer() {
+        if !group.kind.is_empty() && !group.kind.is_of_consumers() {
             return Err(ErrorCode::NonEmptyGroup);
         }
         let delete_one = |(topic, partition): &(Arc<str>, i32)| {
-            if group.classic.is_subscribed_to(topic) {
+            if group.kind.is_subscribed_to(topic) {
                 return ErrorCode::GroupSubscribedToTopic;
             }
             if group.offsets.remove(topic, *partition) {
@@ -106,13 +105,13 @@ impl GroupCoordinator {
         let Some(group) = self.groups.get_mut(id) else {
             return ErrorCode::GroupIdNotFound;
         };
-        if !group.classic.is_empty() {
+        if !group.kind.is_empty() {
             return ErrorCode::NonEmptyGroup;
         }
         for (topic, partition) in group.offsets.partitions() {
             effects.write(tombstone(id, &topic, partition));
         }
-        effects.write(group_tombstone(id));
+        group.tombstones(&mut effects.entries);
         self.groups.remove(id);
         ErrorCode::None
     }
@@ -150,15 +149,15 @@ impl GroupCoordinator {
 
     /// A group that is empty goes with the last of its offsets.
     fn expire_group(&mut self, id: &str, entries: &mut Vec<Entry>, now: Now) {
-        let Some(Group { classic, offsets, .. }) = self.groups.get_mut(id) else {
+        let Some(group) = self.groups.get_mut(id) else {
             return;
         };
         let retention_ms = self.config.offsets_retention_ms;
-        offsets.remove_if(id, entries, |topic, value| {
-            Group::is_over(classic, topic, value, retention_ms, now.wall_ms)
-        });
-        if offsets.is_empty() && classic.is_empty() && !classic.has_pending() {
-            entries.push(group_tombstone(id));
+        let kind = &group.kind;
+        let is_over = |topic: &str, value: &OffsetValue| kind.is_over(topic, value, retention_ms, now.wall_ms);
+        group.offsets.remove_if(id, entries, is_over);
+        if group.offsets.is_empty() && kind.is_empty() && !kind.has_pending() {
+            group.tombstones(entries);
             self.groups.remove(id);
         }
     }

@@ -10,11 +10,13 @@
 //! | request | what is asked and answered |
 //! | coordinator, keeping | all groups of one partition: dispatch, replay, deadlines; their offsets |
 //! | one | one group, whatever its kind |
+//! | catalog | what coordinators know of the cluster |
 //! | classic | the members of a group, by the classic protocol |
 //! | turn, deadlines | what the handling of one call has at hand; the clock |
 //! | offsets | what a group has committed, and what a transaction may yet commit |
 //! | record | the formats of the log |
 
+mod catalog;
 mod classic;
 mod coordinator;
 mod deadlines;
@@ -29,6 +31,7 @@ mod turn;
 #[cfg(test)]
 mod tests;
 
+pub use catalog::{Catalog, CatalogTopic};
 pub use coordinator::GroupCoordinator;
 pub use hash::partition_of;
 pub use request::*;

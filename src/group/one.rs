@@ -1,48 +1,68 @@
-//! One group: its members and its offsets.
+//! One group: its members, by the protocol that they speak, and its offsets.
 
 use std::sync::Arc;
 
-use super::classic::{Classic, State};
+use bytes::Bytes;
+
+use super::classic::{Classic, MemberId, State, group_tombstone};
 use super::offsets::Offsets;
-use super::record::OffsetValue;
+use super::record::{GroupValue, OffsetValue, RecordKind};
 use super::request::{DescribedGroup, DescribedMember, ListFilter, ListedGroup};
+use super::turn::Turn;
+use crate::model::{Entry, Ticket};
+use crate::rt::Instant;
+use crate::wire::primitives::DecodeError;
 
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) id: Arc<str>,
-    pub(super) classic: Classic,
+    pub(super) kind: Kind,
     pub(super) offsets: Offsets,
 }
 
+/// The members, by the protocol that they speak with their coordinator.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Classic(Classic),
+}
+
 impl Group {
+    /// Of no kind yet: nobody has joined it, and only a classic group can be without members.
     pub(super) fn new(id: &str) -> Group {
         let id: Arc<str> = id.into();
         Group {
-            classic: Classic::new(id.clone()),
+            kind: Kind::Classic(Classic::new(id.clone())),
             id,
             offsets: Offsets::default(),
         }
     }
 
-    /// There is nothing to remember.
-    pub(super) fn is_blank(&self) -> bool {
-        self.offsets.is_empty() && self.classic.is_blank()
+    /// Takes in a record of the log; `part` is what it is about within the group.
+    pub(super) fn replay(&mut self, kind: RecordKind, _part: &str, value: Option<&Bytes>) -> Result<(), DecodeError> {
+        match (kind, value) {
+            (RecordKind::Classic, Some(value)) => {
+                let value = GroupValue::read(value)?;
+                self.kind = Kind::Classic(Classic::from_value(self.id.clone(), value));
+            }
+            (RecordKind::Classic, None) => self.kind = Kind::Classic(Classic::new(self.id.clone())),
+        }
+        Ok(())
     }
 
-    /// Whether the offset has passed its retention (behaviour 55).
-    pub(super) fn is_over(classic: &Classic, topic: &str, value: &OffsetValue, retention_ms: i64, now_ms: i64) -> bool {
-        if classic.is_subscribed_to(topic) {
-            return false;
-        }
-        match (classic.retention_base_ms(value), value.expire_ms) {
-            (None, _) => false,
-            (Some(_), Some(at)) => now_ms >= at,
-            (Some(base_ms), None) => now_ms.saturating_sub(base_ms) >= retention_ms,
+    /// There is nothing to remember.
+    pub(super) fn is_blank(&self) -> bool {
+        self.offsets.is_empty() && self.kind.is_blank()
+    }
+
+    /// What the log is to forget with the group, besides its offsets.
+    pub(super) fn tombstones(&self, entries: &mut Vec<Entry>) {
+        match &self.kind {
+            Kind::Classic(_) => entries.push(group_tombstone(&self.id)),
         }
     }
 
     pub(super) fn describe(&self) -> DescribedGroup {
-        let classic = &self.classic;
+        let Kind::Classic(classic) = &self.kind;
         // Only a stable group has what its members were given.
         let protocol = match classic.state {
             State::Stable => classic.protocol.as_deref(),
@@ -70,10 +90,107 @@ impl Group {
             |names: &[String], name: &str| names.is_empty() || names.iter().any(|one| one.eq_ignore_ascii_case(name));
         let listed = ListedGroup {
             id: self.id.clone(),
-            protocol_type: self.classic.protocol_type.clone().unwrap_or_default(),
-            state: self.classic.state.name(),
-            kind: "classic",
+            protocol_type: self.kind.protocol_type().to_owned(),
+            state: self.kind.state_name(),
+            kind: self.kind.name(),
         };
         (lets(&filter.states, listed.state) && lets(&filter.kinds, listed.kind)).then_some(listed)
+    }
+}
+
+impl Kind {
+    fn name(&self) -> &'static str {
+        match self {
+            Kind::Classic(_) => "classic",
+        }
+    }
+
+    fn state_name(&self) -> &'static str {
+        match self {
+            Kind::Classic(classic) => classic.state.name(),
+        }
+    }
+
+    fn protocol_type(&self) -> &str {
+        match self {
+            Kind::Classic(classic) => classic.protocol_type.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// Nobody is in it or about to be, and nothing of it is in the log.
+    fn is_blank(&self) -> bool {
+        match self {
+            Kind::Classic(classic) => classic.is_blank(),
+        }
+    }
+
+    /// Without members; others may be about to join.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Kind::Classic(classic) => classic.is_empty(),
+        }
+    }
+
+    /// Ids were given out that somebody may yet join with.
+    pub(super) fn has_pending(&self) -> bool {
+        match self {
+            Kind::Classic(classic) => classic.has_pending(),
+        }
+    }
+
+    /// Its members are consumers: their offsets mean places in topics.
+    pub(super) fn is_of_consumers(&self) -> bool {
+        match self {
+            Kind::Classic(classic) => classic.is_consumer(),
+        }
+    }
+
+    pub(super) fn is_subscribed_to(&self, topic: &str) -> bool {
+        match self {
+            Kind::Classic(classic) => classic.is_subscribed_to(topic),
+        }
+    }
+
+    /// Whether the offset has passed its retention (behaviour 55).
+    pub(super) fn is_over(&self, topic: &str, value: &OffsetValue, retention_ms: i64, now_ms: i64) -> bool {
+        if self.is_subscribed_to(topic) {
+            return false;
+        }
+        let base_ms = match self {
+            Kind::Classic(classic) => classic.retention_base_ms(value),
+        };
+        match (base_ms, value.expire_ms) {
+            (None, _) => false,
+            (Some(_), Some(at)) => now_ms >= at,
+            (Some(base_ms), None) => now_ms.saturating_sub(base_ms) >= retention_ms,
+        }
+    }
+
+    /// All records are replayed.
+    pub(super) fn on_loaded(&mut self, turn: &mut Turn<'_>) {
+        match self {
+            Kind::Classic(classic) => classic.on_loaded(turn),
+        }
+    }
+
+    /// The time of something that the whole group waits for may be over.
+    pub(super) fn on_phase(&mut self, turn: &mut Turn<'_>) {
+        match self {
+            Kind::Classic(classic) => classic.on_phase(turn),
+        }
+    }
+
+    /// A member may be out of time.
+    pub(super) fn on_member_time(&mut self, member: &MemberId, at: Instant, turn: &mut Turn<'_>) {
+        match self {
+            Kind::Classic(classic) => classic.on_member_time(member, at, turn),
+        }
+    }
+
+    /// Takes out all requests that wait within the state.
+    pub(super) fn take_waiting(&mut self) -> Vec<Ticket> {
+        match self {
+            Kind::Classic(classic) => classic.take_waiting(),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::catalog::Catalog;
 use super::classic::{Member, MemberId};
 use super::deadlines::{Deadlines, Timer};
 use super::request::GroupReply;
@@ -12,6 +13,8 @@ use crate::rt::{Instant, Now};
 pub(super) struct Turn<'a> {
     pub(super) now: Now,
     pub(super) config: &'a GroupConfig,
+    #[expect(dead_code, reason = "for the protocols in which the coordinator assigns")]
+    pub(super) catalog: &'a dyn Catalog,
     pub(super) deadlines: &'a mut Deadlines,
     pub(super) effects: &'a mut Effects<GroupReply>,
 }

@@ -64,13 +64,16 @@ impl Shard {
 
     pub(super) fn reconcile(&mut self, image: Arc<Image>, now: Now) {
         let old = std::mem::replace(&mut self.image, image.clone());
+        let mut changed = Vec::new();
         for topic in image.topics_by_id.values() {
-            let same = old
-                .topic_by_id(&topic.id)
-                .is_some_and(|known| Arc::ptr_eq(known, topic));
-            if !same {
-                self.reconcile_topic(topic, now);
+            let known = old.topic_by_id(&topic.id);
+            if known.is_some_and(|known| Arc::ptr_eq(known, topic)) {
+                continue;
             }
+            if known.is_none_or(|known| known.partitions.len() != topic.partitions.len()) {
+                changed.push(topic.name.clone());
+            }
+            self.reconcile_topic(topic, now);
         }
         let mut gone = Vec::new();
         for topic in old
@@ -79,8 +82,10 @@ impl Shard {
             .filter(|topic| image.topic_by_id(&topic.id).is_none())
         {
             gone.push(topic.name.to_string());
+            changed.push(topic.name.clone());
             self.leave_topic(topic.id, now);
         }
+        self.renew_catalogs(&changed);
         if !gone.is_empty() {
             self.forget_topics(&gone, now);
         }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Classic, Member, MemberId, State};
-use crate::group::record::{GroupValue, MemberValue, group_key};
+use crate::group::record::{GroupValue, MemberValue, RecordKind, group_key};
 use crate::group::request::Protocol;
 use crate::model::Entry;
 use crate::rt::Instant;
 
 pub(in crate::group) fn group_tombstone(group: &str) -> Entry {
     Entry {
-        key: group_key(group),
+        key: group_key(RecordKind::Classic, group, ""),
         value: None,
     }
 }
@@ -39,7 +39,7 @@ impl Classic {
             members: self.members.iter().map(member).collect(),
         };
         Entry {
-            key: group_key(&self.id),
+            key: group_key(RecordKind::Classic, &self.id, ""),
             value: Some(value.write()),
         }
     }

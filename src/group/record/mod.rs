@@ -7,6 +7,8 @@
 //!   key 0, 1   group string │ topic string │ partition i32            → an offset that the group committed
 //!   key 2      group string                                           → a classic group, between two rebalances
 //! ```
+//!
+//! [`KINDS`] lists the kinds of which a group's own state is made.
 
 mod classic;
 mod offset;
@@ -20,7 +22,6 @@ pub use offset::OffsetValue;
 
 const OFFSET_KEY_OLD: i16 = 0;
 const OFFSET_KEY: i16 = 1;
-const GROUP_KEY: i16 = 2;
 
 /// What a record is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,26 +31,58 @@ pub enum Key {
         topic: String,
         partition: i32,
     },
+    /// Of the group itself; `part` names the member that it is about, say, or is empty.
     Group {
+        kind: RecordKind,
         group: String,
+        part: String,
     },
     /// Of a kind that this coordinator does not keep.
     Other(i16),
 }
 
+/// The kinds of records that groups are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// A classic group, with all of its members.
+    Classic,
+}
+
+/// How the key of a kind is written: the number that it begins with, and whether it names a part behind the group.
+struct KeyForm {
+    kind: RecordKind,
+    number: i16,
+    has_part: bool,
+}
+
+/// One row per kind.
+const KINDS: &[KeyForm] = &[form(RecordKind::Classic, 2, false)];
+
+const fn form(kind: RecordKind, number: i16, has_part: bool) -> KeyForm {
+    KeyForm { kind, number, has_part }
+}
+
 impl Key {
     pub fn read(bytes: &Bytes) -> Result<Key, DecodeError> {
         let mut reader = Reader::new(bytes, false);
-        Ok(match reader.i16()? {
-            OFFSET_KEY_OLD | OFFSET_KEY => Key::Offset {
+        let number = reader.i16()?;
+        if matches!(number, OFFSET_KEY_OLD | OFFSET_KEY) {
+            return Ok(Key::Offset {
                 group: text(&reader.string()?),
                 topic: text(&reader.string()?),
                 partition: reader.i32()?,
+            });
+        }
+        let Some(form) = KINDS.iter().find(|form| form.number == number) else {
+            return Ok(Key::Other(number));
+        };
+        Ok(Key::Group {
+            kind: form.kind,
+            group: text(&reader.string()?),
+            part: match form.has_part {
+                true => text(&reader.string()?),
+                false => String::new(),
             },
-            GROUP_KEY => Key::Group {
-                group: text(&reader.string()?),
-            },
-            other => Key::Other(other),
         })
     }
 }
@@ -63,10 +96,16 @@ pub fn offset_key(group: &str, topic: &str, partition: i32) -> Bytes {
     writer.into_bytes()
 }
 
-pub fn group_key(group: &str) -> Bytes {
-    let mut writer = Writer::new(false, 8 + group.len());
-    writer.i16(GROUP_KEY);
+/// `part` is empty where the kind is of all of the group.
+pub fn group_key(kind: RecordKind, group: &str, part: &str) -> Bytes {
+    let form = KINDS.iter().find(|form| form.kind == kind);
+    let form = form.expect("every kind has its row");
+    let mut writer = Writer::new(false, 8 + group.len() + part.len());
+    writer.i16(form.number);
     writer.string(group.as_bytes());
+    if form.has_part {
+        writer.string(part.as_bytes());
+    }
     writer.into_bytes()
 }
 

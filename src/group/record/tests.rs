@@ -18,8 +18,14 @@ fn keys_are_kafkas() {
     let mut old = OFFSET_KEY_BYTES;
     old[1] = 0;
     assert_eq!(Key::read(&Bytes::copy_from_slice(&old)), Ok(key));
-    assert_eq!(group_key("g"), [0, 2, 0, 1, b'g'].as_slice());
-    assert_eq!(Key::read(&group_key("g")), Ok(Key::Group { group: "g".into() }));
+    let classic = group_key(RecordKind::Classic, "g", "");
+    assert_eq!(classic, [0, 2, 0, 1, b'g'].as_slice());
+    let key = Key::Group {
+        kind: RecordKind::Classic,
+        group: "g".into(),
+        part: String::new(),
+    };
+    assert_eq!(Key::read(&classic), Ok(key));
     assert_eq!(Key::read(&Bytes::from_static(&[0, 99, 1])), Ok(Key::Other(99)));
     for len in 0..OFFSET_KEY_BYTES.len() {
         assert!(Key::read(&Bytes::copy_from_slice(&OFFSET_KEY_BYTES[..len])).is_err());

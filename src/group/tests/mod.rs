@@ -1,6 +1,7 @@
 //! Coordinators by themselves: requests in, entries and replies out, on a clock of the test's own.
 
 mod classic;
+mod cluster;
 mod offsets;
 mod random;
 
@@ -14,6 +15,7 @@ use super::*;
 use crate::config::{BrokerConfig, GroupConfig};
 use crate::model::{Effects, Entry, ErrorCode, ShardId, Ticket, TopicId};
 use crate::rt::{Instant, Now};
+use cluster::Cluster;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -37,7 +39,7 @@ impl Rig {
     }
 
     fn with(config: GroupConfig, log: Vec<Entry>, now_ms: i64) -> Rig {
-        let mut coordinator = GroupCoordinator::new(config);
+        let mut coordinator = GroupCoordinator::new(config, Arc::new(Cluster::default()));
         for entry in &log {
             coordinator.replay(&entry.key, entry.value.as_ref(), None);
         }

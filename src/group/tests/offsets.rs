@@ -1,7 +1,9 @@
 //! Committed offsets (behaviours 53, 54, 55).
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::cluster::Cluster;
 use super::{DAY_MS, Rig, commit, config, item, sender};
 use crate::group::*;
 use crate::model::ErrorCode;
@@ -210,7 +212,7 @@ fn deleted_offsets_do_not_come_back_with_their_transaction() {
         assert_eq!(rig.commit_as(pending()), Ok(vec![ErrorCode::None]));
         let committed_by = rig.log.len();
         delete(&mut rig);
-        let mut again = GroupCoordinator::new(config());
+        let mut again = GroupCoordinator::new(config(), Arc::new(Cluster::default()));
         for (at, entry) in rig.log.iter().enumerate() {
             let producer = (at < committed_by).then_some(7);
             again.replay(&entry.key, entry.value.as_ref(), producer);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::config::BrokerConfig;
 use crate::group::{GroupCoordinator, GroupReply, GroupRequest};
+use crate::metadata::Image;
 use crate::model::{Effects, OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Ticket};
 use crate::partition::Guard;
 use crate::record::Compression;
@@ -65,9 +66,12 @@ impl CoordinatorRequest {
 
 impl Coordinator {
     /// An empty one, if the partitions of this topic are coordinators' logs.
-    pub(super) fn of_topic(topic: &str, config: &Arc<BrokerConfig>) -> Option<Coordinator> {
+    pub(super) fn of_topic(topic: &str, config: &Arc<BrokerConfig>, image: &Arc<Image>) -> Option<Coordinator> {
         match topic {
-            OFFSETS_TOPIC => Some(Coordinator::Group(GroupCoordinator::new(config.groups.clone()))),
+            OFFSETS_TOPIC => {
+                let groups = GroupCoordinator::new(config.groups.clone(), image.clone());
+                Some(Coordinator::Group(groups))
+            }
             TRANSACTIONS_TOPIC => Some(Coordinator::Txn(Transactions::new(&config.transactions))),
             _ => None,
         }
@@ -144,6 +148,14 @@ impl Coordinator {
         match self {
             Coordinator::Group(_) => Effects::default(),
             Coordinator::Txn(transactions) => transactions.on_markers_done(done, now).map(CoordinatorReply::Txn),
+        }
+    }
+
+    /// A newer image; `changed` are the topics that came, went, or have more partitions.
+    pub(super) fn set_catalog(&mut self, image: Arc<Image>, changed: &[Arc<str>]) {
+        match self {
+            Coordinator::Group(groups) => groups.set_catalog(image, changed),
+            Coordinator::Txn(_) => {}
         }
     }
 

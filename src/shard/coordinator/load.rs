@@ -107,6 +107,7 @@ impl Shard {
     fn finish_load(&mut self, id: PartitionId, job: LoadJob, now: Now) {
         let took_ms = now.instant.since(job.started).as_millis() as u64;
         let mut active = Active::new(*job.coordinator, job.load);
+        active.coordinator.set_catalog(self.image.clone(), &[]);
         let effects = active.coordinator.on_loaded(now);
         let seat = Seat::Active(Box::new(active));
         let deleted = match self.coordinators.seats.insert(id, seat) {

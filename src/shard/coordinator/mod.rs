@@ -10,6 +10,7 @@
 //! | file | what |
 //! |---|---|
 //! | ask | requests, replies, and the enum of the coordinators |
+//! | catalog | what group coordinators see of the cluster |
 //! | seats | which coordinators are here, and how they come and go |
 //! | effects | writes, held replies, deadlines |
 //! | load | the state from the partition's records |
@@ -17,6 +18,7 @@
 //! | transactions | the transaction coordinator under the shard's clock |
 
 mod ask;
+mod catalog;
 mod effects;
 mod load;
 mod markers;

@@ -24,7 +24,7 @@ impl Shard {
 
     fn wanted_coordinator(&mut self, id: PartitionId) -> Option<Coordinator> {
         let open = self.hosted.get_mut(&id)?.serving().ok()?;
-        Coordinator::of_topic(&open.place.topic, &self.config).filter(|_| self.stopping.is_none())
+        Coordinator::of_topic(&open.place.topic, &self.config, &self.image).filter(|_| self.stopping.is_none())
     }
 
     fn seat(&mut self, id: PartitionId, coordinator: Coordinator, now: Now) {

@@ -9,6 +9,7 @@ use crate::config::BrokerConfig;
 use crate::group::{
     CommitItem, CommitOffsets, FetchOffsets, FetchedOffset, GroupReply, GroupRequest, Sender, partition_of,
 };
+use crate::metadata::Image;
 use crate::model::{ErrorCode, OFFSETS_TOPIC, PartitionId, ShardId, TRANSACTIONS_TOPIC, TopicId};
 use crate::record::Compression;
 use crate::rt;
@@ -184,11 +185,12 @@ fn each_log_has_its_own_codec() {
     let mut config = BrokerConfig::embedded(Path::new("/nowhere"));
     config.groups.compression = Compression::Lz4;
     let config = Arc::new(config);
+    let image = Arc::new(Image::empty("c", config.clone()));
     for (topic, expected) in [
         (OFFSETS_TOPIC, Compression::Lz4),
         (TRANSACTIONS_TOPIC, Compression::None),
     ] {
-        let coordinator = Coordinator::of_topic(topic, &config).unwrap();
+        let coordinator = Coordinator::of_topic(topic, &config, &image).unwrap();
         assert_eq!(coordinator.compression(&config), expected, "{topic}");
     }
 }
