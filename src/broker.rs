@@ -34,6 +34,8 @@ use crate::storage::{Checkpoint, LogDirs};
 use checkpoints::Checkpoints;
 use endpoints::BoundListener;
 
+/// In metadata.log.dir.
+const METADATA_DIR: &str = "corelane-metadata";
 /// How long requests in flight may take when the broker stops.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a shard may take to write and close its logs. On a full disk it never could; the next start then recovers.
@@ -54,6 +56,8 @@ pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
     let listeners = endpoints::claim(&mut config)?;
     let config = Arc::new(config);
     let sources = start_admin(&config, cores.len())?;
+    let metadata_dir = config.metadata_log_dir.join(METADATA_DIR);
+    strays::refuse_lost_metadata(&config.log_dirs, &metadata_dir)?;
     let (dirs, cluster_id) = LogDirs::open(&config.log_dirs, config.broker_id)?;
     let dirs = Arc::new(dirs);
     let read: BTreeMap<DirId, Checkpoint> = dirs
@@ -160,7 +164,7 @@ impl Broker {
             ..ControlOptions::new(
                 config.clone(),
                 cluster_id,
-                config.metadata_log_dir.join("corelane-metadata"),
+                config.metadata_log_dir.join(METADATA_DIR),
                 dirs.dirs.iter().map(|dir| dir.id).collect(),
             )
         };

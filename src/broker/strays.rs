@@ -1,9 +1,34 @@
-//! At start: partition directories whose topic is not in the metadata are set aside.
+//! At start: partition directories whose topic is not in the metadata are set aside; where there is no metadata at all,
+//! the start is refused, since then every topic would be aside.
 
-use crate::metadata::Image;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::metadata::{Embedded, Image};
 use crate::metrics::{Metric, Registry};
 use crate::model::BrokerId;
-use crate::storage::{LogDirs, PartitionDir, set_aside_strays};
+use crate::storage::{LogDirs, PartitionDir, count_partition_dirs, set_aside_strays};
+
+/// Refuses to begin anew where there are records of an earlier life. Before anything is written.
+pub fn refuse_lost_metadata(log_dirs: &[PathBuf], metadata_dir: &Path) -> anyhow::Result<()> {
+    let unreadable = |path: &Path| format!("read the directory {}", path.display());
+    if !Embedded::is_new(metadata_dir).with_context(|| unreadable(metadata_dir))? {
+        return Ok(());
+    }
+    for dir in log_dirs {
+        let partitions = count_partition_dirs(dir).with_context(|| unreadable(dir))?;
+        anyhow::ensure!(
+            partitions == 0,
+            "there is no metadata in {}, but {partitions} partition directories lie in {}: without metadata their topics \
+             are not known. Nothing was changed. Restore the metadata directory from a copy (or correct \
+             metadata.log.dir); or, to begin anew, give the broker an empty log directory, or move those directories away",
+            metadata_dir.display(),
+            dir.display()
+        );
+    }
+    Ok(())
+}
 
 /// Renames them, one warning each, and counts them. Before the shards start: from then on the names are theirs.
 pub fn set_aside(dirs: &LogDirs, image: &Image, registry: &Registry) {

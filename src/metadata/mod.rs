@@ -23,6 +23,7 @@ pub use command::{
     NewPartitions, Reply,
 };
 pub use decide::{PARTITIONS_PER_BROKER_MAX, PARTITIONS_PER_REQUEST_MAX, PRODUCER_IDS_PER_BLOCK};
+pub use engine::Embedded;
 pub use handle::{Handle, Published, Updates};
 pub use image::{BrokerState, Endpoint, Image, ImageEpoch, PartitionState, Topic};
 pub use record::Record;

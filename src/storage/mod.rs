@@ -47,5 +47,5 @@ pub use dirs::{LogDir, LogDirError, LogDirs};
 pub use log::{Compacted, Log, LogOptions, Opened, StageError, StorageError};
 pub use plan::{DeleteJob, PrepareDone, PrepareJob, ReadError, ReadPlan, ReadResult, TimePlan, WriteDone, WriteJob};
 pub use recovery::Replay;
-pub use strays::{PartitionDir, set_aside_strays};
+pub use strays::{PartitionDir, count_partition_dirs, set_aside_strays};
 pub use txn_index::{AbortedPlan, AbortedTxn};

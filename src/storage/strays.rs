@@ -38,6 +38,19 @@ pub fn set_aside_strays(dir: &LogDir, is_known: impl Fn(&PartitionDir) -> bool) 
     }
 }
 
+/// How many partition directories lie in a log directory, whoever's they are; none where it does not exist.
+pub fn count_partition_dirs(path: &Path) -> io::Result<usize> {
+    let entries = match blocking::list_dir(path) {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let is_partition = |name: &str| parse_partition_dir_name(name).is_some_and(|(topic, _)| topic != QUORUM_TOPIC);
+    Ok(entries
+        .iter()
+        .filter(|(name, is_dir)| *is_dir && is_partition(name))
+        .count())
+}
+
 fn sort_out(path: &Path, is_known: impl Fn(&PartitionDir) -> bool) -> io::Result<usize> {
     let (mut strays, mut renamed) = (0, false);
     for (name, _) in blocking::list_dir(path)?.iter().filter(|(_, is_dir)| *is_dir) {

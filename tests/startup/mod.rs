@@ -249,6 +249,35 @@ fn a_log_directory_of_another_broker_or_cluster() {
     );
 }
 
+/// The topics' names and ids are lost with the metadata: to go on without would set every partition aside.
+#[test]
+fn partitions_without_metadata() {
+    let mut broker = Broker::start(&[]);
+    broker.tool("topics", "--create --topic precious --partitions 2", "");
+    assert!(broker.terminate().success());
+    let metadata = broker.data_dir().join("corelane-metadata");
+    let aside = broker.data_dir().join("saved");
+    fs::rename(&metadata, &aside).unwrap();
+
+    let line = format!("log.dirs={}", broker.data_dir().display());
+    let printed = Attempt::new().with(&line).expect_refused_at(FAILED, &broker.data_dir());
+    let says = [
+        "no metadata in",
+        "2 partition directories",
+        "Restore the metadata directory",
+        "to begin anew",
+    ];
+    assert_says(&printed, &says);
+
+    fs::rename(&aside, &metadata).unwrap();
+    broker.restart();
+    assert!(
+        broker
+            .tool("topics", "--describe --topic precious", "")
+            .contains("PartitionCount: 2")
+    );
+}
+
 #[test]
 fn options_for_a_jvm_are_noticed_once() {
     let mut broker = Broker::start(&[]);

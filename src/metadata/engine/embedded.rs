@@ -82,6 +82,15 @@ impl Embedded {
         }
     }
 
+    /// Whether nothing was ever committed in `dir`: a first start made neither a log nor a snapshot there.
+    pub fn is_new(dir: &Path) -> io::Result<bool> {
+        match Files::list(dir) {
+            Ok(files) => Ok(files.logs.is_empty() && files.snapshots.is_empty()),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     fn recover(&mut self) -> Result<Vec<Record>, StartError> {
         let fault = |cause| StartError::Io {
             path: self.dir.clone(),
