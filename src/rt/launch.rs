@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use glommio::io::OpenOptions;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
@@ -18,9 +18,10 @@ use super::{blocking, cgroup, host};
 use crate::model::ShardId;
 
 /// How long a queue of tasks may run before the executor looks at I/O, timers and other threads' messages again.
-/// Below 10 ms the executor can fall asleep with work to do; above 100 ms messages wait too long.
+/// Below 10 ms the executor can fall asleep with work to do; above 100 ms messages wait too long. Shards that share a core
+/// need more: the time runs on while the others have the core.
 const PREEMPT_TIMER: Duration = Duration::from_millis(20);
-const _: () = assert!(PREEMPT_TIMER.as_millis() >= 10 && PREEMPT_TIMER.as_millis() <= 100);
+const PREEMPT_TIMER_MAX: Duration = Duration::from_millis(100);
 /// Entries of each ring's submission queue.
 const RING_DEPTH: usize = 1024;
 /// A file in each log directory that every executor reads first.
@@ -98,6 +99,7 @@ where
         let seat = Seat {
             shard: ShardId(u16::try_from(index).map_err(io::Error::other)?),
             core,
+            preempt_timer: preempt_timer(&options.cores, core),
             io_memory: options.io_memory,
             log_dirs: options.log_dirs.clone(),
             heartbeat: heartbeat.clone(),
@@ -117,10 +119,16 @@ where
     Ok(Shards { threads, heartbeats })
 }
 
+fn preempt_timer(cores: &[usize], core: usize) -> Duration {
+    let sharing = cores.iter().filter(|other| **other == core).count();
+    (PREEMPT_TIMER * sharing as u32).min(PREEMPT_TIMER_MAX)
+}
+
 /// What one shard's thread runs with.
 struct Seat {
     shard: ShardId,
     core: usize,
+    preempt_timer: Duration,
     io_memory: usize,
     log_dirs: Vec<PathBuf>,
     heartbeat: Arc<Heartbeat>,
@@ -156,21 +164,34 @@ where
     Ok(Starting { thread, ready, go })
 }
 
+/// How long the rings of a process that has ended, or of an executor that is gone, may still count as locked memory: the
+/// kernel takes them down behind their backs.
+const LOCKED_MEMORY_PATIENCE: Duration = Duration::from_secs(2);
+const LOCKED_MEMORY_LOOK: Duration = Duration::from_millis(20);
+
 fn build_executor(name: &str, seat: &Seat) -> io::Result<LocalExecutor> {
-    LocalExecutorBuilder::new(Placement::Fixed(seat.core))
-        .name(name)
-        .preempt_timer(PREEMPT_TIMER)
-        .ring_depth(RING_DEPTH)
-        .io_memory(seat.io_memory)
-        .make()
-        .map_err(|error| {
-            let cure = if is_out_of_memory(&error) {
-                LOCKED_MEMORY_TAKEN
-            } else {
-                ""
-            };
-            io::Error::other(format!("executor on core {}: {error}{cure}", seat.core))
-        })
+    let build = || {
+        LocalExecutorBuilder::new(Placement::Fixed(seat.core))
+            .name(name)
+            .preempt_timer(seat.preempt_timer)
+            .ring_depth(RING_DEPTH)
+            .io_memory(seat.io_memory)
+            .make()
+    };
+    let begun = Instant::now();
+    let mut built = build();
+    while built.as_ref().is_err_and(is_out_of_memory) && begun.elapsed() < LOCKED_MEMORY_PATIENCE {
+        thread::sleep(LOCKED_MEMORY_LOOK);
+        built = build();
+    }
+    built.map_err(|error| {
+        let cure = if is_out_of_memory(&error) {
+            LOCKED_MEMORY_TAKEN
+        } else {
+            ""
+        };
+        io::Error::other(format!("executor on core {}: {error}{cure}", seat.core))
+    })
 }
 
 /// Preflight knows the limit, and not what others have of it.
