@@ -67,6 +67,8 @@ fn consume(broker: &Broker) -> Vec<Vec<String>> {
         .set("bootstrap.servers", broker.bootstrap())
         .set("group.id", "unused")
         .set("enable.auto.commit", "false")
+        // Other questions wait behind a long poll.
+        .set("fetch.wait.max.ms", "10")
         .create()
         .unwrap();
     let mut list = TopicPartitionList::new();
