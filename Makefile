@@ -1,8 +1,10 @@
-# The front door. `make help` lists the targets. Plain sh; one cargo profile (release), so that everything shares its artefacts.
+# The front door. `make help` lists the targets. Plain sh. What runs is built in cargo's profile release, what is tested in
+# ci (see Cargo.toml), each once; `make test PROFILE=release` tests what runs.
 
 CARGO  ?= cargo
 PREFIX ?= /usr/local
 ROUNDS ?= 50
+PROFILE ?= ci
 BENCH  := target/release/examples/corelane-bench
 
 .DEFAULT_GOAL := help
@@ -17,17 +19,17 @@ run: build ## build and start a single node on 127.0.0.1:9092, data under ./data
 	exec target/release/corelane start
 
 test: lint clients ## install what the tests need, then run them all
-	$(CARGO) test --release --no-fail-fast -- --test-threads=2
+	$(CARGO) test --profile $(PROFILE) --no-fail-fast -- --test-threads=2
 
 lint: ## formatting and lints
 	$(CARGO) fmt --check
-	$(CARGO) clippy --release --all-targets -- --deny warnings
+	$(CARGO) clippy --profile $(PROFILE) --all-targets -- --deny warnings
 
 clients: ## install the real clients that the tests use, under target/clients
 	sh tests/clients/install.sh
 
 crash: ## kill -9 under load, ROUNDS times (50): every acknowledged record must be there
-	ROUNDS=$(ROUNDS) $(CARGO) test --release --test e2e crash:: -- --nocapture
+	ROUNDS=$(ROUNDS) $(CARGO) test --profile $(PROFILE) --test e2e crash:: -- --nocapture
 
 tune-check: ## what this machine is set to, and what it should be (tuning/tune help says the rest)
 	@tuning/tune check || test $$? -le 2
@@ -61,7 +63,7 @@ deb: build ## build the Debian package: target/deb/corelane_*.deb
 	config/deb/build target/release/corelane target/deb
 
 deb-test: ## install, run, upgrade and remove the package in a fresh Debian (root, a few minutes)
-	$(CARGO) test --release --test e2e -- --ignored --nocapture the_package_installs
+	$(CARGO) test --profile $(PROFILE) --test e2e -- --ignored --nocapture the_package_installs
 
 clean: ## remove what was built (not ./data)
 	$(CARGO) clean
