@@ -19,7 +19,6 @@ pub const API: Api = Api {
     key: ApiKey::ADD_OFFSETS_TO_TXN,
     name: "AddOffsetsToTxn",
     versions: 0..=4,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -20,7 +20,6 @@ pub const API: Api = Api {
     key: ApiKey::ADD_PARTITIONS_TO_TXN,
     name: "AddPartitionsToTxn",
     versions: 0..=5,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -17,7 +17,6 @@ pub const API: Api = Api {
     key: ApiKey::ALTER_CONFIGS,
     name: "AlterConfigs",
     versions: 0..=2,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

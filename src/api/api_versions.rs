@@ -14,7 +14,6 @@ pub const API: Api = Api {
     key: ApiKey::API_VERSIONS,
     name: "ApiVersions",
     versions: 0..=4,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

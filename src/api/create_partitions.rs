@@ -17,7 +17,6 @@ pub const API: Api = Api {
     key: ApiKey::CREATE_PARTITIONS,
     name: "CreatePartitions",
     versions: 0..=3,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

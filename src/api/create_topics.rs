@@ -20,7 +20,6 @@ pub const API: Api = Api {
     key: ApiKey::CREATE_TOPICS,
     name: "CreateTopics",
     versions: 2..=7,
-    served_from: 2,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

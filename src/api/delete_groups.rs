@@ -16,7 +16,6 @@ pub const API: Api = Api {
     key: ApiKey::DELETE_GROUPS,
     name: "DeleteGroups",
     versions: 0..=2,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

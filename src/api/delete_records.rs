@@ -18,7 +18,6 @@ pub const API: Api = Api {
     key: ApiKey::DELETE_RECORDS,
     name: "DeleteRecords",
     versions: 0..=2,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

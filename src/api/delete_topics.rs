@@ -16,7 +16,6 @@ pub const API: Api = Api {
     key: ApiKey::DELETE_TOPICS,
     name: "DeleteTopics",
     versions: 1..=6,
-    served_from: 1,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -15,7 +15,6 @@ pub const API: Api = Api {
     key: ApiKey::DESCRIBE_CLUSTER,
     name: "DescribeCluster",
     versions: 0..=2,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -19,7 +19,6 @@ pub const API: Api = Api {
     key: ApiKey::DESCRIBE_CONFIGS,
     name: "DescribeConfigs",
     versions: 1..=4,
-    served_from: 1,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -17,7 +17,6 @@ pub const API: Api = Api {
     key: ApiKey::DESCRIBE_GROUPS,
     name: "DescribeGroups",
     versions: 0..=6,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

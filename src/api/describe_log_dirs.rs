@@ -20,7 +20,6 @@ pub const API: Api = Api {
     key: ApiKey::DESCRIBE_LOG_DIRS,
     name: "DescribeLogDirs",
     versions: 1..=4,
-    served_from: 1,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

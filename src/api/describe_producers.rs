@@ -19,7 +19,6 @@ pub const API: Api = Api {
     key: ApiKey::DESCRIBE_PRODUCERS,
     name: "DescribeProducers",
     versions: 0..=0,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

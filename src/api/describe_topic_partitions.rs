@@ -18,7 +18,6 @@ pub const API: Api = Api {
     key: ApiKey::DESCRIBE_TOPIC_PARTITIONS,
     name: "DescribeTopicPartitions",
     versions: 0..=0,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -14,7 +14,6 @@ pub const API: Api = Api {
     key: ApiKey::END_TXN,
     name: "EndTxn",
     versions: 0..=5,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::metadata::{Image, Topic};
 use crate::metrics::Metric;
 use crate::model::{BrokerId, ErrorCode, PartitionId, TopicId};
-use crate::record::Compression;
+use crate::record::{Compression, OldFormat, convert_down};
 use crate::rt;
 use crate::shard::{FetchItem, FetchSpec, FetchedPartition, Isolation};
 use crate::wire::ApiKey;
@@ -21,14 +21,17 @@ use super::{Answer, Api, Context, Refusal, Request};
 pub const API: Api = Api {
     key: ApiKey::FETCH,
     name: "Fetch",
-    versions: 4..=17,
-    served_from: 4,
+    versions: 0..=17,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };
 
 /// Below this version topics are named, from it on they come by id. //= KIP-516
 const FIRST_VERSION_BY_ID: i16 = 13;
+/// From here on batches are answered as they lie in the log. //= KIP-98
+const FIRST_VERSION_WITH_BATCHES: i16 = 4;
+/// From here on the client can read zstd. //= KIP-110
+const FIRST_VERSION_WITH_ZSTD: i16 = 10;
 /// From here on an answer can say where the leader is. //= KIP-951
 const FIRST_VERSION_WITH_LEADERS: i16 = 16;
 
@@ -53,7 +56,10 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let topics: Vec<TopicId> = spec.items.iter().map(|item| item.partition.topic).collect();
     let fetched = cx.router().fetch(spec).await;
     count_traffic(&cx, &image, &topics, &fetched);
-    let answers = join(places, fetched, message.isolation_level, version);
+    let mut answers = join(places, fetched, message.isolation_level, version);
+    if let Some(format) = old_format(version) {
+        convert(&plan, &mut answers, format);
+    }
     count_answers(&cx, &answers);
     let (session_id, mut answers) = sessions.finish(plan, answers, by_id, new_session_id(), rt::now());
     let response = FetchResponse {
@@ -124,8 +130,9 @@ impl Resolver<'_> {
             .config
             .compression
             .is_some_and(|(compression, _)| compression == Compression::Zstd);
-        // The client could not read what the broker itself compresses with zstd here. //= KIP-110
-        if zstd && self.version < 10 {
+        // The client could not read what the broker itself compresses with zstd here. Older ones get messages that are not
+        // compressed at all.
+        if zstd && (FIRST_VERSION_WITH_BATCHES..FIRST_VERSION_WITH_ZSTD).contains(&self.version) {
             return Err(ErrorCode::UnsupportedCompressionType);
         }
         led_partition(topic, key.index, self.me)
@@ -209,6 +216,27 @@ fn join(
         });
     }
     answers
+}
+
+/// The format of the messages in versions that know no batches.
+fn old_format(version: i16) -> Option<OldFormat> {
+    match version {
+        ..=1 => Some(OldFormat::V0),
+        2..FIRST_VERSION_WITH_BATCHES => Some(OldFormat::V1),
+        _ => None,
+    }
+}
+
+/// Puts messages of an old format in the place of the batches.
+fn convert(plan: &FetchPlan, answers: &mut [FetchPartitionResponse], format: OldFormat) {
+    for ((_, asked), answer) in plan.partitions.iter().zip(answers) {
+        let batches = std::mem::take(&mut answer.records).concat().into();
+        match convert_down(batches, format, asked.fetch_offset, bytes(asked.max_bytes)) {
+            Ok(messages) if messages.is_empty() => {}
+            Ok(messages) => answer.records = vec![messages.into()],
+            Err(_) => *answer = failed(answer.index, ErrorCode::CorruptMessage),
+        }
+    }
 }
 
 fn answered(index: i32, fetched: FetchedPartition, version: i16) -> FetchPartitionResponse {
@@ -295,6 +323,7 @@ mod tests {
     use super::*;
     use crate::api::fetch_session::ReplyTo;
     use crate::api::testing;
+    use crate::record::BatchBuilder;
     use bytes::Bytes;
 
     fn request(max_bytes: i32, min_bytes: i32) -> FetchRequest {
@@ -488,6 +517,45 @@ mod tests {
             (4, 56, -1)
         );
         assert_eq!(join(places(), vec![broken()], 0, 5)[1].error_code, 6);
+    }
+
+    /// Behaviour 40: a client that knows no batches gets messages, from its offset on and within its limit.
+    #[test]
+    fn old_versions_are_answered_with_messages() {
+        let mut builder = BatchBuilder::new(Compression::Zstd);
+        (0..3).for_each(|at| builder.push(1000 + at, None, Some(b"value"), &[]));
+        let batch = builder.build();
+        let messages = |version, offset, max_bytes| {
+            let plan = FetchPlan {
+                partitions: vec![(
+                    named("a", 0),
+                    FetchPartition {
+                        fetch_offset: offset,
+                        max_bytes,
+                        ..Default::default()
+                    },
+                )],
+                reply: ReplyTo::Sessionless,
+            };
+            let mut answers = join(
+                vec![Place::Asked(0)],
+                vec![FetchedPartition {
+                    records: vec![batch.slice(..70), batch.slice(70..)],
+                    ..fetched("")
+                }],
+                0,
+                version,
+            );
+            convert(&plan, &mut answers, old_format(version).expect("an old version"));
+            (answers[0].error_code, answers[0].records.concat())
+        };
+        // 12 bytes of offset and size, 14 of a message without key, 5 of value; 8 more of a time.
+        assert_eq!(messages(0, 0, 1 << 20).1.len(), 3 * 31);
+        assert_eq!(messages(3, 1, 1 << 20).1.len(), 2 * 39);
+        assert_eq!(messages(1, 0, 61).1.len(), 31);
+        assert_eq!(messages(1, 0, 1).1.len(), 31);
+        assert_eq!(messages(2, 3, 1 << 20), (0, Vec::new()));
+        assert_eq!((old_format(4), old_format(17)), (None, None));
     }
 
     /// Answers of one topic side by side are grouped, and every version encodes.

@@ -18,7 +18,6 @@ pub const API: Api = Api {
     key: ApiKey::FIND_COORDINATOR,
     name: "FindCoordinator",
     versions: 0..=6,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -14,7 +14,6 @@ pub const API: Api = Api {
     key: ApiKey::HEARTBEAT,
     name: "Heartbeat",
     versions: 0..=4,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

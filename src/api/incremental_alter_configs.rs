@@ -17,7 +17,6 @@ pub const API: Api = Api {
     key: ApiKey::INCREMENTAL_ALTER_CONFIGS,
     name: "IncrementalAlterConfigs",
     versions: 0..=1,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -18,7 +18,6 @@ pub const API: Api = Api {
     key: ApiKey::INIT_PRODUCER_ID,
     name: "InitProducerId",
     versions: 0..=5,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -19,7 +19,6 @@ pub const API: Api = Api {
     key: ApiKey::JOIN_GROUP,
     name: "JoinGroup",
     versions: 0..=9,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -16,7 +16,6 @@ pub const API: Api = Api {
     key: ApiKey::LEAVE_GROUP,
     name: "LeaveGroup",
     versions: 0..=5,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

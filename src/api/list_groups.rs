@@ -14,7 +14,6 @@ pub const API: Api = Api {
     key: ApiKey::LIST_GROUPS,
     name: "ListGroups",
     versions: 0..=5,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use crate::metadata::Image;
 use crate::model::{BrokerId, ErrorCode};
 use crate::shard::{Isolation, ListOffsetsItem, ListedOffset, OffsetQuery};
-use crate::wire::ApiKey;
 use crate::wire::messages::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequestData, ListOffsetsResponseData,
-    ListOffsetsTopic, ListOffsetsTopicResponse,
+    ListOffsetsTopic, ListOffsetsTopicResponse, MessageError, body_limit,
 };
+use crate::wire::{ApiKey, list_offsets_v0};
 
 use super::cluster_view::led_by_name;
 use super::{Answer, Api, Context, Refusal, Request};
@@ -18,18 +18,64 @@ use super::{Answer, Api, Context, Refusal, Request};
 pub const API: Api = Api {
     key: ApiKey::LIST_OFFSETS,
     name: "ListOffsets",
-    versions: 1..=10,
-    served_from: 1,
+    versions: 0..=10,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };
 
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
+    if version == 0 {
+        return handle_v0(&cx, request).await;
+    }
     let message = request.decode::<ListOffsetsRequestData>(&cx)?;
     let plan = plan(&cx.image(), cx.broker_id(), &message, version);
     let listed = cx.router().list_offsets(plan.items).await;
     Answer::message(&join(plan.topics, listed, version), version)
+}
+
+/// In version 0 an offset that is "before a time" is asked for, so where no record is as late as the time, it is the end.
+async fn handle_v0(cx: &Context, request: Request) -> Result<Answer, Refusal> {
+    let (len, limit) = (request.body.len(), body_limit(ApiKey::LIST_OFFSETS));
+    if len > limit {
+        return Err(MessageError::TooLarge { len, limit }.into());
+    }
+    let (message, trailing) = list_offsets_v0::decode(&request.body)?;
+    cx.count_trailing(trailing);
+    let list = async |message: &ListOffsetsRequestData| {
+        let plan = plan(&cx.image(), cx.broker_id(), message, 0);
+        join(plan.topics, cx.router().list_offsets(plan.items).await, 0)
+    };
+    let mut response = list(&message).await;
+    if let Some(later) = at_the_end(message, &response) {
+        fill_in(&mut response, list(&later).await);
+    }
+    Ok(Answer::Body(list_offsets_v0::encode(&response)))
+}
+
+/// The same request for the end of the log, where a partition has no record as late as the time asked for.
+fn at_the_end(
+    mut message: ListOffsetsRequestData,
+    response: &ListOffsetsResponseData,
+) -> Option<ListOffsetsRequestData> {
+    let answers = response.topics.iter().flat_map(|topic| &topic.partitions);
+    answers.into_iter().find(|answer| is_not_found(answer))?;
+    let asked = message.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    asked.for_each(|partition| partition.timestamp = -1);
+    Some(message)
+}
+
+fn is_not_found(answer: &ListOffsetsPartitionResponse) -> bool {
+    answer.error_code == ErrorCode::None.code() && answer.offset < 0
+}
+
+/// Both answer the same request, in its order.
+fn fill_in(response: &mut ListOffsetsResponseData, later: ListOffsetsResponseData) {
+    let later = later.topics.into_iter().flat_map(|topic| topic.partitions);
+    let answers = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    for (answer, later) in answers.zip(later).filter(|(answer, _)| is_not_found(answer)) {
+        *answer = later;
+    }
 }
 
 struct Plan {
@@ -272,10 +318,29 @@ mod tests {
                 ),
                 (0, -1)
             );
-            response
-                .encode(version)
-                .unwrap_or_else(|error| panic!("version {version}: {error}"));
+            if version > 0 {
+                response
+                    .encode(version)
+                    .unwrap_or_else(|error| panic!("version {version}: {error}"));
+            }
         }
+    }
+
+    /// Version 0 knows no "not found": the end of the log is the offset before any later time. Other answers stay.
+    #[test]
+    fn version_0_answers_the_end_for_a_time_behind_the_last_record() {
+        let asked = request(&[(0, 5), (1, 1 << 50), (9, 1)]);
+        let image = testing::image(&[("a", 2)]);
+        let answers = |message: &ListOffsetsRequestData, found: Vec<ListedOffset>| {
+            join(plan(&image, BrokerId(1), message, 0).topics, found, 0)
+        };
+        let mut response = answers(&asked, vec![found(3), found(-1)]);
+        let later = at_the_end(asked.clone(), &response).expect("one is not found");
+        assert!(later.topics[0].partitions.iter().all(|asked| asked.timestamp == -1));
+        fill_in(&mut response, answers(&later, vec![found(70), found(80)]));
+        let got = response.topics[0].partitions.iter().map(|p| (p.error_code, p.offset));
+        assert_eq!(got.collect::<Vec<_>>(), [(0, 3), (0, 80), (3, -1)]);
+        assert!(at_the_end(asked, &response).is_none());
     }
 
     /// Just after an election: the code that the version knows.

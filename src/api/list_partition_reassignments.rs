@@ -11,7 +11,6 @@ pub const API: Api = Api {
     key: ApiKey::LIST_PARTITION_REASSIGNMENTS,
     name: "ListPartitionReassignments",
     versions: 0..=0,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

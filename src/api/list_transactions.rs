@@ -19,7 +19,6 @@ pub const API: Api = Api {
     key: ApiKey::LIST_TRANSACTIONS,
     name: "ListTransactions",
     versions: 0..=2,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

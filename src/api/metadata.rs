@@ -18,7 +18,6 @@ pub const API: Api = Api {
     key: ApiKey::METADATA,
     name: "Metadata",
     versions: 0..=13,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

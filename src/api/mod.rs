@@ -121,10 +121,8 @@ pub static ALL: &[&Api] = &[
 pub struct Api {
     pub key: ApiKey,
     pub name: &'static str,
-    /// What ApiVersions advertises.
+    /// What ApiVersions advertises, and what is served.
     pub versions: RangeInclusive<i16>,
-    /// The oldest version that is really served: above the advertised minimum for Produce alone.
-    pub served_from: i16,
     /// Whether requests of this API may be in flight together on one connection. All others wait for those before them and
     /// hold back those behind them, as if Kafka had muted the connection.
     pub pipelined: bool,
@@ -186,6 +184,8 @@ pub enum Refusal {
     Encode(MessageError),
     #[error("produce with acks=0 failed")]
     SilentProduceFailed,
+    #[error("a ZooKeeper client's hello: this port speaks Kafka's protocol")]
+    ZookeepersHello,
 }
 
 /// A response's frame, ready to send, or nothing where the client expects none.
@@ -303,7 +303,7 @@ fn find(key: ApiKey) -> Option<&'static Api> {
 
 //= protocol: any other unsupported (key, version) closes the connection
 fn served(key: ApiKey, version: i16) -> Option<&'static Api> {
-    find(key).filter(|api| version >= api.served_from && version <= *api.versions.end())
+    find(key).filter(|api| api.versions.contains(&version))
 }
 
 #[cfg(test)]

@@ -20,7 +20,6 @@ pub const API: Api = Api {
     key: ApiKey::OFFSET_COMMIT,
     name: "OffsetCommit",
     versions: 1..=9,
-    served_from: 1,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

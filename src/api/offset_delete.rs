@@ -18,7 +18,6 @@ pub const API: Api = Api {
     key: ApiKey::OFFSET_DELETE,
     name: "OffsetDelete",
     versions: 0..=0,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

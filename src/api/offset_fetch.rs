@@ -19,7 +19,6 @@ pub const API: Api = Api {
     key: ApiKey::OFFSET_FETCH,
     name: "OffsetFetch",
     versions: 1..=9,
-    served_from: 1,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

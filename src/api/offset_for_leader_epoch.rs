@@ -17,7 +17,6 @@ pub const API: Api = Api {
     key: ApiKey::OFFSET_FOR_LEADER_EPOCH,
     name: "OffsetForLeaderEpoch",
     versions: 2..=4,
-    served_from: 2,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

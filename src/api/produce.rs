@@ -26,9 +26,8 @@ use super::{Answer, Api, Context, Handling, Refusal, Request};
 pub const API: Api = Api {
     key: ApiKey::PRODUCE,
     name: "Produce",
-    // librdkafka before 2.11.1 gives up compression where 0 is not advertised; Kafka 4 does the same. //= KAFKA-18659
+    // librdkafka before 2.11.1 gives up compression where 0 is not advertised. //= KAFKA-18659
     versions: 0..=12,
-    served_from: 3,
     pipelined: true,
     handle,
 };
@@ -38,6 +37,9 @@ fn handle(cx: Rc<Context>, request: Request) -> Handling {
     let message = match ProduceRequest::decode_with_trailing(request.body, version) {
         Ok((message, trailing)) => {
             cx.count_trailing(trailing);
+            if is_zookeepers_hello(&message, version, trailing) {
+                return Box::pin(async { Err(Refusal::ZookeepersHello) });
+            }
             message
         }
         Err(error) => return Box::pin(async move { Err(error.into()) }),
@@ -78,6 +80,14 @@ fn handle(cx: Rc<Context>, request: Request) -> Handling {
     })
 }
 
+/// What a ZooKeeper client sends first reads as an empty request of version 0 without an answer, and bytes behind it. It
+/// would wait for ever.
+fn is_zookeepers_hello(message: &ProduceRequest, version: i16, trailing: usize) -> bool {
+    version == 0 && message.topics.is_empty() && trailing > 0
+}
+
+/// From here on batches are sent; before it, message sets of the older formats.
+const FIRST_VERSION_WITH_BATCHES: i16 = 3;
 /// From here on a response can say where the leader is. //= KIP-951
 const FIRST_VERSION_WITH_LEADERS: i16 = 10;
 
@@ -197,7 +207,11 @@ impl Planner<'_> {
 }
 
 fn valid_item(partition: PartitionId, records: Bytes, rules: &Rules, now_ms: i64) -> Result<AppendItem, Fault> {
-    let batch = ValidBatch::check(records, rules, now_ms).map_err(Fault::from)?;
+    let check = match rules.produce_version < FIRST_VERSION_WITH_BATCHES {
+        true => ValidBatch::check_old,
+        false => ValidBatch::check,
+    };
+    let batch = check(records, rules, now_ms).map_err(Fault::from)?;
     Ok(AppendItem {
         partition,
         batch,

@@ -25,7 +25,6 @@ pub const API: Api = Api {
     key: ApiKey::TXN_OFFSET_COMMIT,
     name: "TxnOffsetCommit",
     versions: 0..=5,
-    served_from: 0,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

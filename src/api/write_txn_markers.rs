@@ -20,7 +20,6 @@ pub const API: Api = Api {
     key: ApiKey::WRITE_TXN_MARKERS,
     name: "WriteTxnMarkers",
     versions: 1..=1,
-    served_from: 1,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };

@@ -350,8 +350,10 @@ fn what_cannot_be_served_closes_the_connection() {
             let cases: Vec<(&str, Vec<u8>)> = vec![
                 ("unknown key", frame(ApiKey(999), 0, 1, vec![]).concat()),
                 ("unknown version", fetch_of(99)),
-                ("an old version that is not served", fetch_of(3)),
-                ("Produce below 3", frame(ApiKey::PRODUCE, 2, 1, vec![]).concat()),
+                (
+                    "an old version that is not served",
+                    frame(ApiKey::CREATE_TOPICS, 1, 1, vec![]).concat(),
+                ),
                 ("negative length", (-5i32).to_be_bytes().to_vec()),
                 ("length above the limit", i32::MAX.to_be_bytes().to_vec()),
                 ("a frame without a header", vec![0, 0, 0, 2, 0, 3]),

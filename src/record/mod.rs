@@ -6,6 +6,7 @@ mod build;
 mod codec;
 mod control;
 mod iterate;
+mod old;
 mod retain;
 mod validate;
 
@@ -17,6 +18,7 @@ pub use build::{BatchBuilder, restamp};
 pub use codec::{CodecError, Compression};
 pub use control::Marker;
 pub use iterate::{Header, HeaderView, HeaderViews, Record, RecordView, RecordViews, Records};
+pub use old::{OldFormat, convert_down};
 pub use retain::{Retained, emptied, retain};
 pub use validate::{
     DECOMPRESSED_BYTES_MAX, INVALID_RECORDS_MAX, Invalid, InvalidRecord, Rules, TimestampType, ValidBatch,

@@ -1,18 +1,19 @@
-//! Fetch (key 1), versions 4 to 17, both directions.
+//! Fetch (key 1), versions 0 to 17, both directions.
 //!
 //! The broker reads requests and writes responses, clients and followers the other way round. A response is written as
 //! `[head bytes][record slices][head bytes]…`: record data is never copied, and because its length is known before it
-//! is written, nothing is patched afterwards.
+//! is written, nothing is patched afterwards. The record sets of versions 0 to 3 are of magic 0 and 1
+//! ([`crate::record::OldFormat`]).
 //!
 //! ```text
-//! request   replica_id i32 (..14) | max_wait_ms i32 | min_bytes i32 | max_bytes i32 | isolation_level i8
+//! request   replica_id i32 (..14) | max_wait_ms i32 | min_bytes i32 | max_bytes i32 (3+) | isolation_level i8 (4+)
 //!           | session_id i32 (7+) | session_epoch i32 (7+)
 //!           | [name (..12) or id (13+) | [index i32 | current_leader_epoch i32 (9+) | fetch_offset i64
 //!             | last_fetched_epoch i32 (12+) | log_start_offset i64 (5+) | max_bytes i32]]
 //!           | [name or id | [index i32]] forgotten (7+) | rack_id (11+) | tag 0 cluster_id, tag 1 replica state (15+)
-//! response  throttle_time_ms i32 | error i16 (7+) | session_id i32 (7+)
-//!           | [name or id | [index i32 | error i16 | high_watermark i64 | last_stable_offset i64
-//!             | log_start_offset i64 (5+) | [aborted] | preferred_read_replica i32 (11+) | records
+//! response  throttle_time_ms i32 (1+) | error i16 (7+) | session_id i32 (7+)
+//!           | [name or id | [index i32 | error i16 | high_watermark i64 | last_stable_offset i64 (4+)
+//!             | log_start_offset i64 (5+) | [aborted] (4+) | preferred_read_replica i32 (11+) | records
 //!             | tag 0 diverging_epoch, tag 1 current_leader (12+)]] | tag 0 node_endpoints (16+)
 //! ```
 
@@ -113,8 +114,12 @@ impl FetchRequest {
         }
         request.max_wait_ms = reader.i32()?;
         request.min_bytes = reader.i32()?;
-        request.max_bytes = reader.i32()?;
-        request.isolation_level = reader.i8()?;
+        if version >= MAX_BYTES_FROM {
+            request.max_bytes = reader.i32()?;
+        }
+        if version >= ISOLATION_FROM {
+            request.isolation_level = reader.i8()?;
+        }
         if version >= SESSIONS_FROM {
             request.session_id = reader.i32()?;
             request.session_epoch = reader.i32()?;
@@ -154,8 +159,12 @@ impl FetchRequest {
         }
         writer.i32(self.max_wait_ms);
         writer.i32(self.min_bytes);
-        writer.i32(self.max_bytes);
-        writer.i8(self.isolation_level);
+        if version >= MAX_BYTES_FROM {
+            writer.i32(self.max_bytes);
+        }
+        if version >= ISOLATION_FROM {
+            writer.i8(self.isolation_level);
+        }
         if version >= SESSIONS_FROM {
             writer.i32(self.session_id);
             writer.i32(self.session_epoch);
@@ -313,7 +322,9 @@ impl FetchResponse {
                 .map(|t| 32 + t.name.len() + 64 * t.partitions.len())
                 .sum::<usize>();
         let mut writer = Writer::new(version >= FLEXIBLE_FROM, head_bytes);
-        writer.i32(self.throttle_time_ms);
+        if version >= THROTTLE_FROM {
+            writer.i32(self.throttle_time_ms);
+        }
         if version >= SESSIONS_FROM {
             writer.i16(self.error_code);
             writer.i32(self.session_id);
@@ -335,10 +346,10 @@ impl FetchResponse {
 
     pub fn decode(body: Bytes, version: i16) -> Result<FetchResponse, DecodeError> {
         let reader = &mut Reader::new(&body, is_flexible(version)?);
-        let mut response = FetchResponse {
-            throttle_time_ms: reader.i32()?,
-            ..Default::default()
-        };
+        let mut response = FetchResponse::default();
+        if version >= THROTTLE_FROM {
+            response.throttle_time_ms = reader.i32()?;
+        }
         if version >= SESSIONS_FROM {
             response.error_code = reader.i16()?;
             response.session_id = reader.i32()?;
@@ -366,6 +377,20 @@ impl FetchPartitionResponse {
         writer.i32(self.index);
         writer.i16(self.error_code);
         writer.i64(self.high_watermark);
+        if version >= ISOLATION_FROM {
+            self.write_transactions(writer, version);
+        }
+        if version >= RACK_FROM {
+            writer.i32(self.preferred_read_replica);
+        }
+        let records_bytes = self.records.iter().map(Bytes::len).sum();
+        writer.records(self.records.iter().cloned(), records_bytes);
+        if version >= FLEXIBLE_FROM {
+            writer.tags(&self.tags());
+        }
+    }
+
+    fn write_transactions(&self, writer: &mut Writer, version: i16) {
         writer.i64(self.last_stable_offset);
         if version >= LOG_START_FROM {
             writer.i64(self.log_start_offset);
@@ -378,14 +403,19 @@ impl FetchPartitionResponse {
                 writer.no_tags();
             },
         );
-        if version >= RACK_FROM {
-            writer.i32(self.preferred_read_replica);
+    }
+
+    fn read_transactions(&mut self, reader: &mut Reader<'_>, version: i16) -> Result<(), DecodeError> {
+        self.last_stable_offset = reader.i64()?;
+        if version >= LOG_START_FROM {
+            self.log_start_offset = reader.i64()?;
         }
-        let records_bytes = self.records.iter().map(Bytes::len).sum();
-        writer.records(self.records.iter().cloned(), records_bytes);
-        if version >= FLEXIBLE_FROM {
-            writer.tags(&self.tags());
-        }
+        self.aborted_transactions = reader.nullable_array(ABORTED_BYTES_MIN, |reader| {
+            let aborted = (reader.i64()?, reader.i64()?);
+            reader.skip_tags()?;
+            Ok(aborted)
+        })?;
+        Ok(())
     }
 
     fn read(reader: &mut Reader<'_>, version: i16) -> Result<FetchPartitionResponse, DecodeError> {
@@ -393,17 +423,11 @@ impl FetchPartitionResponse {
             index: reader.i32()?,
             error_code: reader.i16()?,
             high_watermark: reader.i64()?,
-            last_stable_offset: reader.i64()?,
             ..Default::default()
         };
-        if version >= LOG_START_FROM {
-            partition.log_start_offset = reader.i64()?;
+        if version >= ISOLATION_FROM {
+            partition.read_transactions(reader, version)?;
         }
-        partition.aborted_transactions = reader.nullable_array(ABORTED_BYTES_MIN, |reader| {
-            let aborted = (reader.i64()?, reader.i64()?);
-            reader.skip_tags()?;
-            Ok(aborted)
-        })?;
         if version >= RACK_FROM {
             partition.preferred_read_replica = reader.i32()?;
         }
@@ -456,8 +480,11 @@ fn write_topic_key(writer: &mut Writer, version: i16, name: &[u8], id: TopicId) 
     }
 }
 
-const VERSION_MIN: i16 = 4;
+const VERSION_MIN: i16 = 0;
 const VERSION_MAX: i16 = 17;
+const THROTTLE_FROM: i16 = 1;
+const MAX_BYTES_FROM: i16 = 3;
+const ISOLATION_FROM: i16 = 4;
 const LOG_START_FROM: i16 = 5;
 const SESSIONS_FROM: i16 = 7;
 const LEADER_EPOCH_FROM: i16 = 9;
@@ -470,7 +497,7 @@ const NODE_ENDPOINTS_FROM: i16 = 16;
 // The fewest bytes that an array's element takes in any version: what a length is held against.
 const TOPIC_BYTES_MIN: usize = 3;
 const PARTITION_BYTES_MIN: usize = 16;
-const RESPONSE_PARTITION_BYTES_MIN: usize = 27;
+const RESPONSE_PARTITION_BYTES_MIN: usize = 18;
 const ABORTED_BYTES_MIN: usize = 16;
 
 fn is_flexible(version: i16) -> Result<bool, DecodeError> {

@@ -7,6 +7,7 @@ mod api_key;
 pub mod fetch;
 mod frame;
 mod header;
+pub mod list_offsets_v0;
 pub mod messages;
 pub mod offset_commit_v1;
 pub mod primitives;

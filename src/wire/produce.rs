@@ -1,14 +1,15 @@
-//! Produce (key 0), versions 3 to 12, both directions.
+//! Produce (key 0), versions 0 to 12, both directions.
 //!
 //! The broker reads requests and writes responses, the small client the other way round. Record data is never copied: a
 //! request's records are slices of its body.
 //!
-//! Versions 0 to 2 are refused here (their record sets are of magic 0 and 1), version 13 (topic ids) is not served.
+//! The record sets of versions 0 to 2 are of magic 0 and 1 ([`crate::record::OldFormat`]); version 13 (topic ids) is not
+//! served.
 //!
 //! ```text
-//! request   transactional_id | acks i16 | timeout_ms i32 | [name | [index i32 | records]]
-//! response  [name | [index i32 | error i16 | base_offset i64 | log_append_time i64 | log_start_offset i64 (5+)
-//!           | [record_errors] (8+) | error_message (8+) | tag 0 current_leader (10+)]] | throttle_time_ms i32
+//! request   transactional_id (3+) | acks i16 | timeout_ms i32 | [name | [index i32 | records]]
+//! response  [name | [index i32 | error i16 | base_offset i64 | log_append_time i64 (2+) | log_start_offset i64 (5+)
+//!           | [record_errors] (8+) | error_message (8+) | tag 0 current_leader (10+)]] | throttle_time_ms i32 (1+)
 //!           | tag 0 node_endpoints (10+)
 //! ```
 
@@ -48,7 +49,10 @@ impl ProduceRequest {
     /// The request, and how many bytes lay behind it: Kafka ignores them, we count them.
     pub fn decode_with_trailing(body: Bytes, version: i16) -> Result<(ProduceRequest, usize), DecodeError> {
         let reader = &mut Reader::new(&body, is_flexible(version)?);
-        let transactional_id = reader.nullable_string()?;
+        let transactional_id = match version >= TRANSACTIONS_FROM {
+            true => reader.nullable_string()?,
+            false => None,
+        };
         let acks = reader.i16()?;
         let timeout_ms = reader.i32()?;
         let topics = reader.array(TOPIC_BYTES_MIN, read_topic)?;
@@ -74,7 +78,9 @@ impl ProduceRequest {
                 .map(|t| 32 + t.name.len() + 16 * t.partitions.len())
                 .sum::<usize>();
         let mut writer = Writer::new(version >= FLEXIBLE_FROM, head_bytes);
-        writer.nullable_string(self.transactional_id.as_deref());
+        if version >= TRANSACTIONS_FROM {
+            writer.nullable_string(self.transactional_id.as_deref());
+        }
         writer.i16(self.acks);
         writer.i32(self.timeout_ms);
         writer.array(&self.topics, |writer, topic| {
@@ -176,7 +182,9 @@ impl ProduceResponse {
             writer.array(&topic.partitions, |writer, partition| partition.write(writer, version));
             writer.no_tags();
         });
-        writer.i32(self.throttle_time_ms);
+        if version >= THROTTLE_FROM {
+            writer.i32(self.throttle_time_ms);
+        }
         if version >= LEADERS_FROM && !self.node_endpoints.is_empty() {
             writer.tags(&[(0, NodeEndpoint::tag_field(&self.node_endpoints))]);
         } else {
@@ -197,7 +205,7 @@ impl ProduceResponse {
             reader.skip_tags()?;
             Ok(ProduceTopicResponse { name, partitions })
         })?;
-        let throttle_time_ms = reader.i32()?;
+        let throttle_time_ms = if version >= THROTTLE_FROM { reader.i32()? } else { 0 };
         let mut node_endpoints = Vec::new();
         reader.tags(|tag, field| {
             if tag == 0 {
@@ -218,7 +226,9 @@ impl ProducePartitionResponse {
         writer.i32(self.index);
         writer.i16(self.error_code);
         writer.i64(self.base_offset);
-        writer.i64(self.log_append_time_ms);
+        if version >= APPEND_TIME_FROM {
+            writer.i64(self.log_append_time_ms);
+        }
         if version >= LOG_START_FROM {
             writer.i64(self.log_start_offset);
         }
@@ -241,9 +251,11 @@ impl ProducePartitionResponse {
             index: reader.i32()?,
             error_code: reader.i16()?,
             base_offset: reader.i64()?,
-            log_append_time_ms: reader.i64()?,
             ..Default::default()
         };
+        if version >= APPEND_TIME_FROM {
+            partition.log_append_time_ms = reader.i64()?;
+        }
         if version >= LOG_START_FROM {
             partition.log_start_offset = reader.i64()?;
         }
@@ -305,8 +317,11 @@ pub(super) fn read_leader(reader: &mut Reader<'_>) -> Result<(i32, i32), DecodeE
     Ok((reader.i32()?, reader.i32()?))
 }
 
-const VERSION_MIN: i16 = 3;
+const VERSION_MIN: i16 = 0;
 const VERSION_MAX: i16 = 12;
+const THROTTLE_FROM: i16 = 1;
+const APPEND_TIME_FROM: i16 = 2;
+const TRANSACTIONS_FROM: i16 = 3;
 const LOG_START_FROM: i16 = 5;
 const RECORD_ERRORS_FROM: i16 = 8;
 const FLEXIBLE_FROM: i16 = 9;
@@ -315,7 +330,7 @@ const LEADERS_FROM: i16 = 10;
 // The fewest bytes that an array's element takes in any version: what a length is held against.
 const TOPIC_BYTES_MIN: usize = 3;
 const PARTITION_BYTES_MIN: usize = 6;
-const RESPONSE_PARTITION_BYTES_MIN: usize = 22;
+const RESPONSE_PARTITION_BYTES_MIN: usize = 14;
 const RECORD_ERROR_BYTES_MIN: usize = 6;
 const NODE_ENDPOINT_BYTES_MIN: usize = 11;
 

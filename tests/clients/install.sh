@@ -24,14 +24,15 @@ venv() { # NAME PACKAGE…
     "$venv_python" -m pip install --quiet --disable-pip-version-check "$@"
 }
 
-kit() { # Kafka's own clients and tools from Maven
-    mkdir -p "$dir/kafka"
-    cp tests/clients/kafka-pom.xml "$dir/kafka/pom.xml"
-    (cd "$dir/kafka" && mvn -q -B dependency:copy-dependencies -DoutputDirectory=libs -DincludeScope=runtime)
+kit() { # NAME: Kafka's own clients and tools from Maven, by tests/clients/NAME-pom.xml
+    mkdir -p "$dir/$1"
+    cp "tests/clients/$1-pom.xml" "$dir/$1/pom.xml"
+    (cd "$dir/$1" && mvn -q -B dependency:copy-dependencies -DoutputDirectory=libs -DincludeScope=runtime)
 }
 
 odradek() { # a conformance suite for brokers
-    cargo install odradek-acceptance --version 0.1.0 --root "$dir/odradek" --target-dir "$dir/odradek-build"
+    # Unoptimised: it sends a few hundred requests, and is built on every fresh machine.
+    cargo install --debug odradek-acceptance --version 0.1.0 --root "$dir/odradek" --target-dir "$dir/odradek-build"
     rm -rf "$dir/odradek-build"
 }
 
@@ -46,11 +47,12 @@ debian() { # PACKAGE…
 }
 
 step confluent venv confluent confluent-kafka==2.16.1
-step kafka-python-2 venv kafka-python-2 kafka-python==2.0.2 six lz4 python-snappy zstandard
+step kafka-python-2 venv kafka-python-2 kafka-python==2.0.2 six lz4 python-snappy xxhash zstandard
 step kafka-python-3 venv kafka-python-3 kafka-python==3.0.12 lz4 python-snappy zstandard
 step aiokafka venv aiokafka aiokafka==0.14.0
 step kafkajs node_packages
-step kafka kit
+step kafka kit kafka
+step kafka-0.8 kit kafka-0.8
 step odradek odradek
 if ! command -v kcat >/dev/null; then
     if [ "$(id -u)" = 0 ]; then

@@ -66,6 +66,20 @@ fn kafkas_own_tools() {
 }
 
 #[test]
+fn clients_of_kafka_0_8() {
+    run_script("Kafka 0.8.2.2", "sh", "java_0_8.sh");
+}
+
+#[test]
+fn kafka_python_2_as_for_old_brokers() {
+    run_script(
+        "kafka-python 2 with old versions",
+        target_dir().join("clients/kafka-python-2/bin/python").to_str().unwrap(),
+        "kafka_python_old.py",
+    );
+}
+
+#[test]
 fn kcat_on_an_old_librdkafka() {
     if Command::new("kcat")
         .arg("-V")

@@ -181,7 +181,7 @@ fn the_readme_names_every_api_and_its_versions() {
     );
 }
 
-/// What the README says of an API. Versions that are advertised but closed on are named.
+/// What the README says of an API.
 fn readme_row(api: &corelane::api::Api) -> String {
     let (first, last) = (api.versions.start(), api.versions.end());
     let versions = if first == last {
@@ -189,12 +189,7 @@ fn readme_row(api: &corelane::api::Api) -> String {
     } else {
         format!("{first} to {last}")
     };
-    let note = if api.served_from > *first {
-        format!("; served from {}", api.served_from)
-    } else {
-        String::new()
-    };
-    format!("| {} | {} | {versions}{note} |", api.name, api.key.0)
+    format!("| {} | {} | {versions} |", api.name, api.key.0)
 }
 
 fn sources() -> Vec<Source> {
