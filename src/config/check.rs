@@ -10,7 +10,7 @@ use super::broker::BrokerConfig;
 use super::hints::{self, Hint};
 use super::keys::{BROKER_KEYS, Key, Origin, Scope, broker_key, broker_or_listener_key, listener_key, topic_key};
 use super::properties::{ConfigProblem, NO_LINE, Properties};
-use super::values::Values;
+use super::values::{Values, segment_bytes_min};
 
 /// How the keys begin that Kafka changes at run time for one listener only.
 const STORES: [&str; 3] = ["ssl.key.", "ssl.keystore.", "ssl.truststore."];
@@ -123,8 +123,22 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
+/// What a coordinators' topic is created with has the bounds of any topic.
+fn check_segments(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) {
+    let least = segment_bytes_min();
+    for key in ["offsets.topic.segment.bytes", "transaction.state.log.segment.bytes"] {
+        let value = values.int(key);
+        if value < least {
+            let message =
+                format!("{key} is {value}, and a topic's segments have at least {least} bytes: so many are taken");
+            report(key, ConfigProblem::warning(None, message));
+        }
+    }
+}
+
 /// The rules over several keys, as far as they concern what has an effect; what breaks one goes to `report`.
 pub(super) fn check_rules(values: &Values<'_>, config: &BrokerConfig, report: &mut impl FnMut(&str, ConfigProblem)) {
+    check_segments(values, report);
     let mut error = |key: &str, message: String| report(key, ConfigProblem::error(None, message));
     check_times(values, &mut error);
     check_roles(values, config.broker_id, &mut error);

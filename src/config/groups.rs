@@ -48,7 +48,7 @@ impl GroupConfig {
             compression: Compression::from_bits(codec).unwrap_or(Compression::None),
             topic_partitions: values.int("offsets.topic.num.partitions"),
             topic_replication_factor: i16::try_from(values.int("offsets.topic.replication.factor")).unwrap_or(1),
-            topic_segment_bytes: values.int("offsets.topic.segment.bytes"),
+            topic_segment_bytes: values.segment_bytes("offsets.topic.segment.bytes"),
         }
     }
 

@@ -33,7 +33,7 @@ impl TransactionConfig {
             topic_replication_factor: i16::try_from(values.int("transaction.state.log.replication.factor"))
                 .unwrap_or(1),
             topic_min_insync_replicas: values.int("transaction.state.log.min.isr"),
-            topic_segment_bytes: values.int("transaction.state.log.segment.bytes"),
+            topic_segment_bytes: values.segment_bytes("transaction.state.log.segment.bytes"),
         }
     }
 

@@ -75,6 +75,11 @@ impl<'a> Values<'a> {
         usize::try_from(self.long(name)).unwrap_or_default()
     }
 
+    /// Of a coordinators' topic. Kafka lets these keys go below what any topic may have, and then cannot create the topic.
+    pub fn segment_bytes(&self, name: &str) -> i32 {
+        self.int(name).max(segment_bytes_min())
+    }
+
     pub fn boolean(&self, name: &str) -> bool {
         self.get(name).and_then(keys::parse_bool).unwrap_or_default()
     }
@@ -91,6 +96,12 @@ impl<'a> Values<'a> {
         });
         decided.or_else(|| key.default.map(str::to_string))
     }
+}
+
+/// The least that segment.bytes of a topic may be.
+pub(super) fn segment_bytes_min() -> i32 {
+    let min = keys::topic_key("segment.bytes").and_then(|key| key.min);
+    min.unwrap_or_default() as i32
 }
 
 /// Converts a broker key's minutes or hours to the topic key's milliseconds; a negative retention is no limit.
