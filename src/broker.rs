@@ -23,6 +23,7 @@ use crate::admin::{self, Phase, Sources};
 use crate::api::Services;
 use crate::config::BrokerConfig;
 use crate::conn::{self, Limits, NamedListener, ServeSpec, Server};
+use crate::logging;
 use crate::metadata::{self, ControlOptions, Image, Published};
 use crate::metrics::{Metric, Registry};
 use crate::model::{DirId, ShardId};
@@ -40,13 +41,18 @@ const METADATA_DIR: &str = "corelane-metadata";
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a shard may take to write and close its logs. On a full disk it never could; the next start then recovers.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(20);
+/// How often log levels are looked at whose time may be over.
+const LOG_LEVEL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the log directories' free space is looked at.
 const SPACE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Orders to a shard's connections that may wait: a stop, and one to hurry.
 const ORDERS_MAX: usize = 4;
 
+/// Reads the configuration again, as it was read at the start. `None`: it cannot be used, and that has been said.
+pub type Reread = Box<dyn Fn() -> Option<BrokerConfig> + Send>;
+
 /// Runs a broker until it is told to stop. Returns when everything has been written and closed.
-pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
+pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode> {
     let began = rt::now();
     let cores = preflight::cores_of_shards(&config);
     let Preflight {
@@ -70,7 +76,9 @@ pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
     let _ = sources.dirs.set(dirs.clone());
     let _ = sources.settings.set(findings);
 
-    let mut broker = Broker::start_metadata(&config, &dirs, read.clone(), cluster_id, sources.clone())?;
+    let limits = Limits::new(&config);
+    let mut broker = Broker::start_metadata(&config, &dirs, read.clone(), cluster_id, sources.clone(), &limits)?;
+    limits.adopt(broker.image.config());
     strays::set_aside(&dirs, &broker.image, &broker.registry);
     let parts = ShardParts {
         inboxes: Arc::new(Mutex::new(broker.take_inboxes())),
@@ -82,7 +90,7 @@ pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
         image: broker.image.clone(),
         registry: broker.registry.clone(),
         beats: sources.beats().to_vec(),
-        limits: Limits::new(&config),
+        limits,
         listeners: Arc::from(listeners.clone()),
     };
     let options = ShardOptions {
@@ -97,7 +105,7 @@ pub fn run(mut config: BrokerConfig) -> anyhow::Result<ExitCode> {
     }
     let took_ms = rt::now().since(began).as_millis() as u64;
     info!(broker = config.broker_id, shards = cores.len(), took_ms, "started");
-    broker.serve_until_stopped(shards)
+    broker.serve_until_stopped(shards, reread)
 }
 
 /// Before anything that takes its time: a recovery can be watched.
@@ -142,6 +150,7 @@ impl Broker {
         read: BTreeMap<DirId, Checkpoint>,
         cluster_id: String,
         sources: Arc<Sources>,
+        limits: &Arc<Limits>,
     ) -> anyhow::Result<Broker> {
         let registry = sources.registry.clone();
         let shards = registry.shards().len();
@@ -152,6 +161,7 @@ impl Broker {
             is_online: is_online(dirs.clone()),
             shard_beats: sources.beats().to_vec(),
             every: vec![
+                (LOG_LEVEL_CHECK_INTERVAL, Box::new(logging::expire)),
                 (
                     SPACE_CHECK_INTERVAL,
                     space_check(config, dirs.clone(), registry.clone()),
@@ -168,7 +178,7 @@ impl Broker {
                 dirs.dirs.iter().map(|dir| dir.id).collect(),
             )
         };
-        let (metadata, image) = metadata::start(options, publishers(&mesh, shards))?;
+        let (metadata, image) = metadata::start(options, publishers(&mesh, shards, limits.clone()))?;
         let (handles, inboxes) = shard::mesh(shards, &image);
         let orders = (0..shards)
             .map(|_| rt::lane(ORDERS_MAX))
@@ -198,12 +208,12 @@ impl Broker {
     }
 
     /// Waits for a signal, then stops in order.
-    fn serve_until_stopped(self, shards: Shards) -> anyhow::Result<ExitCode> {
+    fn serve_until_stopped(self, shards: Shards, reread: Reread) -> anyhow::Result<ExitCode> {
         let mut signals = rt::signals().context("catch signals")?;
         let metadata = self.metadata.clone();
         let supervisor = rt::run_control("corelane-main", move || async move {
             let registry = self.registry.clone();
-            wait_for_stop(&mut signals, &registry).await;
+            self.serve_signals(&mut signals, &reread).await;
             info!("stopping: a second signal hurries");
             admin::stopping(&self.sources);
             rt::spawn(hurry(
@@ -220,6 +230,35 @@ impl Broker {
         metadata.join();
         info!("stopped");
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Until one of them says to stop.
+    async fn serve_signals(&self, signals: &mut Rx<Signal>, reread: &Reread) {
+        while let Some(signal) = next(signals).await {
+            match signal {
+                Signal::User1 => print!("{}", self.registry.prometheus_text()),
+                Signal::Hangup => admin::reloading(&self.sources, self.reload(reread)).await,
+                Signal::Terminate | Signal::Interrupt => return,
+            }
+        }
+    }
+
+    /// What a running broker can take of its configuration is taken; what needs a restart is named.
+    async fn reload(&self, reread: &Reread) {
+        let Some(newer) = reread() else {
+            return warn!("SIGHUP: nothing was changed");
+        };
+        logging::configure(&newer.log_levels);
+        let Some(reread) = self.metadata.reread(newer).await else {
+            return warn!("SIGHUP: the controller is busy: nothing but the log level was changed");
+        };
+        for key in reread.left {
+            warn!("SIGHUP: {key} has changed in the configuration: it takes effect at the next start");
+        }
+        info!(
+            taken = reread.taken.join(","),
+            "SIGHUP: the configuration was read again"
+        );
     }
 
     async fn stop(self) {
@@ -293,7 +332,7 @@ fn checkpoint_duty(mesh: Arc<OnceLock<Vec<ShardHandle>>>, checkpoints: Checkpoin
     })
 }
 
-fn publishers(mesh: &Arc<OnceLock<Vec<ShardHandle>>>, shards: usize) -> metadata::Updates {
+fn publishers(mesh: &Arc<OnceLock<Vec<ShardHandle>>>, shards: usize, limits: Arc<Limits>) -> metadata::Updates {
     let publisher = |at: usize| -> Box<dyn Fn(Published) + Send> {
         let mesh = mesh.clone();
         Box::new(move |published| {
@@ -302,7 +341,8 @@ fn publishers(mesh: &Arc<OnceLock<Vec<ShardHandle>>>, shards: usize) -> metadata
             }
         })
     };
-    (0..shards).map(publisher).collect()
+    let limiter: Box<dyn Fn(Published) + Send> = Box::new(move |published| limits.adopt(published.image.config()));
+    (0..shards).map(publisher).chain([limiter]).collect()
 }
 
 /// Everything that a shard's thread builds its shard from. Cloned to each thread.
@@ -381,20 +421,21 @@ fn close(shard: &Tx<Order>, patience: Duration) -> Option<rt::OneshotRx<()>> {
     shard.try_send(Order::Close(patience, closed)).ok().map(|()| is_closed)
 }
 
-async fn wait_for_stop(signals: &mut Rx<Signal>, registry: &Registry) {
+/// The next signal, or none any more.
+async fn next(signals: &mut Rx<Signal>) -> Option<Signal> {
     let mut burst = Vec::new();
-    while signals.recv_burst(&mut burst, 1).await {
-        match burst.drain(..).next() {
-            Some(Signal::User1) => print!("{}", registry.prometheus_text()),
-            Some(Signal::Hangup) => admin::reloading(|| info!("SIGHUP: there is nothing to read again")),
-            Some(Signal::Terminate | Signal::Interrupt) | None => return,
-        }
-    }
+    signals.recv_burst(&mut burst, 1).await.then(|| burst.pop()).flatten()
 }
 
 /// After a second signal nobody is waited for any more.
 async fn hurry(mut signals: Rx<Signal>, shards: Vec<Tx<Order>>, registry: Registry) {
-    wait_for_stop(&mut signals, &registry).await;
+    loop {
+        match next(&mut signals).await {
+            Some(Signal::User1) => print!("{}", registry.prometheus_text()),
+            Some(Signal::Hangup) => {}
+            Some(Signal::Terminate | Signal::Interrupt) | None => break,
+        }
+    }
     warn!("hurrying: requests in flight are cut off");
     for shard in &shards {
         close(shard, Duration::ZERO);

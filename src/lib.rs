@@ -28,6 +28,7 @@
 //! |---|---|
 //! | [`model`] | nouns without behaviour: ids, epochs, error codes |
 //! | [`rt`] | the seam to the outside world: files, sockets, tasks, time, lanes, threads, randomness |
+//! | [`logging`] | the process's logs, and the levels that decide what is in them |
 //! | [`record`] | record batches as bytes: header view, CRC32C, validation, iteration, compression |
 //! | [`wire`] | the Kafka protocol, without I/O |
 //! | [`config`] | THE table of keys; the properties file; resolved broker and topic configs |
@@ -57,6 +58,7 @@
 //!   partition, group, txn, metadata   (these do not import each other; shard connects them)
 //!   storage, client
 //!   config, metrics, wire, record, tuning
+//!   logging
 //!   rt
 //!   model
 //! ```
@@ -83,6 +85,7 @@ pub mod client;
 pub mod config;
 pub mod conn;
 pub mod group;
+pub mod logging;
 pub mod metadata;
 pub mod metrics;
 pub mod model;

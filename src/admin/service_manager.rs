@@ -74,13 +74,17 @@ pub fn stopping(sources: &Sources) {
     notify(&[extension(), NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-/// The configuration is read again: systemd waits for the readiness that follows.
-pub fn reloading(reload: impl FnOnce()) {
+/// The configuration is read again: systemd waits for the readiness that follows. Before there is any it is told nothing: it would
+/// take the end of the reload for the first readiness.
+pub async fn reloading(sources: &Sources, reload: impl Future<Output = ()>) {
+    if !sources.is_ready() {
+        return reload.await;
+    }
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!(%error, "the clock cannot be read"),
     }
-    reload();
+    reload.await;
     notify(&[NotifyState::Ready]);
 }
 

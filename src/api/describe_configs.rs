@@ -1,4 +1,5 @@
-//! DescribeConfigs: topics' and this broker's configuration, where each value comes from and what could have decided it.
+//! DescribeConfigs: the configuration of topics, this broker and its loggers, where each value comes from and what could have
+//! decided it.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use crate::wire::messages::{
 };
 
 use super::alter_configs::resource_of;
+use super::broker_loggers::{self, BROKER_LOGGER};
 use super::{Answer, Api, Context, Refusal, Request, cluster_view};
 
 pub const API: Api = Api {
@@ -64,6 +66,9 @@ fn respond(image: &Image, me: BrokerId, request: &DescribeConfigsRequestData) ->
 }
 
 fn rows(image: &Image, me: BrokerId, resource: &DescribeConfigsResource) -> Result<Vec<ConfigRow>, CommandError> {
+    if resource.resource_type == BROKER_LOGGER {
+        return broker_loggers::rows(resource.resource_name.as_str(), me);
+    }
     let dynamic = dynamic_configs(image, me);
     match resource_of(resource.resource_type, resource.resource_name.as_str(), me)? {
         ConfigResource::Topic(name) if !cluster_view::is_topic_name(&name) => Err(CommandError {
@@ -176,9 +181,15 @@ mod tests {
         assert!(describe(&image, resource(TOPIC, "a", None), false).configs.len() > 20);
         assert!(describe(&image, resource(BROKER, "1", None), false).configs.len() > 100);
         assert_eq!(describe(&image, resource(BROKER, "", None), false).error_code, 0);
+        assert!(
+            describe(&image, resource(BROKER_LOGGER, "1", None), false)
+                .configs
+                .len()
+                > 20
+        );
         let code = |kind, name| describe(&image, resource(kind, name, None), false).error_code;
         assert_eq!(
-            [code(BROKER, "2"), code(TOPIC, "b"), code(TOPIC, "b b"), code(8, "1")],
+            [code(BROKER, "2"), code(TOPIC, "b"), code(TOPIC, "b b"), code(16, "1")],
             [42, 3, 17, 42]
         );
     }

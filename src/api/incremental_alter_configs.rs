@@ -1,4 +1,4 @@
-//! IncrementalAlterConfigs: single settings of topics and brokers. All or nothing per resource. //= KIP-339
+//! IncrementalAlterConfigs: single settings of topics, brokers and their loggers. All or nothing per resource. //= KIP-339
 
 use std::rc::Rc;
 
@@ -11,7 +11,8 @@ use crate::wire::messages::{
 };
 
 use super::alter_configs::{code_and_message, invalid, no_key_twice, null_value, resource_of, submit};
-use super::{Answer, Api, Context, Refusal, Request};
+use super::broker_loggers::{self, BROKER_LOGGER};
+use super::{Answer, Api, Context, Refusal, Request, wrong_reply};
 
 pub const API: Api = Api {
     key: ApiKey::INCREMENTAL_ALTER_CONFIGS,
@@ -24,12 +25,14 @@ pub const API: Api = Api {
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
     let message = request.decode::<IncrementalAlterConfigsRequestData>(&cx)?;
-    let changes = message
-        .resources
-        .iter()
-        .map(|resource| change(resource, cx.broker_id()))
-        .collect();
-    let outcomes = submit(&cx, changes, message.validate_only).await;
+    let of_loggers = |resource: &&IncrementalAlterConfigsResource| resource.resource_type == BROKER_LOGGER;
+    let others = message.resources.iter().filter(|resource| !of_loggers(resource));
+    let changes = others.map(|resource| change(resource, cx.broker_id())).collect();
+    let mut submitted = submit(&cx, changes, message.validate_only).await.into_iter();
+    let outcomes = message.resources.iter().map(|resource| match of_loggers(&resource) {
+        true => broker_loggers::alter(resource, cx.broker_id(), message.validate_only),
+        false => submitted.next().unwrap_or_else(|| Err(wrong_reply())),
+    });
     let responses = message.resources.iter().zip(outcomes).map(|(resource, outcome)| {
         let (code, message) = code_and_message(outcome);
         IncrementalAlterConfigsResourceResponse {
@@ -58,7 +61,7 @@ fn change(resource: &IncrementalAlterConfigsResource, me: BrokerId) -> Result<Co
     })
 }
 
-fn op(config: &IncrementalAlterableConfig) -> Result<(String, ConfigOp), CommandError> {
+pub fn op(config: &IncrementalAlterableConfig) -> Result<(String, ConfigOp), CommandError> {
     let value = || {
         config
             .value

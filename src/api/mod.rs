@@ -10,6 +10,7 @@ mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
 mod api_versions;
+mod broker_loggers;
 mod cluster_view;
 mod context;
 mod create_partitions;

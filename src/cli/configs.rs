@@ -1,4 +1,5 @@
-//! `kafka-configs.sh`: describe and alter the configuration of topics and brokers; output as Kafka 4.3 prints it.
+//! `kafka-configs.sh`: describe and alter the configuration of topics, brokers and brokers' loggers; output as Kafka 4.3
+//! prints it.
 
 use std::process::ExitCode;
 
@@ -24,7 +25,7 @@ pub(super) struct Args {
     /// With --describe: all settings, not only those that were set
     #[arg(long)]
     all: bool,
-    /// topics or brokers
+    /// topics, brokers or broker-loggers
     #[arg(long)]
     entity_type: Option<String>,
     /// The topic's name or the broker's id
@@ -34,11 +35,14 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "entity_name")]
     entity_default: bool,
     /// Same as --entity-type topics --entity-name TOPIC
-    #[arg(long, conflicts_with_all = ["entity_type", "entity_name", "broker"])]
+    #[arg(long, conflicts_with_all = ["entity_type", "entity_name", "broker", "broker_logger"])]
     topic: Option<String>,
     /// Same as --entity-type brokers --entity-name ID
-    #[arg(long, conflicts_with_all = ["entity_type", "entity_name"])]
+    #[arg(long, conflicts_with_all = ["entity_type", "entity_name", "broker_logger"])]
     broker: Option<String>,
+    /// Same as --entity-type broker-loggers --entity-name ID; a level is set for a time as in root=DEBUG for 10m
+    #[arg(long, conflicts_with_all = ["entity_type", "entity_name"])]
+    broker_logger: Option<String>,
     /// Settings to set: key=value,key=value; a list goes in brackets: key=[a,b]
     #[arg(long)]
     add_config: Option<String>,
@@ -50,16 +54,42 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Whose configuration: the number of the protocol, its word in the tool's sentences, its name.
+/// Whose configuration.
 struct Entity {
-    kind: i8,
-    word: &'static str,
+    kind: &'static Kind,
     name: String,
 }
 
-/// ConfigResource.Type.
+struct Kind {
+    /// The word of --entity-type.
+    plural: &'static str,
+    /// The word in the tool's sentences.
+    word: &'static str,
+    /// ConfigResource.Type.
+    number: i8,
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        plural: "topics",
+        word: "topic",
+        number: TOPIC,
+    },
+    Kind {
+        plural: "brokers",
+        word: "broker",
+        number: BROKER,
+    },
+    Kind {
+        plural: "broker-loggers",
+        word: "broker-logger",
+        number: BROKER_LOGGER,
+    },
+];
+
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
 /// IncrementalAlterConfigs' operations.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -79,11 +109,11 @@ const DEFAULT: i8 = 5;
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut cluster = args.connect.cluster("admin")?;
-    let entity = entity(&args)?;
+    let (kind, name) = entity(&args)?;
     let done = if args.alter {
-        alter(&mut cluster, &args, entity)
+        alter(&mut cluster, &args, kind, name)
     } else {
-        describe(&mut cluster, &args, entity)
+        describe(&mut cluster, &args, kind, name)
     };
     match done {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -95,24 +125,28 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn entity(args: &Args) -> anyhow::Result<Option<Entity>> {
-    let (kind, name) = match (&args.topic, &args.broker, args.entity_type.as_deref()) {
-        (Some(topic), _, _) => ("topics", Some(topic.clone())),
-        (_, Some(broker), _) => ("brokers", Some(broker.clone())),
-        (_, _, Some(kind)) => (kind, args.entity_name.clone()),
-        _ => bail!("Missing required argument \"[entity-type]\""),
+/// The kind, and the name where one is given.
+fn entity(args: &Args) -> anyhow::Result<(&'static Kind, Option<String>)> {
+    let short = [
+        ("topics", &args.topic),
+        ("brokers", &args.broker),
+        ("broker-loggers", &args.broker_logger),
+    ];
+    let short = short.into_iter().find(|(_, name)| name.is_some());
+    let (plural, name) = match (short, args.entity_type.as_deref()) {
+        (Some((plural, name)), _) => (plural, name.clone()),
+        (None, Some(plural)) => (plural, args.entity_name.clone()),
+        (None, None) => bail!("Missing required argument \"[entity-type]\""),
     };
-    let name = if args.entity_default { Some(String::new()) } else { name };
-    let (kind, word) = match kind {
-        "topics" => (TOPIC, "topic"),
-        "brokers" => (BROKER, "broker"),
-        other => bail!("--entity-type {other}: this broker keeps the configuration of topics and brokers"),
-    };
-    Ok(name.map(|name| Entity { kind, word, name }))
+    let kind = KINDS.iter().find(|kind| kind.plural == plural).with_context(|| {
+        format!("--entity-type {plural}: this broker keeps the configuration of topics, brokers and broker-loggers")
+    })?;
+    Ok((kind, if args.entity_default { Some(String::new()) } else { name }))
 }
 
-fn alter(cluster: &mut Cluster, args: &Args, entity: Option<Entity>) -> anyhow::Result<()> {
-    let entity = entity.context("Missing required argument \"[entity-name]\"")?;
+fn alter(cluster: &mut Cluster, args: &Args, kind: &'static Kind, name: Option<String>) -> anyhow::Result<()> {
+    let name = name.context("Missing required argument \"[entity-name]\"")?;
+    let entity = Entity { kind, name };
     let mut changes = Vec::new();
     for (key, value) in args
         .add_config
@@ -134,7 +168,7 @@ fn alter(cluster: &mut Cluster, args: &Args, entity: Option<Entity>) -> anyhow::
         bail!("At least one of --add-config or --delete-config must be specified with --alter");
     }
     let resource = IncrementalAlterConfigsResource::default()
-        .with_resource_type(entity.kind)
+        .with_resource_type(entity.kind.number)
         .with_resource_name(kafka_string(&entity.name))
         .with_configs(changes);
     let request = IncrementalAlterConfigsRequestData::default().with_resources(vec![resource]);
@@ -148,16 +182,16 @@ fn alter(cluster: &mut Cluster, args: &Args, entity: Option<Entity>) -> anyhow::
     Ok(())
 }
 
-fn describe(cluster: &mut Cluster, args: &Args, entity: Option<Entity>) -> anyhow::Result<()> {
-    let entities = match entity {
-        Some(entity) => vec![entity],
-        None => all_topics(cluster)?,
+fn describe(cluster: &mut Cluster, args: &Args, kind: &'static Kind, name: Option<String>) -> anyhow::Result<()> {
+    let names = match name {
+        Some(name) => vec![name],
+        None => all_names(cluster, kind)?,
     };
     let mut shown = Vec::new();
-    for entity in entities {
+    for entity in names.into_iter().map(|name| Entity { kind, name }) {
         let configs = configs_of(cluster, args, &entity)?;
         if args.json {
-            shown.push(json!({"entity": entity.word, "name": entity.name, "configs": configs.iter().map(config_json).collect::<Vec<_>>()}));
+            shown.push(json!({"entity": entity.kind.word, "name": entity.name, "configs": configs.iter().map(config_json).collect::<Vec<_>>()}));
             continue;
         }
         let kind = if args.all { "All" } else { "Dynamic" };
@@ -175,27 +209,23 @@ fn describe(cluster: &mut Cluster, args: &Args, entity: Option<Entity>) -> anyho
 /// "config for topic x", "default config for brokers in the cluster": the tool's way to name what it speaks of.
 fn sentence(start: &str, entity: &Entity) -> String {
     match entity.name.as_str() {
-        "" => format!("default {start} {}s in the cluster", entity.word),
-        name => format!("{start} {} {name}", entity.word),
+        "" => format!("default {start} {}s in the cluster", entity.kind.word),
+        name => format!("{start} {} {name}", entity.kind.word),
     }
 }
 
-fn all_topics(cluster: &mut Cluster) -> anyhow::Result<Vec<Entity>> {
-    let mut names: Vec<_> = cluster
-        .metadata(None, false)?
-        .topics
-        .iter()
-        .filter_map(|topic| topic.name.as_ref().map(text))
-        .collect();
-    names.sort();
-    Ok(names
-        .into_iter()
-        .map(|name| Entity {
-            kind: TOPIC,
-            word: "topic",
-            name,
-        })
-        .collect())
+/// Every topic; or every broker, and the default of them all where there is one.
+fn all_names(cluster: &mut Cluster, kind: &Kind) -> anyhow::Result<Vec<String>> {
+    let metadata = cluster.metadata(None, false)?;
+    if kind.number == TOPIC {
+        let topics = metadata.topics.iter();
+        let mut names: Vec<_> = topics.filter_map(|topic| topic.name.as_ref().map(text)).collect();
+        names.sort();
+        return Ok(names);
+    }
+    let mut names: Vec<_> = cluster.brokers().iter().map(|id| id.0.to_string()).collect();
+    names.extend((kind.number == BROKER).then(String::new));
+    Ok(names)
 }
 
 fn configs_of(
@@ -204,7 +234,7 @@ fn configs_of(
     entity: &Entity,
 ) -> anyhow::Result<Vec<DescribeConfigsResourceResult>> {
     let resource = DescribeConfigsResource::default()
-        .with_resource_type(entity.kind)
+        .with_resource_type(entity.kind.number)
         .with_resource_name(kafka_string(&entity.name))
         .with_configuration_keys(None);
     let request = DescribeConfigsRequestData::default()
@@ -227,7 +257,7 @@ fn configs_of(
 }
 
 fn is_dynamic(entity: &Entity, config: &DescribeConfigsResourceResult) -> bool {
-    let inherited = entity.kind == TOPIC && config.config_source != 1;
+    let inherited = entity.kind.number == TOPIC && config.config_source != 1;
     !inherited
         && !matches!(config.config_source, STATIC_BROKER | DEFAULT)
         && (entity.name.is_empty() || config.config_source != DYNAMIC_DEFAULT_BROKER)
@@ -277,7 +307,7 @@ fn source(number: i8) -> &'static str {
 
 /// The broker that must be asked: a broker's configuration is answered by that broker only.
 fn connection<'a>(cluster: &'a mut Cluster, entity: &Entity) -> anyhow::Result<&'a mut crate::client::Connection> {
-    if entity.kind == BROKER && !entity.name.is_empty() {
+    if entity.kind.number != TOPIC && !entity.name.is_empty() {
         let id = entity
             .name
             .parse()

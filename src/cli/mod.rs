@@ -12,7 +12,7 @@ mod doctor;
 mod exit;
 mod format;
 mod generate;
-mod logging;
+mod log_level;
 mod measure;
 mod script_names;
 mod server_stop;
@@ -54,11 +54,13 @@ enum Command {
     /// Help others to find out what is wrong
     #[command(subcommand)]
     Debug(DebugCommand),
-    /// Watch shards, topics, clients and requests by load
+    /// Watch shards, topics, groups, clients and requests by load
     Top(top::Args),
+    /// Show or set what brokers log, for a time
+    LogLevel(log_level::Args),
     /// Create, list, describe, alter and delete topics (kafka-topics.sh)
     Topics(topics::Args),
-    /// Describe and alter the configuration of topics and brokers (kafka-configs.sh)
+    /// Describe and alter the configuration of topics, brokers and their loggers (kafka-configs.sh)
     Configs(configs::Args),
     /// List, describe and end transactions (kafka-transactions.sh)
     Transactions(transactions::Args),
@@ -121,6 +123,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Generate(GenerateCommand::ScriptNames) => generate::script_names(),
         Command::Debug(DebugCommand::Bundle(args)) => bundle::run(args),
         Command::Top(args) => top::run(args),
+        Command::LogLevel(args) => log_level::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Configs(args) => configs::run(args),
         Command::Transactions(args) => transactions::run(args),

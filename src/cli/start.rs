@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::configuration::{self, Resolved, located, read_properties};
-use super::{exit, logging};
+use super::exit;
 use crate::broker;
-use crate::config::{ConfigProblem, Properties};
+use crate::config::{BrokerConfig, ConfigProblem, Properties};
+use crate::logging;
 use crate::rt::{blocking, tool};
 
 #[derive(clap::Args)]
@@ -37,14 +38,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         return start_in_background(&args);
     }
     logging::start();
-    let (properties, name) = match &args.file {
-        Some(file) => (read_properties(file)?, file.display().to_string()),
-        None => (Properties::parse(EMBEDDED), "the embedded default".to_owned()),
+    let name = match &args.file {
+        Some(file) => file.display().to_string(),
+        None => "the embedded default".to_owned(),
     };
-    let resolved = match configuration::resolve(properties, &args.overrides)? {
+    let resolved = match resolve(&args)? {
         Ok(resolved) => resolved,
         Err(problems) => return Ok(refuse(&name, &problems)),
     };
+    logging::configure(&resolved.config.log_levels);
     let of_environment = crate::config::environment_problems(configuration::environment());
     for problem in resolved.problems.iter().chain(&of_environment) {
         tracing::warn!("{}", located(&name, problem));
@@ -53,7 +55,37 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         tracing::info!(keys = resolved.from_environment.join(","), "set by the environment");
     }
     tracing::info!(config = %name, version = env!("CARGO_PKG_VERSION"), "starting");
-    broker::run(resolved.config)
+    broker::run(resolved.config, Box::new(move || reread(&args, &name)))
+}
+
+fn resolve(args: &Args) -> anyhow::Result<Result<Resolved, Vec<ConfigProblem>>> {
+    let properties = match &args.file {
+        Some(file) => read_properties(file)?,
+        None => Properties::parse(EMBEDDED),
+    };
+    configuration::resolve(properties, &args.overrides)
+}
+
+/// The configuration as it is now, or in the log why it cannot be used.
+fn reread(args: &Args, name: &str) -> Option<BrokerConfig> {
+    match resolve(args) {
+        Ok(Ok(resolved)) => {
+            for problem in &resolved.problems {
+                tracing::warn!("{}", located(name, problem));
+            }
+            Some(resolved.config)
+        }
+        Ok(Err(problems)) => {
+            for problem in problems.iter().filter(|problem| problem.fatal) {
+                tracing::error!("{}", located(name, problem));
+            }
+            None
+        }
+        Err(problem) => {
+            tracing::error!("{problem:#}");
+            None
+        }
+    }
 }
 
 /// A single node for trying things out, on loopback, with its data beside it.

@@ -14,6 +14,7 @@ use super::properties::{ConfigProblem, Properties};
 use super::topic::TopicConfig;
 use super::transactions::TransactionConfig;
 use super::values::{DynamicConfigs, Values};
+use crate::logging::Levels;
 
 /// The number of a broker whose file names none.
 const BROKER_ID_DEFAULT: i32 = 0;
@@ -99,7 +100,9 @@ pub struct BrokerConfig {
     pub admin_listener: Option<(String, u16)>,
     pub metrics_histograms_enable: bool,
     pub metrics_partitions_max: usize,
+    pub metrics_group_offsets_max: usize,
     pub request_slow_log_ms: i64,
+    pub log_levels: Levels,
     /// The defaults of topics: from log.* keys.
     pub topic_defaults: Arc<TopicConfig>,
     /// Every key that the file or an override set, as written; the broker's number under both its names.
@@ -139,7 +142,7 @@ impl BrokerConfig {
         BrokerConfig::read(&Values { set, dynamic }, &mut |_, _| {})
     }
 
-    fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) -> BrokerConfig {
+    pub(super) fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) -> BrokerConfig {
         let listeners = listeners::read(values, report);
         let log_dirs = log_dirs(values, report);
         let first_dir = log_dirs.first().cloned().unwrap_or_default();
@@ -191,7 +194,9 @@ impl BrokerConfig {
             admin_listener: admin_listener(values, report),
             metrics_histograms_enable: values.boolean("metrics.histograms.enable"),
             metrics_partitions_max: values.size("metrics.partitions.max"),
+            metrics_group_offsets_max: values.size("metrics.group.offsets.max"),
             request_slow_log_ms: values.long("request.slow.log.ms"),
+            log_levels: log_levels(values, report),
             topic_defaults: Arc::new(TopicConfig::of_broker(values)),
             set: values.set.clone().into_iter().chain(ids).collect(),
         }
@@ -259,6 +264,14 @@ fn admin_listener(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProbl
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     (port != 0).then(|| (host.to_string(), port))
+}
+
+fn log_levels(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) -> Levels {
+    let levels = values.text("log.level").parse();
+    levels.unwrap_or_else(|problem| {
+        report("log.level", ConfigProblem::error(None, format!("log.level: {problem}")));
+        Levels::info()
+    })
 }
 
 /// "0-3,5" as 0, 1, 2, 3, 5.

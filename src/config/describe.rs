@@ -18,6 +18,7 @@ pub enum ConfigSource {
     DynamicDefaultBroker = 3,
     StaticBroker = 4,
     Default = 5,
+    DynamicBrokerLogger = 6,
 }
 
 /// One config of the answer. `synonyms` and `doc` are always filled in: the request says whether to send them.

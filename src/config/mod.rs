@@ -18,6 +18,7 @@ mod keys;
 mod listeners;
 mod properties;
 mod render;
+mod reread;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -34,6 +35,7 @@ pub use keys::{BROKER_KEYS, Key, Kind, Origin, Scope, TOPIC_KEYS, broker_key, to
 pub use listeners::keep_own_listener;
 pub use properties::{ConfigProblem, Properties};
 pub use render::server_properties;
+pub use reread::Reread;
 pub use topic::{CleanupPolicy, CompressionLevels, TopicConfig, check_topic_configs};
 pub use transactions::TransactionConfig;
 pub use values::DynamicConfigs;

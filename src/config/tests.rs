@@ -274,6 +274,7 @@ fn printed(rows: &[ConfigRow], name: &str) -> String {
         ConfigSource::DynamicDefaultBroker => "DYNAMIC_DEFAULT_BROKER_CONFIG",
         ConfigSource::StaticBroker => "STATIC_BROKER_CONFIG",
         ConfigSource::Default => "DEFAULT_CONFIG",
+        ConfigSource::DynamicBrokerLogger => "DYNAMIC_BROKER_LOGGER_CONFIG",
     };
     let synonym = |synonym: &ConfigSynonym| {
         let value = synonym.value.clone().unwrap_or_else(null);
@@ -531,6 +532,38 @@ fn keys_without_effect_say_so() {
     assert_eq!(accepted("num.io.threads=8\n").1, [""; 0]);
     assert!(accepted("log.flush.interval.messages=10").1[0].contains("takes effect as 1 only"));
     assert_eq!(accepted("log.cleanup.policy=compact").1, [""; 0]);
+}
+
+#[test] // Coordinators' topics can be created whatever Kafka's keys let through; it is said what is taken.
+fn small_segments_of_coordinators_topics_are_raised() {
+    let (config, warnings) =
+        accepted("offsets.topic.segment.bytes=1000\ntransaction.state.log.segment.bytes=2000000\n");
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].starts_with("line 1: offsets.topic.segment.bytes is 1000, and a topic's segments"),
+        "{warnings:?}"
+    );
+    let created = [config.groups.topic_configs(), config.transactions.topic_configs()];
+    let bytes = created.each_ref().map(|configs| configs["segment.bytes"].clone());
+    assert_eq!(bytes, [Some("1048576".to_owned()), Some("2000000".to_owned())]);
+    for configs in created {
+        let set = configs
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect();
+        assert_eq!(check_topic_configs(&set), Ok(()));
+    }
+    assert_eq!(accepted("offsets.topic.segment.bytes=1048576").1, [""; 0]);
+}
+
+#[test] // What is logged is checked like any other value.
+fn log_levels_are_checked() {
+    let (config, warnings) = accepted("log.level=warn,corelane.storage=debug");
+    assert_eq!(
+        (config.log_levels, warnings.len()),
+        ("warn,corelane.storage=debug".parse().expect("levels"), 0)
+    );
+    assert!(refused("log.level=loud").starts_with("line 1: log.level: \"loud\" is no level"));
 }
 
 #[test] // Our own keys: cores as ranges.

@@ -1,14 +1,16 @@
 //! max.connections and max.connections.per.ip, over all shards of the broker.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::BrokerConfig;
 
 /// Locked when a connection comes and when it goes, never in between.
+#[derive(Default)]
 pub struct Limits {
-    max: usize,
-    per_ip_max: usize,
+    max: AtomicUsize,
+    per_ip_max: AtomicUsize,
     counts: Mutex<Counts>,
 }
 
@@ -26,19 +28,24 @@ pub struct Slot {
 
 impl Limits {
     pub fn new(config: &BrokerConfig) -> Arc<Limits> {
+        let limits = Arc::<Limits>::default();
+        limits.adopt(config);
+        limits
+    }
+
+    /// For connections that come from now on.
+    pub fn adopt(&self, config: &BrokerConfig) {
         let limit = |value: i32| usize::try_from(value).unwrap_or(0);
-        Arc::new(Limits {
-            max: limit(config.max_connections),
-            per_ip_max: limit(config.max_connections_per_ip),
-            counts: Mutex::default(),
-        })
+        self.max.store(limit(config.max_connections), Ordering::Relaxed);
+        self.per_ip_max
+            .store(limit(config.max_connections_per_ip), Ordering::Relaxed);
     }
 
     /// A place for a connection from `ip`, or none.
     pub fn enter(self: &Arc<Limits>, ip: String) -> Option<Slot> {
         let mut counts = self.counts();
         let here = counts.by_ip.get(&ip).copied().unwrap_or(0);
-        if counts.all >= self.max || here >= self.per_ip_max {
+        if counts.all >= self.max.load(Ordering::Relaxed) || here >= self.per_ip_max.load(Ordering::Relaxed) {
             return None;
         }
         counts.all += 1;
@@ -74,11 +81,12 @@ mod tests {
     /// Both limits hold, and a place is free again when its connection is gone.
     #[test]
     fn places_are_limited_and_come_back() {
-        let limits = Arc::new(Limits {
-            max: 3,
-            per_ip_max: 2,
-            counts: Mutex::default(),
-        });
+        let config = |max_connections, max_connections_per_ip| BrokerConfig {
+            max_connections,
+            max_connections_per_ip,
+            ..BrokerConfig::embedded("unused".as_ref())
+        };
+        let limits = Limits::new(&config(3, 2));
         let enter = |ip: &str| limits.enter(ip.to_string());
         let (first, second) = (enter("a"), enter("a"));
         assert!(first.is_some() && second.is_some() && enter("a").is_none());
@@ -86,6 +94,9 @@ mod tests {
         assert!(third.is_some() && enter("c").is_none());
         drop(first);
         assert!(enter("c").is_some());
+        limits.adopt(&config(3, 1));
+        assert!(enter("b").is_none(), "lowered below those that are there");
+        limits.adopt(&config(3, 2));
         drop((second, third));
         assert!(limits.counts().by_ip.is_empty() && limits.counts().all == 0);
     }

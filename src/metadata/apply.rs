@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::image::{Image, Topic, metric_name};
 use super::record::{self, Record, Resource};
-use crate::config::TopicConfig;
+use crate::config::{BrokerConfig, TopicConfig};
 use crate::model::{BrokerId, DirId, TopicId};
 
 impl Image {
@@ -31,6 +31,15 @@ impl Image {
         for record in records {
             self.apply(record);
         }
+    }
+
+    /// This broker's file says something else now. No record: it is of this process alone.
+    pub fn reread(&mut self, broker: Arc<BrokerConfig>) {
+        // What topics have now, to tell whether it changes.
+        self.derived.config = Some(self.config().clone());
+        self.broker = broker;
+        self.rereads += 1;
+        self.derive_topic_configs();
     }
 
     fn apply_broker(&mut self, record: &record::RegisterBroker) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::command::{Command, CommandError, Reply};
 use super::image::Image;
+use crate::config::{BrokerConfig, Reread};
 use crate::model::ErrorCode;
 use crate::rt::{LaneFull, OneshotTx, Rx, Tx, lane, oneshot};
 
@@ -36,6 +37,11 @@ pub(super) enum Request {
     Command {
         command: Command,
         answer: OneshotTx<Result<Reply, CommandError>>,
+    },
+    /// This broker's file as it is now.
+    Reread {
+        config: Box<BrokerConfig>,
+        answer: OneshotTx<Reread>,
     },
     /// Look at the stop flag.
     Stop,
@@ -76,6 +82,15 @@ impl Handle {
                 message: format!("{COMMANDS_MAX} commands wait for the controller already"),
             }),
         }
+    }
+
+    /// Takes what a running broker can take of its file, and publishes the image to all shards. `None`: the control thread is
+    /// gone or busy.
+    pub async fn reread(&self, config: BrokerConfig) -> Option<Reread> {
+        let (answer, answered) = oneshot();
+        let config = Box::new(config);
+        self.commands.try_send(Request::Reread { config, answer }).ok()?;
+        answered.await
     }
 
     /// Ends the control thread after the commands that it has taken up. Commands after it are refused.

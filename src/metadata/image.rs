@@ -68,6 +68,8 @@ pub struct Image {
     pub next_producer_id: i64,
     /// This broker's static configuration, for resolving topic configs.
     pub broker: Arc<BrokerConfig>,
+    /// How often this broker's file was read again.
+    pub(crate) rereads: u64,
     pub(crate) derived: Derived,
 }
 
@@ -95,8 +97,14 @@ impl Image {
             broker_configs: BTreeMap::new(),
             next_producer_id: 0,
             broker,
+            rereads: 0,
             derived: Derived::default(),
         }
+    }
+
+    /// Grows with every image that is published: with each commit, and each time that the file is read again.
+    pub fn version(&self) -> u64 {
+        self.epoch.0 + self.rereads
     }
 
     pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {

@@ -148,10 +148,26 @@ impl<E: Engine> Control<E> {
     async fn run(mut self, mut inbox: Inbox) {
         let mut burst = Vec::new();
         while !inbox.stopping.load(Ordering::Acquire) && inbox.requests.recv_burst(&mut burst, BURST_MAX).await {
-            let mut commands = burst.drain(..).filter_map(into_command).collect();
+            let mut commands = burst.drain(..).filter_map(|request| self.sort(request)).collect();
             while self.serve_some(&mut commands).await {}
             // A stream of commands must not keep the duties waiting.
             rt::yield_now().await;
+        }
+    }
+
+    /// What is not to be decided is done at once.
+    fn sort(&mut self, request: Request) -> Option<(Command, Answer)> {
+        match request {
+            Request::Command { command, answer } => Some((command, answer)),
+            Request::Reread { config, answer } => {
+                let reread = self.image.broker.reread(&config);
+                let mut image = self.image.as_ref().clone();
+                image.reread(Arc::new(reread.config.clone()));
+                self.publish(image);
+                answer.send(reread);
+                None
+            }
+            Request::Stop => None,
         }
     }
 
@@ -201,13 +217,17 @@ impl<E: Engine> Control<E> {
             image.apply_all(&delta.records);
             image.epoch = delta.epoch;
         }
+        self.publish(image);
+        Ok(())
+    }
+
+    fn publish(&mut self, image: Image) {
         self.image = Arc::new(image);
         for update in &self.updates {
             update(Published {
                 image: self.image.clone(),
             });
         }
-        Ok(())
     }
 
     fn snapshot_if_due(&mut self) {
@@ -268,13 +288,6 @@ fn registration(image: &Image) -> Vec<Record> {
     let cluster = is_new.then_some(Record::ClusterId(cluster));
     let broker = Record::RegisterBroker(record::RegisterBroker::from(&broker));
     cluster.into_iter().chain([broker]).collect()
-}
-
-fn into_command(request: Request) -> Option<(Command, Answer)> {
-    match request {
-        Request::Command { command, answer } => Some((command, answer)),
-        Request::Stop => None,
-    }
 }
 
 fn draw(command: &Command) -> Draw {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::claims::Claims;
 use super::message::{CheckpointRow, Message, Stopped};
-use crate::metadata::{Image, ImageEpoch, Published};
+use crate::metadata::{Image, Published};
 use crate::model::ShardId;
 use crate::rt::{self, LaneFull, OneshotRx, Rx, Tx};
 
@@ -103,25 +103,25 @@ impl ShardHandle {
     }
 }
 
-/// The newest image for one shard. Its epoch is read on every pass and request; the lock is taken only when it changed.
+/// The newest image for one shard. Its version is read on every pass and request; the lock is taken only when it changed.
 #[derive(Debug)]
 pub(super) struct ImageSlot {
-    epoch: AtomicU64,
+    version: AtomicU64,
     newest: Mutex<Arc<Image>>,
 }
 
 impl ImageSlot {
     fn new(image: Arc<Image>) -> ImageSlot {
         ImageSlot {
-            epoch: AtomicU64::new(image.epoch.0),
+            version: AtomicU64::new(image.version()),
             newest: Mutex::new(image),
         }
     }
 
     fn set(&self, image: Arc<Image>) {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if image.epoch > newest.epoch {
-            self.epoch.store(image.epoch.0, Ordering::Release);
+        if image.version() > newest.version() {
+            self.version.store(image.version(), Ordering::Release);
             *newest = image;
         }
     }
@@ -132,8 +132,8 @@ impl ImageSlot {
 
     /// The newest image if it is newer than `seen`, copied so that its reference count is this shard's own: a count that
     /// all shards move on every request would bounce between the cores.
-    pub(super) fn newer_than(&self, seen: ImageEpoch) -> Option<Arc<Image>> {
-        if self.epoch.load(Ordering::Acquire) <= seen.0 {
+    pub(super) fn newer_than(&self, seen: &Image) -> Option<Arc<Image>> {
+        if self.version.load(Ordering::Acquire) <= seen.version() {
             return None;
         }
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);

@@ -76,7 +76,7 @@ impl Post {
     /// The newest image that was published to this shard, be it before the pump has looked at it.
     pub(super) fn image(&self) -> Arc<Image> {
         let seen = self.image.take().expect("the image is always put back");
-        let image = self.handle.image.newer_than(seen.epoch).unwrap_or(seen);
+        let image = self.handle.image.newer_than(&seen).unwrap_or(seen);
         self.image.set(Some(image.clone()));
         image
     }

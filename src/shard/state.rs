@@ -137,7 +137,7 @@ impl Shard {
 
     /// The newest image, if it is newer than the one that the partitions follow.
     pub(super) fn adopt_image(&mut self, now: Now) {
-        let newer = self.peers[usize::from(self.id.0)].image.newer_than(self.image.epoch);
+        let newer = self.peers[usize::from(self.id.0)].image.newer_than(&self.image);
         if let Some(image) = newer {
             self.reconcile(image, now);
             self.handle_own(now);

@@ -42,7 +42,7 @@ impl Manager {
     }
 }
 
-fn signal(broker: &Broker, name: &str) {
+pub fn signal(broker: &Broker, name: &str) {
     let status = std::process::Command::new("kill")
         .args([name, &broker.pid().to_string()])
         .status();

@@ -44,6 +44,16 @@ tool kafka.admin.ConfigCommand --bootstrap-server "$BOOTSTRAP" --entity-type top
     grep -q "max.message.bytes=10485760 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:max.message.bytes=10485760, DEFAULT_CONFIG:message.max.bytes=1048588}" ||
     fail "describe configs"
 echo "ok configs"
+loggers() { tool kafka.admin.ConfigCommand --bootstrap-server "$BOOTSTRAP" --entity-type broker-loggers --entity-name 0 "$@"; }
+loggers --alter --add-config 'corelane.conn=DEBUG,root=WARN for 10m' |
+    grep -qx "Completed updating config for broker-logger 0." || fail "alter loggers"
+loggers --describe >"$work/loggers"
+grep -q "^  corelane.conn=DEBUG sensitive=false" "$work/loggers" && grep -q "^  root=WARN sensitive" "$work/loggers" ||
+    fail "describe loggers: $(cat "$work/loggers")"
+loggers --alter --delete-config corelane.conn >/dev/null
+loggers --describe | grep -q "^  corelane.conn=WARN " || fail "a logger that was deleted follows the root"
+loggers --alter --add-config corelane.conn=LOUD >/dev/null 2>&1 && fail "a level that is none"
+echo "ok loggers"
 
 seq 1 5000 | sed 's/^/line /' >"$work/in"
 tool org.apache.kafka.tools.ConsoleProducer --bootstrap-server "$BOOTSTRAP" --topic "$topic" <"$work/in"

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["model"],
     &["rt"],
+    &["logging"],
     &["config", "metrics", "wire", "record", "tuning"],
     &["storage", "client"],
     &["partition", "group", "txn", "auth", "metadata"],

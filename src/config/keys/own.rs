@@ -33,8 +33,12 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Address, as host:port, of the HTTP port for metrics, health and the status page. It asks for no password: keep it on loopback or behind a firewall. Empty or port 0: no such port."),
     boolean("metrics.histograms.enable").default("true").own()
         .doc("Whether the time of requests is measured, by stage. Costs a few clock readings per request."),
+    string("log.level").default("info").own()
+        .doc("What is logged: error, warn, info, debug or trace, and other levels for single loggers, as in info,corelane.storage=debug. CORELANE_LOG in the environment goes over it."),
     int("metrics.partitions.max").default("20000").at_least(0).own()
         .doc("Partitions that have metrics of their own; those beyond are left out, and counted as such."),
+    int("metrics.group.offsets.max").default("20000").at_least(0).own()
+        .doc("Groups, and partitions that they have committed offsets of, that have metrics of their own; those beyond are left out, and counted as such."),
     long("request.slow.log.ms").default("1000").at_least(0).own()
         .doc("Milliseconds from which a request is logged with the time of its stages, a long poll's wait not counted. 0: never."),
 ];

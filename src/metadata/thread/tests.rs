@@ -94,6 +94,40 @@ fn every_shard_has_the_image_before_the_answer() {
     stop(&handle);
 }
 
+/// The broker's file is read again: a dynamic key is in the image of every shard before the answer, and a topic that does not
+/// override it has it; commits go on behind.
+#[test]
+fn a_file_that_is_read_again_is_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let seen = Arc::new(Mutex::new(None::<Arc<Image>>));
+    let update = {
+        let seen = seen.clone();
+        Box::new(move |published: Published| *seen.lock().unwrap() = Some(published.image))
+    };
+    let (handle, first) = start(options(&dir), vec![update]).unwrap();
+    created(&handle, "orders", 1);
+    let mut newer = first.broker.as_ref().clone();
+    newer.set.insert("min.insync.replicas".to_owned(), "2".to_owned());
+    newer.set.insert("num.partitions".to_owned(), "9".to_owned());
+    let reread = block_on(handle.reread(newer)).unwrap();
+    assert_eq!(
+        (reread.taken, reread.left),
+        (
+            vec!["min.insync.replicas".to_owned()],
+            vec!["num.partitions".to_owned()]
+        )
+    );
+    let image = seen.lock().unwrap().clone().unwrap();
+    assert_eq!(image.topic("orders").unwrap().config.min_insync_replicas, 2);
+    assert_eq!(image.config().num_partitions, first.broker.num_partitions);
+    let version = image.version();
+    created(&handle, "more", 1);
+    let image = seen.lock().unwrap().clone().unwrap();
+    assert!(image.version() > version);
+    assert_eq!(image.topic("more").unwrap().config.min_insync_replicas, 2);
+    stop(&handle);
+}
+
 /// Eight threads submit at the same time: each is answered, nothing is lost, one name is created once.
 #[test]
 fn concurrent_commands_are_decided_in_one_order() {
