@@ -13,6 +13,7 @@
 //! | `/v1/status`, `/v1/…` | JSON: what the page and `corelane top` show, and what scripts ask for |
 
 mod findings;
+mod groups;
 mod guard;
 mod health;
 mod json;
@@ -69,6 +70,7 @@ async fn look_after(sources: &Sources) {
         let now = rt::now();
         sources.pulse.look(now);
         sources.load.look(&sources.registry, now);
+        sources.group_watch.look(sources, now);
         manager.tell(sources);
         rt::sleep(LOOK_EVERY).await;
     }

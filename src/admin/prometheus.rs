@@ -13,6 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Sources;
+use super::groups::{groups, write_groups};
 use crate::api;
 use crate::metadata::{Image, PartitionState, Topic};
 use crate::metrics::{Labels, LogPosition, Text, Traffic};
@@ -68,16 +69,23 @@ impl Drop for Place {
     }
 }
 
+/// About what a scrape takes without partitions, and for each of them.
+const BYTES: usize = 64 << 10;
+const PARTITION_BYTES: usize = 1 << 10;
+
 pub(super) fn text(sources: &Sources) -> String {
-    let mut text = Text::default();
+    let served = served(sources);
+    let mut text =
+        Text::with_capacity(BYTES + served.len().min(sources.config.metrics_partitions_max) * PARTITION_BYTES);
     let image = sources.image();
     write_registry(&mut text, sources, image.as_deref());
     write_process(&mut text, sources);
     write_log_dirs(&mut text, sources);
     write_settings(&mut text, sources);
+    write_groups(&mut text, &groups(sources, image.as_deref(), &served));
     if let Some(image) = image {
         write_cluster(&mut text, sources, &image);
-        write_partitions(&mut text, sources, &image);
+        write_partitions(&mut text, sources, &image, &served);
     }
     text.finish()
 }
@@ -269,6 +277,11 @@ fn write_cluster(text: &mut Text, sources: &Sources, image: &Image) {
         text.gauge(name, help);
         text.sample(&Labels::default(), value);
     }
+    text.counter(
+        "kafka_controller_controllerstats_uncleanleaderelections_total",
+        "Leaders elected that were not in sync: none, since a broker alone has no other replica to elect.",
+    );
+    text.sample(&Labels::default(), 0);
     text.gauge("kafka_topic_partitions", "Partitions of a topic.");
     for topic in image.topics.values().take(sources.config.metrics_partitions_max) {
         text.sample(&Labels::new(&[("topic", &topic.name)]), topic.partitions.len());
@@ -331,8 +344,16 @@ const FAMILIES: &[Family] = &[
     }),
 ];
 
-fn write_partitions(text: &mut Text, sources: &Sources, image: &Image) {
-    let (rows, left_out) = rows(sources, image, sources.config.metrics_partitions_max);
+/// The positions of the partitions that are served here.
+pub(super) type Served = BTreeMap<PartitionId, LogPosition>;
+
+pub(super) fn served(sources: &Sources) -> Served {
+    let listed = sources.registry.partitions().list().into_iter();
+    listed.map(|(id, cells)| (id, cells.get())).collect()
+}
+
+fn write_partitions(text: &mut Text, sources: &Sources, image: &Image, served: &Served) {
+    let (rows, left_out) = rows(sources, image, served, sources.config.metrics_partitions_max);
     for (name, help, value) in FAMILIES {
         text.gauge(name, help);
         for row in &rows {
@@ -347,14 +368,7 @@ fn write_partitions(text: &mut Text, sources: &Sources, image: &Image) {
 }
 
 /// The partitions that are led and served here, and how many were left out.
-fn rows<'a>(sources: &Sources, image: &'a Image, limit: usize) -> (Vec<Row<'a>>, usize) {
-    let served: BTreeMap<PartitionId, LogPosition> = sources
-        .registry
-        .partitions()
-        .list()
-        .into_iter()
-        .map(|(id, cells)| (id, cells.get()))
-        .collect();
+fn rows<'a>(sources: &Sources, image: &'a Image, served: &Served, limit: usize) -> (Vec<Row<'a>>, usize) {
     let mut rows = Vec::with_capacity(served.len().min(limit));
     let mut left_out = 0;
     for topic in image.topics.values() {

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
+use super::groups::GroupWatch;
 use super::load::Load;
 use super::pulse::Pulse;
 use crate::config::BrokerConfig;
@@ -27,6 +28,7 @@ pub struct Sources {
     beats: Vec<Arc<AtomicU64>>,
     pub(super) pulse: Pulse,
     pub(super) load: Load,
+    pub(super) group_watch: GroupWatch,
     pub(super) phase: AtomicU8,
     /// Every log was opened once since the start.
     pub(super) recovered: AtomicBool,
@@ -50,6 +52,7 @@ impl Sources {
             pulse: Pulse::new(beats.clone()),
             beats,
             load: Load::default(),
+            group_watch: GroupWatch::default(),
             phase: AtomicU8::default(),
             recovered: AtomicBool::default(),
         }

@@ -1,4 +1,4 @@
-//! `corelane top`: shards, topics, clients and APIs by load, from a broker's admin port.
+//! `corelane top`: shards, topics, groups, clients and APIs by load, from a broker's admin port.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::process::ExitCode;
@@ -115,6 +115,7 @@ fn render(before: &Value, now: &Value, rows: usize) -> String {
     let mut screen = head(was, is, &span);
     screen += &shards(was, is, &span);
     screen += &topics(was, is, &span, rows);
+    screen += &groups(was, is, &span, rows);
     screen += &clients(&before["connections"], &now["connections"], &span, rows);
     screen += &apis(was, is, &span, rows);
     screen
@@ -215,6 +216,30 @@ fn topics(was: &Value, is: &Value, span: &Span, limit: usize) -> String {
     });
     table(
         &["TOPIC", "IN/S", "OUT/S", "RECORDS/S", "PARTITIONS", "SIZE"],
+        rows.collect(),
+    )
+}
+
+/// Those that are furthest behind first.
+fn groups(was: &Value, is: &Value, span: &Span, limit: usize) -> String {
+    let groups = list(is, "groups");
+    if groups.is_empty() {
+        return String::new();
+    }
+    let rows = groups.iter().take(limit).map(|group| {
+        let before = find(list(was, "groups"), group, &["group"]).or(Some(group).filter(|_| !span.is_new));
+        let state = group["wrong"].as_str().unwrap_or(text(group, "state"));
+        vec![
+            text(group, "group").to_string(),
+            short(number(group, "lag")),
+            short(span.rate(before, group, "committed")),
+            group["members"].to_string(),
+            group["partitions"].to_string(),
+            state.to_string(),
+        ]
+    });
+    table(
+        &["GROUP", "LAG", "COMMITTED/S", "MEMBERS", "PARTITIONS", "STATE"],
         rows.collect(),
     )
 }
@@ -384,6 +409,10 @@ mod tests {
                     {"name": "idle", "id": "a", "bytes_in": 900, "partitions": 1, "size_bytes": 1},
                     {"name": "busy", "id": "b", "bytes_in": bytes, "partitions": 1, "size_bytes": 2},
                 ],
+                "groups": [
+                    {"group": "slow", "state": "Stable", "members": 2, "partitions": 4, "committed": requests, "lag": 1_500, "wrong": null},
+                    {"group": "gone", "state": "Empty", "members": 0, "partitions": 1, "committed": 3, "lag": 7, "wrong": "stands still"},
+                ],
                 "apis": [{"api": "Produce", "key": 0, "count": requests, "buckets": [[128_000, 10], [2_000_000, requests - 10]]}],
                 "findings": [{"severity": "warning", "what": "a thing", "cure": "Mend it."}],
             },
@@ -402,6 +431,12 @@ mod tests {
         assert!(screen.contains("warning: a thing. Mend it."));
         assert!(screen.contains("##########..........  50 %  2.5 M"));
         assert!(screen.find("\nbusy ").expect("shown") < screen.find("\nidle ").expect("shown"));
+        let words = |start: &str| {
+            let line = screen.lines().find(|line| line.starts_with(start)).expect("shown");
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(words("slow"), "slow 1.5 k 10 2 4 Stable");
+        assert_eq!(words("gone"), "gone 7 0 0 1 stands still");
         let api = screen.lines().find(|line| line.starts_with("Produce")).expect("shown");
         assert_eq!(
             api.split_whitespace().collect::<Vec<_>>(),

@@ -14,6 +14,7 @@
 //! | classic | the members of a group, by the classic protocol |
 //! | turn, deadlines | what the handling of one call has at hand; the clock |
 //! | offsets | what a group has committed, and what a transaction may yet commit |
+//! | look | what others may know without asking |
 //! | record | the formats of the log |
 
 mod catalog;
@@ -22,6 +23,7 @@ mod coordinator;
 mod deadlines;
 mod hash;
 mod keeping;
+mod look;
 mod offsets;
 mod one;
 mod record;
@@ -34,4 +36,5 @@ mod tests;
 pub use catalog::{Catalog, CatalogTopic};
 pub use coordinator::GroupCoordinator;
 pub use hash::partition_of;
+pub use look::GroupLook;
 pub use request::*;

@@ -31,6 +31,15 @@ impl Offsets {
         self.committed.is_empty() && self.pending.is_empty()
     }
 
+    /// Topic, partition and committed offset, in this order.
+    pub(super) fn committed(&self) -> impl Iterator<Item = (&Arc<str>, i32, i64)> {
+        let topics = self.committed.iter();
+        topics.flat_map(|(topic, of)| {
+            of.iter()
+                .map(move |(partition, one)| (topic, *partition, one.value.offset))
+        })
+    }
+
     pub(super) fn commit(&mut self, topic: &Arc<str>, partition: i32, value: OffsetValue, order: u64) {
         put(&mut self.committed, topic, partition, Committed { value, order });
     }

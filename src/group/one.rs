@@ -99,6 +99,12 @@ impl Group {
 }
 
 impl Kind {
+    pub(super) fn member_count(&self) -> usize {
+        match self {
+            Kind::Classic(classic) => classic.members.len(),
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Kind::Classic(_) => "classic",

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::directory::{Connections, Partitions, Topics};
+use super::groups::Groups;
 use super::histogram::{Histogram, Snapshot};
 use super::stage::{STAGES, Spent, Stage};
 use super::table::{METRICS, Metric};
@@ -26,6 +27,7 @@ struct Shard {
     is_timed: bool,
     partitions: Partitions,
     topics: Topics,
+    groups: Groups,
     connections: Connections,
 }
 
@@ -96,6 +98,10 @@ impl Cells {
         &self.0.topics
     }
 
+    pub fn groups(&self) -> &Groups {
+        &self.0.groups
+    }
+
     pub fn connections(&self) -> &Connections {
         &self.0.connections
     }
@@ -107,6 +113,7 @@ pub struct Registry {
     shards: Arc<[Cells]>,
     partitions: Partitions,
     topics: Topics,
+    groups: Groups,
     connections: Connections,
 }
 
@@ -119,6 +126,7 @@ impl Registry {
     /// The same, with or without latency histograms.
     pub fn with_times(shards: usize, is_timed: bool) -> Registry {
         let (partitions, topics, connections) = (Partitions::default(), Topics::default(), Connections::default());
+        let groups = Groups::default();
         let cells = |id: usize| {
             Cells(Arc::new(Shard {
                 id: ShardId(id as u16),
@@ -128,6 +136,7 @@ impl Registry {
                 is_timed,
                 partitions: partitions.clone(),
                 topics: topics.clone(),
+                groups: groups.clone(),
                 connections: connections.clone(),
             }))
         };
@@ -135,6 +144,7 @@ impl Registry {
             shards: (0..shards).map(cells).collect(),
             partitions,
             topics,
+            groups,
             connections,
         }
     }
@@ -174,6 +184,10 @@ impl Registry {
 
     pub fn topics(&self) -> &Topics {
         &self.topics
+    }
+
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     pub fn connections(&self) -> &Connections {

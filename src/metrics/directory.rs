@@ -34,11 +34,11 @@ impl<K, C> Default for Directory<K, C> {
     }
 }
 
-impl<K: Ord + Copy, C> Directory<K, C> {
+impl<K: Ord + Clone, C> Directory<K, C> {
     /// The cells stay until the entry goes. An entry of the same key is replaced.
     pub fn enter(&self, key: K, cells: C) -> Entry<K, C> {
         let cells = Arc::new(cells);
-        self.lock().insert(key, cells.clone());
+        self.lock().insert(key.clone(), cells.clone());
         Entry {
             directory: self.clone(),
             key,
@@ -48,7 +48,10 @@ impl<K: Ord + Copy, C> Directory<K, C> {
 
     /// What is there now, in the order of the keys.
     pub fn list(&self) -> Vec<(K, Arc<C>)> {
-        self.lock().iter().map(|(key, cells)| (*key, cells.clone())).collect()
+        self.lock()
+            .iter()
+            .map(|(key, cells)| (key.clone(), cells.clone()))
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<K, Arc<C>>> {
@@ -58,13 +61,13 @@ impl<K: Ord + Copy, C> Directory<K, C> {
 
 /// A place in a directory; given up when dropped.
 #[derive(Debug)]
-pub struct Entry<K: Ord + Copy, C> {
+pub struct Entry<K: Ord + Clone, C> {
     directory: Directory<K, C>,
     key: K,
     cells: Arc<C>,
 }
 
-impl<K: Ord + Copy, C> Deref for Entry<K, C> {
+impl<K: Ord + Clone, C> Deref for Entry<K, C> {
     type Target = C;
 
     fn deref(&self) -> &C {
@@ -72,7 +75,7 @@ impl<K: Ord + Copy, C> Deref for Entry<K, C> {
     }
 }
 
-impl<K: Ord + Copy, C> Drop for Entry<K, C> {
+impl<K: Ord + Clone, C> Drop for Entry<K, C> {
     fn drop(&mut self) {
         let mut held = self.directory.lock();
         // A later life of the same key may have taken the place.

@@ -63,5 +63,13 @@ metrics! {
     OfflineLogDirs, BrokerGauge, "kafka_log_logmanager_offlinelogdirectorycount", "Log directories that failed.";
     FullLogDirs, BrokerGauge, "corelane_full_log_directories", "Log directories below log.dir.min.free.bytes: produce is refused there.";
     StrayDirs, BrokerGauge, "corelane_stray_directories", "Partition directories without a topic that lie in the log directories, renamed to end in -stray; counted at start.";
+    Groups, Gauge, "kafka_coordinator_group_groupmetadatamanager_numgroups", "Groups that this broker coordinates.";
+    GroupOffsets, Gauge, "kafka_coordinator_group_groupmetadatamanager_numoffsets", "Offsets that they have committed.";
+    GroupsEmpty, Gauge, "kafka_coordinator_group_groupmetadatamanager_numgroupsempty", "Groups without members.";
+    GroupsStable, Gauge, "kafka_coordinator_group_groupmetadatamanager_numgroupsstable", "Groups whose members have their partitions.";
+    GroupsPreparing, Gauge, "kafka_coordinator_group_groupmetadatamanager_numgroupspreparingrebalance", "Groups that wait for members to join.";
+    GroupsCompleting, Gauge, "kafka_coordinator_group_groupmetadatamanager_numgroupscompletingrebalance", "Groups that wait for their leader's assignment.";
+    GroupOffsetsLeftOut, Gauge, "corelane_metrics_group_offsets_left_out", "Groups and their offsets without metrics of their own, because metrics.group.offsets.max was reached.";
+    LateTransactions, Gauge, "kafka_server_replicamanager_partitionswithlatetransactionscount", "Partitions with a transaction that nothing was written to for five minutes more than transaction.max.timeout.ms: readers of committed data wait for its end.";
     FetchSessions, Gauge, "corelane_fetch_sessions", "Incremental fetch sessions held.";
 }

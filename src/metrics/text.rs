@@ -64,6 +64,14 @@ impl Labels {
 }
 
 impl Text {
+    /// One that is expected to become so long: megabytes need not be copied while it grows.
+    pub fn with_capacity(bytes: usize) -> Text {
+        Text {
+            text: String::with_capacity(bytes),
+            family: String::new(),
+        }
+    }
+
     pub fn family(&mut self, name: &str, kind: &str, help: &str) {
         self.family.clear();
         self.family.push_str(name);

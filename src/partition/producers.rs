@@ -277,6 +277,12 @@ impl Producers {
         self.transactions.first_unstable()
     }
 
+    /// When the transaction that has been open for the longest was last written to.
+    pub fn oldest_transaction_ms(&self) -> Option<i64> {
+        let producer = self.by_id.get(&self.transactions.oldest_open()?)?;
+        Some(producer.active_ms)
+    }
+
     pub fn on_high_watermark(&mut self, high_watermark: i64) {
         self.transactions.on_high_watermark(high_watermark);
     }

@@ -91,6 +91,11 @@ impl Transactions {
         open.into_iter().chain(unreplicated).min().copied()
     }
 
+    /// The producer of the transaction that has been open for the longest.
+    pub(super) fn oldest_open(&self) -> Option<i64> {
+        self.open.values().next().copied()
+    }
+
     pub(super) fn on_high_watermark(&mut self, high_watermark: i64) {
         if !self.unreplicated.is_empty() {
             self.unreplicated.retain(|_, marker| *marker >= high_watermark);

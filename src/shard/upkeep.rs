@@ -13,6 +13,8 @@ use crate::storage::StorageError;
 
 /// Every partition is looked at once in this many ticks, as far as the limit below allows.
 const TICKS_PER_ROUND: usize = 10;
+/// A transaction is late once nothing was written to it for transaction.max.timeout.ms and this much more. //= KIP-664
+const LATE_MS: i64 = 5 * 60_000;
 /// Partitions that one tick looks at: a few hundred microseconds at most.
 const VISITS_MAX: usize = 1_000;
 
@@ -20,6 +22,8 @@ const VISITS_MAX: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
     last: Option<PartitionId>,
+    /// Partitions with late transactions that this round has come by.
+    late: i64,
     /// Logs were opened, or failed, since the partitions were last counted.
     pub(super) must_count: bool,
 }
@@ -33,6 +37,7 @@ impl Shard {
         self.metrics
             .set(Metric::FetchMemoryBytes, self.fetch_memory.used() as i64);
         self.give_up_reads(now);
+        self.show_groups(now);
         self.metrics.set(Metric::CpuBusy, rt::thread_cpu_nanos() as i64);
         if std::mem::take(&mut self.upkeep.must_count) {
             self.count_partitions();
@@ -42,6 +47,10 @@ impl Shard {
         self.upkeep.last = if ids.len() < visits { None } else { ids.last().copied() };
         for id in ids {
             self.look_after(id, now);
+        }
+        if self.upkeep.last.is_none() {
+            let late = std::mem::take(&mut self.upkeep.late);
+            self.metrics.set(Metric::LateTransactions, late);
         }
     }
 
@@ -55,6 +64,9 @@ impl Shard {
             return;
         };
         open.show();
+        let late_ms = i64::from(self.config.transactions.timeout_ms_max) + LATE_MS;
+        let written_ms = open.partition.producers().oldest_transaction_ms();
+        self.upkeep.late += i64::from(written_ms.is_some_and(|ms| now.wall_ms - ms > late_ms));
         if open.place.dir.is_offline() {
             return;
         }

@@ -3,6 +3,7 @@
 mod browser;
 mod dashboards;
 mod hostile;
+mod reload;
 mod service;
 
 use std::io::{Read, Write};
@@ -11,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
@@ -54,7 +55,7 @@ impl Admin {
         line.map_or(0.0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
     }
 
-    /// Creates a topic, sends `records` records of 100 bytes to it and reads them all.
+    /// Creates a topic, sends `records` records of 100 bytes to it and reads them all, in the group `readers`.
     fn load(&self, topic: &str, records: usize) {
         self.create(topic, 4);
         self.produce(topic, records);
@@ -89,7 +90,7 @@ impl Admin {
     }
 
     fn consume(&self, topic: &str, records: usize) {
-        let consumer: BaseConsumer = self.client().set("group.id", "unused").create().unwrap();
+        let consumer: BaseConsumer = self.client().set("group.id", "readers").create().unwrap();
         let mut partitions = TopicPartitionList::new();
         for partition in 0..4 {
             partitions
@@ -105,6 +106,7 @@ impl Admin {
             }
             read >= records
         });
+        consumer.commit_consumer_state(CommitMode::Sync).unwrap();
     }
 
     fn client(&self) -> ClientConfig {
@@ -166,10 +168,22 @@ fn metrics_follow_the_load() {
         "kafka_server_brokertopicmetrics_messagesin_total{topic=\"moving\"}",
         1_000.0,
     );
+    let group = |sample: &str| format!("kafka_consumergroup_{sample}topic=\"moving\"}}");
+    is(&group("current_offset_sum{consumergroup=\"readers\","), 1_000.0);
+    is(&group("lag_sum{consumergroup=\"readers\","), 0.0);
+    admin.produce("moving", 40);
+    is(&group("lag{consumergroup=\"readers\",partition=\"0\","), 10.0);
+    is(&group("lag_sum{consumergroup=\"readers\","), 40.0);
+    is("kafka_consumergroup_members{consumergroup=\"readers\"}", 0.0);
+    is("kafka_coordinator_group_groupmetadatamanager_numgroups", 1.0);
+    admin.broker.tool("consumer-groups", "--delete --group readers", "");
+    wait_until("the group is gone", || {
+        !admin.get("/metrics").1.contains("consumergroup=\"readers\"")
+    });
     for partition in 0..4 {
         is(
             &format!("kafka_topic_partition_current_offset{{partition=\"{partition}\",topic=\"moving\"}}"),
-            250.0,
+            260.0,
         );
     }
     // The coordinators' own topics may be among them.
@@ -182,6 +196,28 @@ fn metrics_follow_the_load() {
     assert!(admin.sample("corelane_request_duration_seconds_count{api=\"Fetch\"}") >= 1.0);
     assert!(admin.sample("process_open_fds") > 10.0);
     assert!(admin.sample("kafka_log_log_size{partition=\"0\",topic=\"moving\"}") > 25_000.0);
+}
+
+/// A group leaves the metrics with its deletion; one that would be too many never comes, and is counted.
+#[test]
+fn groups_come_and_go_within_their_limit() {
+    let admin = Admin::start(&[("metrics.group.offsets.max", "3")]);
+    admin.load("grouped", 40);
+    let numbered = |count: f64| {
+        wait_until("the groups are counted", || {
+            admin.sample("kafka_coordinator_group_groupmetadatamanager_numgroups") == count
+        });
+    };
+    numbered(1.0);
+    let left_out = || -> f64 {
+        let of_shard = |shard| format!("corelane_metrics_group_offsets_left_out{{shard=\"{shard}\"}}");
+        (0..2).map(|shard| admin.sample(&of_shard(shard))).sum()
+    };
+    assert_eq!(left_out(), 5.0, "the group and its four offsets");
+    assert!(!admin.get("/metrics").1.contains("consumergroup=\""));
+    admin.broker.tool("consumer-groups", "--delete --group readers", "");
+    numbered(0.0);
+    assert_eq!(left_out(), 0.0);
 }
 
 /// A consumer at the end of its partition waits; that wait is no request's time.
@@ -258,6 +294,15 @@ fn json_has_its_shape() {
     assert_eq!(status["ready"], true);
     assert_eq!(status["shards"].as_array().unwrap().len(), 2);
     assert_eq!(status["messages_in"], 400);
+    wait_until("the group is listed", || {
+        let group = &admin.json("/v1/groups")[0];
+        (&group["group"], &group["lag"], &group["members"]) == (&"readers".into(), &0.into(), &0.into())
+    });
+    let group = admin.json("/v1/groups?group=readers");
+    assert_eq!(
+        (&group["committed"], group["offsets"].as_array().unwrap().len()),
+        (&400.into(), 4)
+    );
     let topic = &admin.json("/v1/topics")[0];
     assert_eq!(
         (&topic["name"], &topic["partitions"], &topic["messages_in"]),

@@ -64,7 +64,7 @@ fn the_number_of_series_is_bounded() {
             sources.registry.partitions().enter(PartitionId { topic, index }, cells)
         })
         .collect();
-    let (shown, left_out) = rows(&sources, &image, 2);
+    let (shown, left_out) = rows(&sources, &image, &served(&sources), 2);
     assert_eq!((shown.len(), left_out), (2, 3));
 }
 
@@ -99,4 +99,30 @@ fn families_are_whole() {
         }
     }
     assert!(families.len() > 60);
+}
+
+/// A scrape of many partitions costs the admin thread no more CPU time than a scrape's interval can bear. A build without
+/// optimisation has a limit of its own.
+#[test]
+fn a_scrape_of_ten_thousand_partitions_is_cheap() {
+    const PARTITIONS: i32 = 10_000;
+    let (sources, _) = testing::sources(&[("a-topic-of-an-ordinary-name", PARTITIONS)]);
+    let image = sources.image().expect("published");
+    let topic = image.topics.values().next().expect("created").id;
+    let _entries: Vec<_> = (0..PARTITIONS)
+        .map(|index| {
+            let cells = PartitionCells::new(ShardId(0), "/x".into(), position(123_456_789));
+            sources.registry.partitions().enter(PartitionId { topic, index }, cells)
+        })
+        .collect();
+    let limit_ms = if cfg!(debug_assertions) { 400 } else { 100 };
+    // The best of three: other tests take the caches away.
+    let best = (0..3).map(|_| {
+        let began = crate::rt::thread_cpu_nanos();
+        assert!(text(&sources).lines().count() > 10 * PARTITIONS as usize);
+        crate::rt::thread_cpu_nanos() - began
+    });
+    let best_ms = best.min().unwrap_or(0) / 1_000_000;
+    println!("{best_ms} ms of CPU");
+    assert!(best_ms < limit_ms, "{best_ms} ms");
 }

@@ -15,6 +15,7 @@
 //! | effects | writes, held replies, deadlines |
 //! | load | the state from the partition's records |
 //! | markers | ends of transactions on their way to the partitions |
+//! | shown | what others may know of groups without asking |
 //! | transactions | the transaction coordinator under the shard's clock |
 
 mod ask;
@@ -23,6 +24,7 @@ mod effects;
 mod load;
 mod markers;
 mod seats;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod transactions;
@@ -44,6 +46,7 @@ pub(super) struct Coordinators {
     seats: BTreeMap<PartitionId, Seat>,
     /// Numbers the loadings: one that was overtaken is not taken for the current one.
     loads: u64,
+    shown: shown::Shown,
 }
 
 enum Seat {
