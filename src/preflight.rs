@@ -80,16 +80,8 @@ pub fn said(finding: &Finding) -> String {
     format!(
         "{id} of this machine is {current}, better {wanted}: {}; {}",
         knob.why,
-        cure(finding)
+        finding.cure()
     )
-}
-
-/// What to do about a finding.
-pub fn cure(finding: &Finding) -> &'static str {
-    match finding.knob.cure {
-        "" => "tune apply sets it, and takes it back",
-        cure => cure,
-    }
 }
 
 /// The executor reads the processors' layout from /sys, which a chroot may lack.

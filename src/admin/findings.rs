@@ -26,6 +26,9 @@ pub struct Finding {
     pub cure: &'static str,
 }
 
+/// Names in one finding.
+const NAMED_MAX: usize = 10;
+
 type Look = (Severity, &'static str, fn(&Sources) -> Option<String>);
 
 /// (how bad, what to do, what there is to say).
@@ -98,7 +101,26 @@ const LOOKS: &[Look] = &[
     ),
     (
         Severity::Warning,
-        "`corelane doctor` tells each setting's reason and cure; `tune plan` shows what `tune apply` would set.",
+        "Ask for their state by `corelane consumer-groups --describe --group NAME`; what nobody needs any more is deleted by --delete.",
+        |sources| match sources.group_watch.standing().as_slice() {
+            [] => None,
+            standing => Some(format!(
+                "groups that have committed nothing for five minutes, with something to read: {}",
+                named(standing)
+            )),
+        },
+    ),
+    (
+        Severity::Warning,
+        "Their producers are gone without an end: `corelane transactions find-hanging` names them, and abort ends them.",
+        |sources| {
+            let late = sources.registry.total(Metric::LateTransactions);
+            (late > 0).then(|| format!("{late} partitions with a transaction that does not end"))
+        },
+    ),
+    (
+        Severity::Warning,
+        "The status page and `corelane doctor` tell each one's reason and cure; `tune plan` shows what `tune apply` would set.",
         |sources| {
             let wrong: Vec<_> = sources
                 .settings
@@ -137,6 +159,20 @@ impl Finding {
         };
         json!({"severity": severity, "what": self.what, "cure": self.cure})
     }
+}
+
+/// The first ones, and how many more there are.
+fn named(names: &[Arc<str>]) -> String {
+    let mut text = names
+        .iter()
+        .take(NAMED_MAX)
+        .map(AsRef::as_ref)
+        .collect::<Vec<&str>>()
+        .join(", ");
+    if names.len() > NAMED_MAX {
+        text += &format!(" and {} more", names.len() - NAMED_MAX);
+    }
+    text
 }
 
 fn named_dirs(sources: &Sources, what: &str, is: fn(&LogDir) -> bool) -> Option<String> {

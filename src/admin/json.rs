@@ -10,13 +10,16 @@ use serde_json::{Value, json};
 
 use super::Sources;
 use super::findings::{Finding, findings};
+use super::groups;
 use super::prometheus::{in_its_place, topics as traffic_of_topics};
 use crate::api;
 use crate::config;
+use crate::logging;
 use crate::metadata::{BrokerState, Image, PartitionState, Topic};
 use crate::metrics::{Cells, LogPosition, Metric, STAGES, Snapshot, Traffic};
 use crate::model::PartitionId;
 use crate::rt::{self, host};
+use crate::tuning;
 use crate::wire::ApiKey;
 
 pub type Asked = HashMap<String, String>;
@@ -31,6 +34,9 @@ pub const ROUTES: &[(&str, Give)] = &[
     ("/v1/shards", |sources, _| Ok(shards(sources))),
     ("/v1/topics", |sources, asked| Ok(topics(sources, limit(asked)))),
     ("/v1/partitions", partitions),
+    ("/v1/groups", groups::listed),
+    ("/v1/loggers", |_, _| Ok(loggers())),
+    ("/v1/settings", |sources, _| Ok(settings(sources, |_| true))),
     ("/v1/connections", |sources, asked| {
         Ok(connections(sources, limit(asked)))
     }),
@@ -47,8 +53,8 @@ pub const ROUTES: &[(&str, Give)] = &[
 const ROWS: usize = 1_000;
 /// The most that a question may ask for.
 const ROWS_MAX: usize = 100_000;
-/// Topics in the status: the busiest ones.
-const STATUS_TOPICS: usize = 50;
+/// Topics in the status: the busiest ones. And groups: those that are furthest behind.
+const STATUS_ROWS: usize = 50;
 
 pub async fn answer(State(sources): State<Arc<Sources>>, Query(asked): Query<Asked>, give: Give) -> Response {
     in_its_place("application/json", || match give(&sources, &asked) {
@@ -57,7 +63,7 @@ pub async fn answer(State(sources): State<Arc<Sources>>, Query(asked): Query<Ask
     })
 }
 
-fn limit(asked: &Asked) -> usize {
+pub(super) fn limit(asked: &Asked) -> usize {
     let wanted = asked.get("limit").and_then(|text| text.parse().ok());
     wanted.unwrap_or(ROWS).min(ROWS_MAX)
 }
@@ -65,6 +71,7 @@ fn limit(asked: &Asked) -> usize {
 /// Everything that changes by the second. Counters count from the start: two answers tell what came between them.
 fn status(sources: &Sources, _: &Asked) -> Result<Value, String> {
     let image = sources.image();
+    let few = Asked::from([("limit".to_owned(), STATUS_ROWS.to_string())]);
     let total = |metric| sources.registry.total(metric);
     let used = host::usage();
     Ok(json!({
@@ -84,8 +91,10 @@ fn status(sources: &Sources, _: &Asked) -> Result<Value, String> {
         "resident_bytes": used.resident_bytes,
         "open_fds": used.open_fds,
         "shards": shards(sources),
-        "topics": topics(sources, STATUS_TOPICS),
+        "topics": topics(sources, STATUS_ROWS),
+        "groups": groups::listed(sources, &few)?,
         "log_directories": log_directories(sources),
+        "settings": settings(sources, tuning::Finding::is_wrong),
         "stages": stages(sources),
         "apis": apis(sources),
         "findings": findings(sources).iter().map(Finding::json).collect::<Value>(),
@@ -246,8 +255,38 @@ fn configuration(sources: &Sources) -> Value {
             "doc": row.doc,
         })
     };
-    let rows = config::describe_broker(&sources.config, dynamic);
+    let config = image.as_ref().map_or(&sources.config, |image| &image.broker);
+    let rows = config::describe_broker(config, dynamic);
     rows.into_iter().map(row).collect()
+}
+
+/// What this machine was set to at the start.
+fn settings(sources: &Sources, is_shown: fn(&tuning::Finding) -> bool) -> Value {
+    let setting = |found: &tuning::Finding| {
+        json!({
+            "id": found.id,
+            "status": found.status.name(),
+            "current": found.current,
+            "wanted": found.wanted,
+            "why": found.knob.why,
+            "cure": found.is_wrong().then(|| found.cure()),
+        })
+    };
+    let found = sources.settings.get().into_iter().flatten();
+    found.filter(|found| is_shown(found)).map(setting).collect()
+}
+
+/// What is logged, and what was set for a time.
+fn loggers() -> Value {
+    let logger = |logger: logging::Logger| {
+        json!({
+            "name": logger.name,
+            "level": logger.level.word(),
+            "set": logger.is_set,
+            "seconds_left": logger.left.map(|left| left.as_secs()),
+        })
+    };
+    logging::loggers().into_iter().map(logger).collect()
 }
 
 fn log_directories(sources: &Sources) -> Value {
@@ -322,6 +361,21 @@ mod tests {
         };
         assert_eq!(row("ssl.key.password").expect("set")["value"], Value::Null);
         assert_eq!(row("admin.listener").expect("known")["value"], "127.0.0.1:9644");
+    }
+
+    /// A setting that is wrong stands in the status with its reason and cure; all of them on their own.
+    #[test]
+    fn settings_come_with_their_cure() {
+        let (sources, _) = testing::sources(&[]);
+        let found = tuning::check(tuning::Profile::Prod, &sources.config.log_dirs);
+        let (all, wrong) = (found.len(), found.iter().filter(|found| found.is_wrong()).count());
+        let _ = sources.settings.set(found);
+        let listed = settings(&sources, |_| true);
+        assert_eq!(listed.as_array().map(Vec::len), Some(all));
+        let shown = status(&sources, &Asked::new()).expect("a status")["settings"].clone();
+        let shown = shown.as_array().expect("a list");
+        assert_eq!(shown.len(), wrong);
+        assert!(shown.iter().all(|row| row["cure"].is_string() && row["why"] != ""));
     }
 
     /// A topic's partitions, whether they are served yet or not; another topic's name is an error.

@@ -30,6 +30,14 @@ impl Finding {
     pub fn is_wrong(&self) -> bool {
         matches!(self.status, Status::Warn | Status::Fail)
     }
+
+    /// What to do about it.
+    pub fn cure(&self) -> &'static str {
+        match self.knob.cure {
+            "" => "tune apply sets it, and takes it back",
+            cure => cure,
+        }
+    }
 }
 
 /// Which rows are for a machine like this.

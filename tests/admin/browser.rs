@@ -54,6 +54,10 @@ fn the_page_renders_with_data() {
     let apis = part(&page, "apis", "</tbody>");
     assert!(apis.contains(">Produce<") && apis.contains("µs"), "{apis}");
     assert!(part(&page, "stages", "</tbody>").contains(">disk write<"));
+    let groups = part(&page, "groups", "</tbody>");
+    assert!(groups.contains(">readers<") && groups.contains(">Empty<"), "{groups}");
+    // A broker on loopback alone is a developer's: there is little that could be wrong.
+    assert!(part(&page, "settings", "</table>").contains("<td"));
     assert!(part(&page, "dirs", "</tbody>").contains(">online<"));
     assert!(!part(&page, "partitions", "</dd>").ends_with(">–"));
     assert!(!page.contains(">NaN") && !page.contains(">undefined"));

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::out;
-use crate::support::{Broker, root, scratch_dir, wait_until};
+use crate::support::{Broker, free_port, root, scratch_dir, wait_until};
 use crate::tuning::machine::{Machine, tune_dir};
 
 /// Lines of the guide's shell blocks, without comments.
@@ -26,7 +26,8 @@ fn printed_commands() -> Vec<String> {
 /// Runs what needs no service manager, package or container: against a live broker, and a recorded machine for tune.
 #[test]
 fn the_guides_commands_work_as_printed() {
-    let broker = Broker::start(&[]);
+    let admin = format!("127.0.0.1:{}", free_port());
+    let broker = Broker::start(&[("admin.listener", &admin)]);
     let machine = Machine::new("virtio-2c");
     let dir = scratch_dir();
     link_programs(&dir);
@@ -45,11 +46,11 @@ fn the_guides_commands_work_as_printed() {
     let mut count = 0;
     for command in printed_commands() {
         if command.starts_with("corelane") || command.starts_with("kafka-") {
-            run(&dir, &machine, &broker, &command);
+            run(&dir, &machine, &broker, &command.replace("localhost:9644", &admin));
             count += 1;
         }
     }
-    assert!(count >= 8, "{count} commands were found");
+    assert!(count >= 17, "{count} commands were found");
 }
 
 fn link_programs(dir: &Path) {

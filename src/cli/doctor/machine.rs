@@ -115,7 +115,7 @@ fn settings(config: &BrokerConfig) -> Vec<Line> {
             "{} is {}, better {}: {}",
             finding.id, finding.current, finding.wanted, finding.knob.why
         );
-        lines.push(Line::new(finding.status, "tuning", what, preflight::cure(finding)));
+        lines.push(Line::new(finding.status, "tuning", what, finding.cure()));
     }
     lines
 }
