@@ -28,19 +28,22 @@ impl ConnectArgs {
                  use --bootstrap-server HOST:9092 with the address of a broker"
             );
         }
-        let config = match &self.command_config {
-            Some(file) => {
-                let bytes = crate::rt::blocking::read_file(file).with_context(|| format!("read {}", file.display()))?;
-                crate::config::Properties::parse(&String::from_utf8_lossy(&bytes))
-            }
-            None => crate::config::Properties::default(),
-        };
+        let config = self.config()?;
         let bootstrap = self.bootstrap_server.as_deref().or(config.get("bootstrap.servers"));
         let bootstrap = bootstrap.context("Missing required argument \"[bootstrap-server]\"")?;
         Ok(Cluster::connect(
             bootstrap,
             config.get("client.id").unwrap_or(client_id),
         )?)
+    }
+
+    /// What the file of client settings says.
+    pub(super) fn config(&self) -> anyhow::Result<crate::config::Properties> {
+        let Some(file) = &self.command_config else {
+            return Ok(crate::config::Properties::default());
+        };
+        let bytes = crate::rt::blocking::read_file(file).with_context(|| format!("read {}", file.display()))?;
+        Ok(crate::config::Properties::parse(&String::from_utf8_lossy(&bytes)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `kafka-console-consumer.sh`: prints the records of a topic, without a group: every partition, or one.
+//! `kafka-console-consumer.sh`: prints the records of a topic: as a member of a group, or without one every partition, or one.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 use super::connect::{ConnectArgs, properties};
 use super::format::Formatter;
-use crate::client::{ClientError, Consumer, ConsumerSettings, Position};
+use crate::client::{ClientError, ConsumedRecord, Consumer, ConsumerSettings, GroupConsumer, GroupSettings, Position};
 use crate::rt::{now, tool};
 
 #[derive(clap::Args)]
@@ -40,7 +40,9 @@ pub(super) struct Args {
     /// print.timestamp, print.key, print.offset, print.partition, print.headers, print.value, key.separator, line.separator, headers.separator, null.literal
     #[arg(long = "property", visible_alias = "formatter-property", value_name = "KEY=VALUE")]
     properties: Vec<String>,
-    /// fetch.min.bytes, fetch.max.bytes, max.partition.fetch.bytes, fetch.max.wait.ms, auto.offset.reset of Kafka's consumer
+    /// fetch.min.bytes, fetch.max.bytes, max.partition.fetch.bytes, fetch.max.wait.ms, auto.offset.reset of Kafka's consumer;
+    /// and in a group group.id, group.instance.id, session.timeout.ms, heartbeat.interval.ms, max.poll.interval.ms,
+    /// enable.auto.commit, auto.commit.interval.ms
     #[arg(
         long = "consumer-property",
         visible_alias = "command-property",
@@ -50,19 +52,25 @@ pub(super) struct Args {
     /// Print each record as a JSON object
     #[arg(long)]
     json: bool,
-    /// Read as a member of this group: not possible yet
-    #[arg(long)]
+    /// Read as a member of this group, on from what it has committed, and commit what was printed. Without a group all
+    /// partitions are read and nothing is committed
+    #[arg(long, conflicts_with = "partition")]
     group: Option<String>,
 }
 
+/// Settings of Kafka's consumer: those of the file, and over them those of the flags.
+type Given = BTreeMap<String, String>;
+
+/// Whoever reads: without a group or in one.
+enum Reader {
+    Alone(Box<Consumer>),
+    Member(Box<GroupConsumer>),
+}
+
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if let Some(group) = &args.group {
-        bail!("--group {group}: this tool is no member of groups yet; without --group all partitions are read");
-    }
     let formatter = Formatter::new(&properties(&args.properties)?, args.json)?;
-    let cluster = args.connect.cluster("console-consumer")?;
     let interrupted = tool::interrupted()?;
-    let mut consumer = Consumer::open(cluster, &args.topic, args.partition, position(&args)?, settings(&args)?)?;
+    let mut reader = Reader::open(&args)?;
     let mut out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
     let mut printed = 0;
     let mut last_record_at = now();
@@ -78,25 +86,26 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             eprintln!("no record for {} ms, as --timeout-ms asks", idle.as_millis());
             break ExitCode::SUCCESS;
         }
-        let records = match consumer.poll() {
+        let records = match reader.poll() {
             Err(ClientError::Broken(..)) if interrupted.is_set() => continue,
             records => records?,
         };
-        for record in &records {
-            if args.max_messages.is_some_and(|most| printed >= most) {
-                break;
-            }
+        let left = args.max_messages.map_or(u64::MAX, |most| most - printed);
+        let wanted = records.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        for record in &records[..wanted] {
             formatter
                 .print(&mut out, record)
                 .context("write to the standard output")?;
-            printed += 1;
         }
+        printed += wanted as u64;
+        reader.put_back(&records[wanted..]);
         if !records.is_empty() {
             last_record_at = now();
         }
         out.flush().context("write to the standard output")?;
     };
     out.flush()?;
+    reader.close()?;
     eprintln!("Processed a total of {printed} messages");
     Ok(code)
 }
@@ -105,8 +114,97 @@ const OUTPUT_BYTES: usize = 1 << 20;
 /// What a shell shows for a program that SIGINT ended: 128 + 2.
 const INTERRUPTED: u8 = 130;
 
-fn position(args: &Args) -> anyhow::Result<Position> {
-    let given = properties(&args.consumer_properties)?;
+impl Reader {
+    fn open(args: &Args) -> anyhow::Result<Reader> {
+        let mut given: Given = args.connect.config()?.to_map();
+        let flags = properties(&args.consumer_properties)?;
+        let named = [args.group.as_ref(), flags.get("group.id"), given.get("group.id")];
+        let group = group_of(args, named.into_iter().flatten())?;
+        given.extend(flags);
+        let (start, settings) = (position(args, &given)?, settings(args, &given)?);
+        let group = group.map(|group| group_settings(&group, &given)).transpose()?;
+        let cluster = args.connect.cluster("console-consumer")?;
+        Ok(match group {
+            None => {
+                let consumer = Consumer::open(cluster, &args.topic, args.partition, start, settings)?;
+                Reader::Alone(Box::new(consumer))
+            }
+            Some(group) => {
+                let member = GroupConsumer::open(cluster, &args.topic, start, settings, group)?;
+                Reader::Member(Box::new(member))
+            }
+        })
+    }
+
+    fn poll(&mut self) -> Result<Vec<ConsumedRecord>, ClientError> {
+        match self {
+            Reader::Alone(consumer) => consumer.poll(),
+            Reader::Member(member) => member.poll(),
+        }
+    }
+
+    /// Records that were not printed are not committed.
+    fn put_back(&mut self, records: &[ConsumedRecord]) {
+        if let Reader::Member(member) = self {
+            member.put_back(records);
+        }
+    }
+
+    fn close(self) -> Result<(), ClientError> {
+        match self {
+            Reader::Alone(_) => Ok(()),
+            Reader::Member(member) => member.close(),
+        }
+    }
+}
+
+/// The one group that is named, wherever it is.
+fn group_of<'a>(args: &Args, mut named: impl Iterator<Item = &'a String>) -> anyhow::Result<Option<String>> {
+    let Some(group) = named.next() else {
+        return Ok(None);
+    };
+    if let Some(other) = named.find(|other| *other != group) {
+        bail!(
+            "group {group} and group {other} are both named (--group, group.id of --consumer-property or --command-config)"
+        );
+    }
+    if args.partition.is_some() {
+        bail!("group {group}: a group and --partition cannot be given together");
+    }
+    Ok(Some(group.clone()))
+}
+
+fn group_settings(group: &str, given: &Given) -> anyhow::Result<GroupSettings> {
+    if given
+        .get("group.protocol")
+        .is_some_and(|protocol| !protocol.eq_ignore_ascii_case("classic"))
+    {
+        bail!("group.protocol: this tool joins by the classic protocol");
+    }
+    let mut settings = GroupSettings {
+        instance_id: given.get("group.instance.id").cloned(),
+        ..GroupSettings::new(group)
+    };
+    let mut commit_interval = settings.commit_interval.unwrap_or_default();
+    for (key, field) in [
+        ("session.timeout.ms", &mut settings.session_timeout),
+        ("heartbeat.interval.ms", &mut settings.heartbeat_interval),
+        ("max.poll.interval.ms", &mut settings.rebalance_timeout),
+        ("auto.commit.interval.ms", &mut commit_interval),
+    ] {
+        if let Some(value) = given.get(key) {
+            let ms = value.parse().with_context(|| format!("{key}={value}: not a number"))?;
+            *field = Duration::from_millis(ms);
+        }
+    }
+    let commits = given
+        .get("enable.auto.commit")
+        .is_none_or(|value| value.trim() == "true");
+    settings.commit_interval = commits.then_some(commit_interval);
+    Ok(settings)
+}
+
+fn position(args: &Args, given: &Given) -> anyhow::Result<Position> {
     let reset = given.get("auto.offset.reset").map(String::as_str);
     match args.offset.as_deref() {
         Some("earliest") => Ok(Position::Earliest),
@@ -125,8 +223,7 @@ fn position(args: &Args) -> anyhow::Result<Position> {
     }
 }
 
-fn settings(args: &Args) -> anyhow::Result<ConsumerSettings> {
-    let given = properties(&args.consumer_properties)?;
+fn settings(args: &Args, given: &Given) -> anyhow::Result<ConsumerSettings> {
     let mut settings = ConsumerSettings {
         read_committed: args.isolation_level == "read_committed",
         ..Default::default()

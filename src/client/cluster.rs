@@ -143,19 +143,29 @@ impl Cluster {
     /// A connection to one broker, kept for the next time.
     pub fn broker(&mut self, id: BrokerId) -> Result<&mut Connection, ClientError> {
         if !self.connections.contains_key(&id) {
-            let unknown = ClientError::Kafka {
-                code: ErrorCode::BrokerNotAvailable,
-                message: None,
-            };
-            let address = self.brokers.get(&id).ok_or(unknown)?;
-            self.connections.insert(id, Connection::open(address, &self.client_id)?);
+            self.connections.insert(id, self.open(id)?);
         }
         self.broker_connection(id)
+    }
+
+    /// A connection to one broker for its own use, beside the kept one.
+    pub fn open(&self, id: BrokerId) -> Result<Connection, ClientError> {
+        let unknown = ClientError::Kafka {
+            code: ErrorCode::BrokerNotAvailable,
+            message: None,
+        };
+        let address = self.brokers.get(&id).ok_or(unknown)?;
+        Connection::open(address, &self.client_id)
     }
 
     /// Closes a broken connection; the next use opens a new one.
     pub fn forget(&mut self, id: BrokerId) {
         self.connections.remove(&id);
+    }
+
+    /// Closes all connections.
+    pub fn forget_all(&mut self) {
+        self.connections.clear();
     }
 
     /// Closes the connection through which the cluster was found.

@@ -91,6 +91,12 @@ impl Connection {
         self.in_flight.len()
     }
 
+    /// Whether the answer to the oldest request in flight begins to come within `patience`.
+    pub fn is_answered_within(&self, patience: Duration) -> Result<bool, ClientError> {
+        let broken = |problem| ClientError::Broken(self.address.clone(), problem);
+        self.stream.is_readable_within(patience).map_err(broken)
+    }
+
     /// The answer to the oldest request in flight, which must be an `R`.
     pub fn receive<R: Request>(&mut self) -> Result<R::Response, ClientError> {
         let expected = self.in_flight.pop_front().expect("a request is in flight");

@@ -1,6 +1,6 @@
 //! A consumer without a group: reads given partitions from a position on, in order per partition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,7 +47,8 @@ pub struct ConsumedRecord {
 pub struct Consumer {
     cluster: Cluster,
     topic: String,
-    only: Option<i32>,
+    /// None: all partitions.
+    only: Option<BTreeSet<i32>>,
     start: Position,
     settings: ConsumerSettings,
     leaders: BTreeMap<i32, BrokerId>,
@@ -85,7 +86,7 @@ impl Consumer {
         let mut consumer = Consumer {
             cluster,
             topic: topic.to_owned(),
-            only,
+            only: only.map(|index| BTreeSet::from([index])),
             start,
             settings,
             leaders: BTreeMap::new(),
@@ -98,6 +99,43 @@ impl Consumer {
     /// The next records, of all partitions; none if none came within `max_wait_ms`.
     pub fn poll(&mut self) -> Result<Vec<ConsumedRecord>, ClientError> {
         self.with_retries(Consumer::fetch)
+    }
+
+    /// From now on these partitions only. The ones without a position begin where all began.
+    pub(super) fn assign(
+        &mut self,
+        partitions: BTreeSet<i32>,
+        positions: BTreeMap<i32, i64>,
+    ) -> Result<(), ClientError> {
+        self.leaders.clear();
+        self.next = positions;
+        let is_idle = partitions.is_empty();
+        self.only = Some(partitions);
+        match is_idle {
+            true => Ok(()),
+            false => self.with_retries(Consumer::find_partitions),
+        }
+    }
+
+    /// The next offset of each partition.
+    pub(super) fn positions(&self) -> &BTreeMap<i32, i64> {
+        &self.next
+    }
+
+    /// The last records that were returned are to come again.
+    pub(super) fn put_back(&mut self, records: &[ConsumedRecord]) {
+        for record in records.iter().rev() {
+            self.next.insert(record.partition, record.offset);
+        }
+    }
+
+    pub(super) fn cluster(&mut self) -> &mut Cluster {
+        &mut self.cluster
+    }
+
+    /// How long a poll may wait.
+    pub(super) fn patience(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.settings.max_wait_ms).unwrap_or(0))
     }
 
     fn with_retries<T>(&mut self, step: fn(&mut Consumer) -> Result<T, ClientError>) -> Result<T, ClientError> {
@@ -118,23 +156,16 @@ impl Consumer {
 
     fn find_partitions(&mut self) -> Result<(), ClientError> {
         let topic = self.cluster.topic(&self.topic, true)?;
-        let unknown = || ClientError::Kafka {
-            code: ErrorCode::InvalidRequest,
-            message: Some(format!(
-                "topic {} has no partition {}",
-                self.topic,
-                self.only.unwrap_or_default()
-            )),
-        };
         let leaderless = || ClientError::Kafka {
             code: ErrorCode::LeaderNotAvailable,
             message: None,
         };
         let mut wanted: Vec<_> = topic.leaders.into_iter().collect();
-        if let Some(only) = self.only {
-            wanted.retain(|(index, _)| *index == only);
-            if wanted.is_empty() {
-                return Err(unknown());
+        if let Some(only) = &self.only {
+            wanted.retain(|(index, _)| only.contains(index));
+            let is_missing = |index: &&i32| !wanted.iter().any(|(found, _)| found == *index);
+            if let Some(missing) = only.iter().find(is_missing) {
+                return Err(self.no_partition(*missing));
             }
         }
         for (index, leader) in wanted {
@@ -147,6 +178,13 @@ impl Consumer {
             }
         }
         Ok(())
+    }
+
+    fn no_partition(&self, index: i32) -> ClientError {
+        ClientError::Kafka {
+            code: ErrorCode::InvalidRequest,
+            message: Some(format!("topic {} has no partition {index}", self.topic)),
+        }
     }
 
     fn offset_of(&mut self, index: i32, position: Position) -> Result<i64, ClientError> {

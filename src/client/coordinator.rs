@@ -32,7 +32,7 @@ pub fn with_coordinator<R: Request>(
     }
 }
 
-fn find(cluster: &mut Cluster, group: &str) -> Result<BrokerId, ClientError> {
+pub(super) fn find(cluster: &mut Cluster, group: &str) -> Result<BrokerId, ClientError> {
     let request = FindCoordinatorRequestData::default().with_coordinator_keys(vec![kafka_string(group)]);
     let answer = cluster.controller()?.call(&request)?;
     let missing = ClientError::Kafka {
@@ -45,7 +45,7 @@ fn find(cluster: &mut Cluster, group: &str) -> Result<BrokerId, ClientError> {
     Ok(BrokerId(found.node_id))
 }
 
-fn is_elsewhere(code: ErrorCode) -> bool {
+pub(super) fn is_elsewhere(code: ErrorCode) -> bool {
     matches!(
         code,
         ErrorCode::CoordinatorNotAvailable | ErrorCode::CoordinatorLoadInProgress | ErrorCode::NotCoordinator

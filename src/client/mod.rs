@@ -2,13 +2,17 @@
 //!
 //! One thread, no background work: a [`Connection`] sends one request and waits, or sends several and collects the answers
 //! in order; a [`Cluster`] finds brokers and leaders;
-//! a [`Producer`] writes a stream of records, a [`Consumer`] reads one. Not for shards: they never block.
+//! a [`Producer`] writes a stream of records, a [`Consumer`] reads one, a [`GroupConsumer`] its share of one. Not for
+//! shards: they never block.
 
+mod assignment;
 mod cluster;
 mod connection;
 mod consumer;
 mod coordinator;
 mod error;
+mod group_consumer;
+mod membership;
 mod producer;
 mod requests;
 
@@ -17,5 +21,7 @@ pub use connection::Connection;
 pub use consumer::{ConsumedRecord, Consumer, ConsumerSettings, Position};
 pub use coordinator::with_coordinator;
 pub use error::ClientError;
+pub use group_consumer::GroupConsumer;
+pub use membership::GroupSettings;
 pub use producer::{Failure, Producer, ProducerSettings};
 pub use requests::Request;

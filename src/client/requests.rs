@@ -57,6 +57,10 @@ requests! {
     DescribeProducersRequestData => DescribeProducersResponseData, DESCRIBE_PRODUCERS 0 to 0;
     DescribeTransactionsRequestData => DescribeTransactionsResponseData, DESCRIBE_TRANSACTIONS 0 to 0;
     ListTransactionsRequestData => ListTransactionsResponseData, LIST_TRANSACTIONS 0 to 2;
+    JoinGroupRequestData => JoinGroupResponseData, JOIN_GROUP 5 to 9;
+    SyncGroupRequestData => SyncGroupResponseData, SYNC_GROUP 3 to 5;
+    HeartbeatRequestData => HeartbeatResponseData, HEARTBEAT 3 to 4;
+    LeaveGroupRequestData => LeaveGroupResponseData, LEAVE_GROUP 3 to 5;
     OffsetCommitRequestData => OffsetCommitResponseData, OFFSET_COMMIT 2 to 9;
     OffsetFetchRequestData => OffsetFetchResponseData, OFFSET_FETCH 2 to 7;
     OffsetDeleteRequestData => OffsetDeleteResponseData, OFFSET_DELETE 0 to 0;

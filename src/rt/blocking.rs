@@ -227,6 +227,9 @@ impl LockFile {
     }
 }
 
+/// A socket takes no timeout of nothing.
+const READABLE_WAIT_MIN: Duration = Duration::from_millis(1);
+
 /// A blocking TCP connection with a read and connect timeout.
 pub struct TcpStream {
     stream: std::net::TcpStream,
@@ -249,6 +252,18 @@ impl TcpStream {
     }
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.stream.set_read_timeout(timeout)
+    }
+    /// Whether something (or the end) can be read within `timeout`.
+    pub fn is_readable_within(&self, timeout: Duration) -> io::Result<bool> {
+        let patience = self.stream.read_timeout()?;
+        self.stream.set_read_timeout(Some(timeout.max(READABLE_WAIT_MIN)))?;
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_read_timeout(patience)?;
+        match peeked.map_err(|error| (error.kind(), error)) {
+            Ok(_) => Ok(true),
+            Err((io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted, _)) => Ok(false),
+            Err((_, error)) => Err(error),
+        }
     }
     pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)

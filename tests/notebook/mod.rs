@@ -1,5 +1,6 @@
 //! The command line under Kafka's script names: what an operator types, and what the scripts print.
 
+mod console_groups;
 mod transactions;
 
 use std::fs;
@@ -18,12 +19,16 @@ struct Shell {
 
 impl Shell {
     fn new() -> Shell {
+        Shell::with(&[("shard.count", "2")])
+    }
+
+    fn with(settings: &[(&str, &str)]) -> Shell {
         let bin = scratch_dir();
         for (name, _) in corelane::cli::SCRIPT_NAMES {
             symlink(env!("CARGO_BIN_EXE_corelane"), bin.join(name)).unwrap();
         }
         Shell {
-            broker: Broker::start(&[("shard.count", "2")]),
+            broker: Broker::start(settings),
             bin,
         }
     }
