@@ -4,12 +4,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::group::{CommitItem, CommitOffsets, GroupReply, GroupRequest};
-use crate::metadata::Image;
+use crate::metadata::{Image, Topic};
 use crate::model::{ErrorCode, TopicId};
 use crate::wire::ApiKey;
 use crate::wire::messages::{
-    OffsetCommitRequestData, OffsetCommitRequestPartition, OffsetCommitResponseData, OffsetCommitResponsePartition,
-    OffsetCommitResponseTopic, body_limit, text,
+    OffsetCommitRequestData, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponseData,
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic, body_limit, text, topic_id,
 };
 use crate::wire::offset_commit_v1;
 
@@ -19,11 +19,13 @@ use super::{Answer, Api, Context, Refusal, Request};
 pub const API: Api = Api {
     key: ApiKey::OFFSET_COMMIT,
     name: "OffsetCommit",
-    versions: 1..=9,
+    versions: 1..=10,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };
 
+/// From this version on topics are named by their ids. //= KIP-848
+const TOPIC_IDS_FROM: i16 = 10;
 /// Versions 2 to 4 say how long the offsets are to be kept. //= KIP-211
 const RETENTION_VERSIONS: std::ops::RangeInclusive<i16> = 2..=4;
 
@@ -31,7 +33,7 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
     let message = decode(&cx, request)?;
     let image = cx.image();
-    let (items, mut codes) = items(&image, &message);
+    let (items, mut codes) = items(&image, &message, version);
     drop(image);
     let commit = CommitOffsets {
         group: text(&message.group_id),
@@ -68,15 +70,14 @@ fn decode(cx: &Context, request: Request) -> Result<OffsetCommitRequestData, Ref
 }
 
 /// What can be committed, and the answer's codes in the order of the request: none yet where the coordinator decides.
-fn items(image: &Image, message: &OffsetCommitRequestData) -> (Vec<CommitItem>, Vec<Option<ErrorCode>>) {
+fn items(image: &Image, message: &OffsetCommitRequestData, version: i16) -> (Vec<CommitItem>, Vec<Option<ErrorCode>>) {
     let (mut items, mut codes) = (Vec::new(), Vec::new());
     for topic in &message.topics {
-        let known = image.topic(topic.name.as_str());
+        let known = topic_of(image, topic, version);
         for partition in &topic.partitions {
-            let index = usize::try_from(partition.partition_index).ok();
-            match known.filter(|known| index.is_some_and(|index| index < known.partitions.len())) {
-                None => codes.push(Some(ErrorCode::UnknownTopicOrPartition)),
-                Some(known) => {
+            match known.and_then(|known| with_partition(known, partition.partition_index)) {
+                Err(error) => codes.push(Some(error)),
+                Ok(known) => {
                     codes.push(None);
                     items.push(item(known.name.clone(), known.id, partition));
                 }
@@ -84,6 +85,24 @@ fn items(image: &Image, message: &OffsetCommitRequestData) -> (Vec<CommitItem>, 
         }
     }
     (items, codes)
+}
+
+fn topic_of<'a>(image: &'a Image, topic: &OffsetCommitRequestTopic, version: i16) -> Result<&'a Topic, ErrorCode> {
+    match version {
+        TOPIC_IDS_FROM.. => {
+            let known = image.topic_by_id(&topic_id(topic.topic_id));
+            known.map(AsRef::as_ref).ok_or(ErrorCode::UnknownTopicId)
+        }
+        _ => {
+            let known = image.topic(topic.name.as_str());
+            known.map(AsRef::as_ref).ok_or(ErrorCode::UnknownTopicOrPartition)
+        }
+    }
+}
+
+fn with_partition(topic: &Topic, index: i32) -> Result<&Topic, ErrorCode> {
+    let is_there = usize::try_from(index).is_ok_and(|index| index < topic.partitions.len());
+    is_there.then_some(topic).ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
 fn item(topic: Arc<str>, topic_id: TopicId, partition: &OffsetCommitRequestPartition) -> CommitItem {
@@ -112,6 +131,7 @@ fn response(message: &OffsetCommitRequestData, codes: &[Option<ErrorCode>]) -> O
     let mut codes = codes.iter().flatten();
     let topics = message.topics.iter().map(|topic| OffsetCommitResponseTopic {
         name: topic.name.clone(),
+        topic_id: topic.topic_id,
         partitions: topic
             .partitions
             .iter()
@@ -134,7 +154,7 @@ fn response(message: &OffsetCommitRequestData, codes: &[Option<ErrorCode>]) -> O
 mod tests {
     use super::*;
     use crate::api::testing;
-    use crate::wire::messages::{Encode, OffsetCommitRequestTopic, kafka_string};
+    use crate::wire::messages::{Encode, kafka_string, kafka_uuid};
 
     fn request() -> OffsetCommitRequestData {
         let partitions = |indexes: &[i32]| {
@@ -145,13 +165,14 @@ mod tests {
             };
             indexes.iter().map(partition).collect()
         };
-        let topic = |name: &str, indexes: &[i32]| OffsetCommitRequestTopic {
+        let topic = |name: &str, id: u8, indexes: &[i32]| OffsetCommitRequestTopic {
             name: kafka_string(name),
+            topic_id: kafka_uuid(TopicId([id; 16])),
             partitions: partitions(indexes),
             ..Default::default()
         };
         OffsetCommitRequestData {
-            topics: vec![topic("t", &[0, 7, -1, 1]), topic("none", &[0])],
+            topics: vec![topic("t", 1, &[0, 7, -1, 1]), topic("none", 9, &[0])],
             ..Default::default()
         }
     }
@@ -166,19 +187,21 @@ mod tests {
     fn every_partition_has_its_code() {
         let image = testing::image(&[("t", 2)]);
         let request = request();
-        for (committed, expected) in [
-            (
-                Ok(vec![ErrorCode::None, ErrorCode::OffsetMetadataTooLarge]),
-                [0, 3, 3, 12, 3],
-            ),
-            (Err(ErrorCode::IllegalGeneration), [22, 3, 3, 22, 3]),
-        ] {
-            let (items, mut codes) = items(&image, &request);
-            assert_eq!(items.len(), 2);
-            fill(&mut codes, committed);
-            let response = response(&request, &codes);
-            assert_eq!(codes_of(&response), expected);
-            for version in API.versions {
+        for version in API.versions {
+            let unknown = if version >= TOPIC_IDS_FROM { 100 } else { 3 };
+            for (committed, expected) in [
+                (
+                    Ok(vec![ErrorCode::None, ErrorCode::OffsetMetadataTooLarge]),
+                    [0, 3, 3, 12, unknown],
+                ),
+                (Err(ErrorCode::IllegalGeneration), [22, 3, 3, 22, unknown]),
+            ] {
+                let (items, mut codes) = items(&image, &request, version);
+                assert_eq!(items.len(), 2, "version {version}");
+                fill(&mut codes, committed);
+                let response = response(&request, &codes);
+                assert_eq!(codes_of(&response), expected, "version {version}");
+                assert_eq!(response.topics[1].topic_id, request.topics[1].topic_id);
                 response
                     .encode(offset_commit_v1::response_version(version))
                     .unwrap_or_else(|error| panic!("version {version}: {error}"));

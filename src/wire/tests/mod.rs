@@ -123,3 +123,4 @@ mod headers;
 mod hostile;
 mod messages;
 mod produce_fetch;
+mod topic_ids;
