@@ -176,6 +176,9 @@ fn names(image: &Image, partitions: &[PartitionId]) -> NamedPartitions {
 }
 
 #[cfg(test)]
+mod races;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -20,10 +20,10 @@ use crate::storage::{LogDir, LogDirs};
 
 mod transactions;
 
-pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs `body` on each of `shards` shards over the data in `path`, then stops them in order.
-pub(super) fn broker<F, Fut>(path: &Path, shards: usize, body: F)
+pub(crate) fn broker<F, Fut>(path: &Path, shards: usize, body: F)
 where
     F: Fn(ShardId, Router) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + 'static,
@@ -116,7 +116,7 @@ fn write_checkpoints(dirs: &LogDirs, stopped: &[Stopped]) {
     }
 }
 
-pub(super) async fn create(router: &Router, name: &str, partitions: i32, configs: &[(&str, &str)]) -> TopicId {
+pub(crate) async fn create(router: &Router, name: &str, partitions: i32, configs: &[(&str, &str)]) -> TopicId {
     let topic = CreateTopic {
         name: name.to_string(),
         partitions,
@@ -183,7 +183,7 @@ fn valid(bytes: Bytes) -> ValidBatch {
     }
 }
 
-pub(super) fn id(topic: TopicId, index: i32) -> PartitionId {
+pub(crate) fn id(topic: TopicId, index: i32) -> PartitionId {
     PartitionId { topic, index }
 }
 
