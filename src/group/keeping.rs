@@ -1,5 +1,6 @@
 //! Offsets of the coordinator's groups: committed, fetched, deleted, and dropped when their time is over.
 
+use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,13 +117,15 @@ impl GroupCoordinator {
         ErrorCode::None
     }
 
+    /// One look at the topics of each group; only those that have offsets of what is gone cost more.
     pub fn on_topics_deleted(&mut self, topics: &[String], _now: Now) -> Effects<GroupReply> {
         let mut effects = Effects::default();
-        let is_gone = |(topic, _): &(Arc<str>, i32)| topics.iter().any(|gone| **gone == **topic);
+        let gone: HashSet<&str> = topics.iter().map(String::as_str).collect();
         for group in self.groups.values_mut() {
-            for (topic, partition) in group.offsets.partitions().into_iter().filter(is_gone) {
-                group.offsets.remove(&topic, partition);
-                effects.write(tombstone(&group.id, &topic, partition));
+            for topic in group.offsets.topics_among(&gone) {
+                for partition in group.offsets.remove_topic(&topic) {
+                    effects.write(tombstone(&group.id, &topic, partition));
+                }
             }
         }
         self.groups.retain(|_, group| !group.is_blank());

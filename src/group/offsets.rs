@@ -1,6 +1,6 @@
 //! The offsets of one group: committed, and pending in transactions that have not ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::record::{OffsetValue, offset_key};
@@ -87,6 +87,25 @@ impl Offsets {
             !offsets.is_empty()
         });
         before > self.pending.values().map(BTreeMap::len).sum::<usize>()
+    }
+
+    /// Which of these topics have offsets here.
+    pub(super) fn topics_among(&self, wanted: &HashSet<&str>) -> BTreeSet<Arc<str>> {
+        let pending = self.pending.values().flat_map(BTreeMap::keys);
+        let all = self.committed.keys().chain(pending.map(|(topic, _)| topic));
+        all.filter(|topic| wanted.contains(&***topic)).cloned().collect()
+    }
+
+    /// Forgets all offsets of a topic. The partitions that had one.
+    pub(super) fn remove_topic(&mut self, topic: &str) -> BTreeSet<i32> {
+        let committed = self.committed.remove(topic).unwrap_or_default();
+        let mut removed: BTreeSet<i32> = committed.into_keys().collect();
+        self.pending.retain(|_, offsets| {
+            let of_topic = offsets.extract_if(.., |(name, _), _| **name == *topic);
+            removed.extend(of_topic.map(|((_, index), _)| index));
+            !offsets.is_empty()
+        });
+        removed
     }
 
     fn is_pending(&self, topic: &Arc<str>, partition: i32) -> bool {
