@@ -169,7 +169,7 @@ impl GroupCoordinator {
         if join.group.is_empty() || join.group.len() > NAME_BYTES_MAX {
             return Err(ErrorCode::InvalidGroupId);
         }
-        if join.longest_name() > NAME_BYTES_MAX {
+        if join.longest_name() > NAME_BYTES_MAX || join.largest_metadata() > self.config.record_bytes_max {
             return Err(ErrorCode::InvalidRequest);
         }
         if !bounds.contains(&join.session_timeout) {

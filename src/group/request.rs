@@ -231,6 +231,12 @@ impl Join {
         let protocols = self.protocols.iter().map(|protocol| protocol.name.as_str());
         own.into_iter().chain(protocols).map(str::len).max().unwrap_or(0)
     }
+
+    /// Bytes of the longest thing that it says for a protocol.
+    pub(super) fn largest_metadata(&self) -> usize {
+        let protocols = self.protocols.iter();
+        protocols.map(|protocol| protocol.metadata.len()).max().unwrap_or(0)
+    }
 }
 
 impl JoinReply {

@@ -28,8 +28,16 @@ impl Turn<'_> {
     pub(super) fn expire_member_at(&mut self, group: &Arc<str>, id: &MemberId, member: &mut Member, deadline: Instant) {
         member.set_deadline(deadline);
         if member.needs_reminder() {
+            self.forget_reminder(group, id, member);
             member.remind_at(deadline);
             self.deadlines.add(deadline, Timer::Member(group.clone(), id.clone()));
+        }
+    }
+
+    /// Nobody needs to look at the member under this id any more.
+    pub(super) fn forget_reminder(&mut self, group: &Arc<str>, id: &MemberId, member: &mut Member) {
+        if let Some(at) = member.take_reminder() {
+            self.deadlines.remove(at, Timer::Member(group.clone(), id.clone()));
         }
     }
 }

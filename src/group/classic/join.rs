@@ -43,7 +43,7 @@ impl Classic {
         let instance = join.sender.instance_id.as_deref();
         match (id, instance) {
             ("", Some(instance)) => match self.instances.get(instance).cloned() {
-                Some(known) => self.replace_static(&known, join, ticket, turn),
+                Some(known) => self.replace_static(&known, join, ticket, turn)?,
                 None => self.add(join.fresh_member_id.as_str().into(), join, ticket, turn),
             },
             ("", None) if join.version >= KNOWN_MEMBER_ID_FROM => self.give_id(join, ticket, turn),
@@ -65,6 +65,7 @@ impl Classic {
         let member = self.members.get(id);
         match self.state {
             State::Empty => true,
+            State::PreparingRebalance if self.members.len() < size_max => true,
             State::PreparingRebalance => {
                 member.is_some_and(|member| member.joining.is_some()) || self.joining_count() < size_max
             }
@@ -167,7 +168,17 @@ impl Classic {
     }
 
     //= behaviour 52: the new member takes the place and the assignment of the old one, which is fenced
-    fn replace_static(&mut self, old: &MemberId, join: &Join, ticket: Ticket, turn: &mut Turn<'_>) {
+    /// One for whom the group's record would become too large does not get it.
+    fn replace_static(
+        &mut self,
+        old: &MemberId,
+        join: &Join,
+        ticket: Ticket,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), ErrorCode> {
+        if self.state == State::Stable && self.entry_bytes_with(old, join) > turn.config.record_bytes_max {
+            return Err(ErrorCode::UnknownServerError);
+        }
         let id: MemberId = join.fresh_member_id.as_str().into();
         let led_by = self.leader.clone();
         self.rename(old, &id, turn);
@@ -180,6 +191,20 @@ impl Classic {
             State::CompletingRebalance => self.rebalance(&id, "a static member rejoins before its assignment", turn),
             State::PreparingRebalance | State::Empty => self.complete_if_all_joined(turn),
         }
+        Ok(())
+    }
+
+    /// What the group's record would take if the member were in the place of `old`.
+    fn entry_bytes_with(&self, old: &MemberId, join: &Join) -> usize {
+        let protocol = self.protocol.as_deref().unwrap_or_default();
+        let supported = join.protocols.iter().find(|supported| supported.name == protocol);
+        let metadata_bytes = supported.map_or(0, |supported| supported.metadata.len());
+        let coming = join.fresh_member_id.len() + join.client_id.len() + join.client_host.len() + metadata_bytes;
+        let going = self.members.get(old).map_or(0, |member| {
+            old.len() + member.client_id.len() + member.client_host.len() + member.metadata(protocol).len()
+        });
+        let whole = self.entry().value.map_or(0, |value| value.len());
+        (whole + coming).saturating_sub(going)
     }
 
     /// A static member is back and nothing changes for the others.
@@ -206,7 +231,7 @@ impl Classic {
     fn rename(&mut self, old: &MemberId, new: &MemberId, turn: &mut Turn<'_>) {
         let Some(mut member) = self.detach(old) else { return };
         self.refuse_waiting(old, &mut member, ErrorCode::FencedInstanceId, turn);
-        member.reminder = None;
+        turn.forget_reminder(&self.id, old, &mut member);
         if self.unsynced.remove(old) {
             self.unsynced.insert(new.clone());
         }

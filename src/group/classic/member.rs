@@ -60,6 +60,10 @@ impl Member {
         self.reminder.is_none_or(|reminder| reminder > self.deadline)
     }
 
+    pub(in crate::group) fn take_reminder(&mut self) -> Option<Instant> {
+        self.reminder.take()
+    }
+
     pub(in crate::group) fn remind_at(&mut self, at: Instant) {
         self.reminder = Some(at);
     }

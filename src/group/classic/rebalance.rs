@@ -233,6 +233,7 @@ impl Classic {
     pub(super) fn remove_member(&mut self, id: &str, turn: &mut Turn<'_>) {
         self.unsynced.remove(id);
         let Some(mut member) = self.detach(id) else { return };
+        turn.forget_reminder(&self.id, &id.into(), &mut member);
         self.refuse_waiting(id, &mut member, ErrorCode::UnknownMemberId, turn);
         if self.is_leader(id) {
             let first = self.members.iter().min_by_key(|(_, member)| member.order);

@@ -2,6 +2,7 @@
 
 mod classic;
 mod cluster;
+mod limits;
 mod offsets;
 mod random;
 
