@@ -260,10 +260,14 @@ messages! {
 }
 
 /// The largest request body that an API is decoded from. Produce may fill a whole frame, and Fetch may be longer than
-/// the rest: both are read by our own codec, which takes less memory for a byte.
+/// the rest: both are read by our own codec, which takes less memory for a byte. What members of groups say may fill a
+/// frame too: it is bytes rather than elements, whose number is limited for itself; what is too much of it is for the
+/// coordinator to say.
 pub const fn body_limit(key: ApiKey) -> usize {
     match key {
         ApiKey::PRODUCE => i32::MAX as usize,
+        ApiKey::JOIN_GROUP | ApiKey::SYNC_GROUP => i32::MAX as usize,
+        ApiKey::OFFSET_COMMIT | ApiKey::TXN_OFFSET_COMMIT | ApiKey::OFFSET_FETCH => i32::MAX as usize,
         ApiKey::FETCH => BODY_BYTES_MAX_FETCH,
         ApiKey::API_VERSIONS | ApiKey::INIT_PRODUCER_ID | ApiKey::DESCRIBE_CLUSTER => BODY_BYTES_MAX_FIXED,
         _ => BODY_BYTES_MAX,

@@ -1,5 +1,7 @@
 //! Hostile and broken bytes on the port: they cost a closed connection and a counter, never a panic, a hang or memory.
 
+mod groups;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
