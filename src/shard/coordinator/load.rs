@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Active, Coordinator, Seat};
+use super::{Active, Coordinator, Coordinators, Loading, Seat};
 use crate::model::{ErrorCode, PartitionId};
 use crate::partition::{Bound, ReadAsk, Reading};
 use crate::record::{BatchError, BatchHeader, DECOMPRESSED_BYTES_MAX, Records};
@@ -13,6 +13,8 @@ use crate::shard::message::{Job, Life};
 use crate::shard::state::Shard;
 use crate::storage::{ReadPlan, StorageError};
 
+/// Coordinators of a shard that are being read at a time: each has a piece of its log in memory.
+const LOADS_MAX: usize = 4;
 /// Records replayed between two looks at the clock.
 const CLOCK_EVERY: usize = 64;
 /// Own work before other tasks are let in.
@@ -35,7 +37,17 @@ pub(in crate::shard) struct LoadDone {
 }
 
 impl Shard {
-    pub(super) fn begin_load(&mut self, id: PartitionId, load: u64, coordinator: Coordinator, now: Now) {
+    /// Begins with as many of the seats that wait for it as may be read beside those that are.
+    pub(super) fn load_next(&mut self, now: Now) {
+        while let Some((id, load)) = self.coordinators.next_to_load() {
+            match self.wanted_coordinator(id) {
+                Some(coordinator) => self.begin_load(id, load, coordinator, now),
+                None => self.unseat(id, ErrorCode::NotCoordinator),
+            }
+        }
+    }
+
+    fn begin_load(&mut self, id: PartitionId, load: u64, coordinator: Coordinator, now: Now) {
         let Some(Hosted::Open(open)) = self.hosted.get(&id) else {
             return;
         };
@@ -93,7 +105,7 @@ impl Shard {
         let LoadDone { job, result } = done;
         match self.coordinators.seats.get(&id) {
             Some(Seat::Loading(loading)) if loading.load == job.load => {}
-            _ => return,
+            _ => return self.load_next(now),
         }
         match result {
             Ok(()) => self.load_on(id, job.load, job, now),
@@ -102,6 +114,7 @@ impl Shard {
                 self.fail_log(life, &error);
             }
         }
+        self.load_next(now);
     }
 
     fn finish_load(&mut self, id: PartitionId, job: LoadJob, now: Now) {
@@ -125,6 +138,23 @@ impl Shard {
             let effects = active.coordinator.on_topics_deleted(&deleted, now);
             self.carry_out(id, effects, now);
         }
+    }
+}
+
+impl Coordinators {
+    /// A seat whose loading can begin, which it does.
+    fn next_to_load(&mut self) -> Option<(PartitionId, u64)> {
+        let is_read = |seat: &&Seat| matches!(seat, Seat::Loading(Loading { has_begun: true, waiting: None, .. }));
+        if self.seats.values().filter(is_read).count() >= LOADS_MAX {
+            return None;
+        }
+        self.seats.iter_mut().find_map(|(id, seat)| match seat {
+            Seat::Loading(loading) if !loading.has_begun => {
+                loading.has_begun = true;
+                Some((*id, loading.load))
+            }
+            _ => None,
+        })
     }
 }
 

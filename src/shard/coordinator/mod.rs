@@ -56,6 +56,8 @@ enum Seat {
 
 struct Loading {
     load: u64,
+    /// Not while as many others are being read as may be at a time.
+    has_begun: bool,
     /// At rest: the next record to read lies behind what is written yet.
     waiting: Option<LoadJob>,
     /// Topics that were deleted meanwhile.

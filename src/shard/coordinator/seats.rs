@@ -16,27 +16,27 @@ impl Shard {
     /// Begins or ends a coordinator if what the partition's stage and leadership ask for has changed.
     pub(in crate::shard) fn settle_coordinator(&mut self, id: PartitionId, now: Now) {
         match (self.wanted_coordinator(id), self.coordinators.seats.contains_key(&id)) {
-            (Some(coordinator), false) => self.seat(id, coordinator, now),
+            (Some(_), false) => self.seat(id),
             (None, true) => self.unseat(id, ErrorCode::NotCoordinator),
-            _ => {}
+            _ => return,
         }
+        self.load_next(now);
     }
 
-    fn wanted_coordinator(&mut self, id: PartitionId) -> Option<Coordinator> {
+    pub(super) fn wanted_coordinator(&mut self, id: PartitionId) -> Option<Coordinator> {
         let open = self.hosted.get_mut(&id)?.serving().ok()?;
         Coordinator::of_topic(&open.place.topic, &self.config, &self.image).filter(|_| self.stopping.is_none())
     }
 
-    fn seat(&mut self, id: PartitionId, coordinator: Coordinator, now: Now) {
+    fn seat(&mut self, id: PartitionId) {
         self.coordinators.loads += 1;
-        let load = self.coordinators.loads;
         let loading = Loading {
-            load,
+            load: self.coordinators.loads,
+            has_begun: false,
             waiting: None,
             deleted_topics: Vec::new(),
         };
         self.coordinators.seats.insert(id, Seat::Loading(loading));
-        self.begin_load(id, load, coordinator, now);
     }
 
     /// Ends the coordinator; everyone who waits for it is refused.
