@@ -18,6 +18,8 @@ pub struct GroupConfig {
     /// Members that a group may have.
     pub size_max: usize,
     pub offset_metadata_bytes_max: usize,
+    /// How long an answer may wait for what its request has written.
+    pub write_timeout: Duration,
     pub offsets_retention_ms: i64,
     pub offsets_retention_check: Duration,
     /// Bytes of the largest record that a coordinator may write.
@@ -41,6 +43,7 @@ impl GroupConfig {
             initial_rebalance_delay: millis(i64::from(values.int("group.initial.rebalance.delay.ms"))),
             size_max: size(values.int("group.max.size")),
             offset_metadata_bytes_max: size(values.int("offset.metadata.max.bytes")),
+            write_timeout: millis(i64::from(values.int("offsets.commit.timeout.ms"))),
             offsets_retention_ms: i64::from(values.int("offsets.retention.minutes")) * 60_000,
             offsets_retention_check: millis(retention_check_ms),
             record_bytes_max: size(values.int("message.max.bytes")).saturating_sub(RECORD_OVERHEAD_MAX),

@@ -131,7 +131,7 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Segment bytes of the topic that keeps committed offsets."),
     int("offsets.topic.compression.codec").default("0").effective()
         .doc("The codec of the topic that keeps committed offsets, by its number: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd."),
-    int("offsets.commit.timeout.ms").default("5000").at_least(1)
+    int("offsets.commit.timeout.ms").default("5000").at_least(1).effective()
         .doc("Milliseconds for which an offset commit waits for its replicas."),
     int("offsets.load.buffer.size").default("5242880").at_least(1).effective()
         .doc("Bytes to read at a time when offsets are loaded."),

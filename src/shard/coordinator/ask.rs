@@ -1,6 +1,7 @@
 //! What coordinators are asked and answer, and the coordinators themselves: one variant each per kind.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -82,6 +83,15 @@ impl Coordinator {
         match self {
             Coordinator::Group(_) => config.groups.compression,
             Coordinator::Txn(_) => Compression::None,
+        }
+    }
+
+    /// How long replies may wait for what was written before them. //= Kafka: offsets.commit.timeout.ms is for all that
+    /// group coordinators write
+    pub(super) fn write_timeout(&self, config: &BrokerConfig) -> Option<Duration> {
+        match self {
+            Coordinator::Group(_) => Some(config.groups.write_timeout),
+            Coordinator::Txn(_) => None,
         }
     }
 

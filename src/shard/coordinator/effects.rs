@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{Active, CoordinatorReply, Held, Outgoing, Seat};
-use crate::model::{Effects, Entry, ErrorCode, PartitionId, ProducerIdentity};
+use crate::config::BrokerConfig;
+use crate::model::{Effects, Entry, ErrorCode, PartitionId, ProducerIdentity, Ticket};
 use crate::partition::{AppendError, Partition, Warrant};
 use crate::record::{BatchBuilder, BatchHeader, Compression, ValidBatch};
 use crate::rt::{Instant, Now};
@@ -62,7 +63,7 @@ impl Shard {
         };
         match written {
             Ok(written) => {
-                let ready = active.hold(written, Outgoing { replies, markers });
+                let ready = active.hold(written, Outgoing { replies, markers }, now.instant);
                 self.set_deadline(id);
                 self.give(id, ready);
             }
@@ -141,7 +142,7 @@ impl Shard {
         let Some(Seat::Active(active)) = self.coordinators.seats.get_mut(&id) else {
             return;
         };
-        let Some(next) = active.coordinator.next_time() else {
+        let Some(next) = active.next_time(&self.config) else {
             return;
         };
         match active.deadline {
@@ -157,6 +158,7 @@ impl Shard {
         if self.stopping.is_some() {
             return;
         }
+        self.refuse_overdue(id, now);
         let held_up = self.is_held_up(id);
         let active = match self.coordinators.seats.get_mut(&id) {
             Some(Seat::Active(active)) => active,
@@ -177,25 +179,66 @@ impl Shard {
             return;
         };
         let soonest = Instant(now.instant.0 + DEADLINE_MIN_NS);
-        active.deadline = active.coordinator.next_time().map(|next| next.max(soonest));
+        active.deadline = active.next_time(&self.config).map(|next| next.max(soonest));
         if let Some(at) = active.deadline {
             self.timers.add(at, Due::Coordinator(id));
+        }
+    }
+
+    /// What was to be written is not, or not known to be, and its requests have waited long enough.
+    fn refuse_overdue(&mut self, id: PartitionId, now: Now) {
+        let Some(Seat::Active(active)) = self.coordinators.seats.get_mut(&id) else {
+            return;
+        };
+        let overdue = match active.coordinator.write_timeout(&self.config) {
+            Some(timeout) => active.take_overdue(timeout, now.instant),
+            None => return,
+        };
+        if !overdue.is_empty() {
+            let requests = overdue.len();
+            tracing::warn!(
+                partition = id.index,
+                requests,
+                "coordinator's writes take longer than offsets.commit.timeout.ms"
+            );
+        }
+        for ticket in overdue {
+            self.refuse_ticket(ticket, ErrorCode::CoordinatorNotAvailable);
         }
     }
 }
 
 impl Active {
+    /// When it is to be looked at: the coordinator's own deadline, or the end of what the oldest reply may wait.
+    pub(super) fn next_time(&self, config: &BrokerConfig) -> Option<Instant> {
+        let oldest = self.held.iter().find(|held| !held.outgoing.replies.is_empty());
+        let overdue = self.coordinator.write_timeout(config).zip(oldest);
+        let overdue = overdue.map(|(timeout, held)| held.since.after(timeout));
+        self.coordinator.next_time().into_iter().chain(overdue).min()
+    }
+
+    /// Those whose answers have waited for `timeout`. What else waits with them goes on waiting.
+    pub(super) fn take_overdue(&mut self, timeout: Duration, now: Instant) -> Vec<Ticket> {
+        let overdue = self.held.iter_mut().take_while(|held| held.since.after(timeout) <= now);
+        let replies = overdue.flat_map(|held| held.outgoing.replies.drain(..));
+        replies.map(|(ticket, _)| ticket).collect()
+    }
+
     /// Returns what may go out at once.
-    fn hold(&mut self, written: Option<i64>, outgoing: Outgoing) -> Outgoing {
+    pub(super) fn hold(&mut self, written: Option<i64>, outgoing: Outgoing, since: Instant) -> Outgoing {
         match (written, self.held.back_mut()) {
-            (Some(offset), _) => self.held.push_back(Held { offset, outgoing }),
+            (Some(offset), _) => self.held.push_back(Held {
+                offset,
+                since,
+                outgoing,
+            }),
             (None, Some(last)) => last.outgoing.join(outgoing),
             (None, None) => return outgoing,
         }
         Outgoing::default()
     }
 
-    fn release(&mut self, high_watermark: i64) -> Outgoing {
+    pub(super) fn release(&mut self, high_watermark: i64) -> Outgoing {
         let mut ready = Outgoing::default();
         while let Some(held) = self.held.pop_front_if(|held| held.offset <= high_watermark) {
             ready.join(held.outgoing);

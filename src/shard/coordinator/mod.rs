@@ -77,6 +77,7 @@ struct Active {
 /// What waits until the high watermark reaches `offset`.
 struct Held {
     offset: i64,
+    since: Instant,
     outgoing: Outgoing,
 }
 

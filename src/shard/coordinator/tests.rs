@@ -4,15 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Coordinator;
+use super::{Active, Coordinator, CoordinatorReply, Outgoing};
 use crate::config::BrokerConfig;
 use crate::group::{
-    CommitItem, CommitOffsets, FetchOffsets, FetchedOffset, GroupReply, GroupRequest, Sender, partition_of,
+    CommitItem, CommitOffsets, FetchOffsets, FetchedOffset, GroupCoordinator, GroupReply, GroupRequest, Sender,
+    partition_of,
 };
 use crate::metadata::Image;
-use crate::model::{ErrorCode, OFFSETS_TOPIC, PartitionId, ShardId, TRANSACTIONS_TOPIC, TopicId};
+use crate::model::{ErrorCode, OFFSETS_TOPIC, PartitionId, ShardId, TRANSACTIONS_TOPIC, Ticket, TopicId};
 use crate::record::Compression;
-use crate::rt;
+use crate::rt::{self, Instant};
 use crate::shard::Router;
 use crate::shard::tests::{TIMEOUT, broker, broker_on, create, delete, id, read_all, topic};
 
@@ -101,16 +102,19 @@ fn commits_are_written_and_loaded_again() {
             }
         }
     });
-    broker(root.path(), 3, |shard, router| async move {
-        let offsets = topic(&router, OFFSETS_TOPIC).await;
-        for at in 0..GROUPS {
-            for first in 0..2 {
-                let group = format!("g{at}-{first}");
-                let found = offset(&router, coordinator(offsets, &group), &group).await;
-                assert_eq!(found, Some(at as i64 * 10 + 3), "{group} on {shard:?}");
+    // All on one shard are more than are loaded at a time.
+    for shards in [3, 1] {
+        broker(root.path(), shards, |shard, router| async move {
+            let offsets = topic(&router, OFFSETS_TOPIC).await;
+            for at in 0..GROUPS {
+                for first in 0..2 {
+                    let group = format!("g{at}-{first}");
+                    let found = offset(&router, coordinator(offsets, &group), &group).await;
+                    assert_eq!(found, Some(at as i64 * 10 + 3), "{group} on {shard:?}");
+                }
             }
-        }
-    });
+        });
+    }
 }
 
 /// The offsets of a deleted topic go; deleting the coordinators' own topic takes the coordinators with it.
@@ -216,4 +220,41 @@ fn a_reply_waits_for_earlier_writes() {
             write.await.unwrap();
         }
     });
+}
+
+/// (offsets.commit.timeout.ms) What waits too long for its write is refused, each at its time and once; what is written in
+/// time is answered.
+#[test]
+fn an_answer_waits_only_so_long_for_its_write() {
+    const SECOND: u64 = 1_000_000_000;
+    let config = BrokerConfig::embedded(Path::new("/nowhere"));
+    let timeout = config.groups.write_timeout;
+    assert_eq!(timeout, Duration::from_secs(5));
+    let groups = GroupCoordinator::new(config.groups.clone());
+    let mut active = Active::new(Coordinator::Group(groups), 1);
+    let ticket = |request| Ticket {
+        shard: ShardId(0),
+        request,
+    };
+    let mut hold = |offset: i64, second: u64| {
+        let outgoing = Outgoing {
+            replies: vec![(
+                ticket(offset as u64),
+                CoordinatorReply::Group(GroupReply::Heard(ErrorCode::None)),
+            )],
+            markers: Vec::new(),
+        };
+        let out = active.hold(Some(offset), outgoing, Instant(second * SECOND));
+        assert!(out.replies.is_empty());
+    };
+    hold(1, 0);
+    hold(2, 3);
+    assert_eq!(active.next_time(&config), Some(Instant(5 * SECOND)));
+    assert_eq!(active.take_overdue(timeout, Instant(5 * SECOND - 1)), []);
+    assert_eq!(active.take_overdue(timeout, Instant(5 * SECOND)), [ticket(1)]);
+    assert_eq!(active.next_time(&config), Some(Instant(8 * SECOND)));
+    let ready = active.release(2);
+    assert_eq!(ready.replies.len(), 1);
+    assert_eq!(ready.replies[0].0, ticket(2));
+    assert_eq!(active.next_time(&config), None);
 }
