@@ -59,7 +59,7 @@ RUN
 
 for wanted in "$@"; do
     case $wanted in
-    kafka) step kafka kit ;;
+    kafka) step kafka-with-streams kit ;;
     tansu) step tansu tansu ;;
     redis) step redis redis ;;
     *) echo "$0: $wanted: not kafka, tansu or redis" >&2; exit 64 ;;

@@ -114,6 +114,66 @@ def static():
     again.close()
 
 
+def ten_members():
+    """Members of this process and of others join, leave, are killed, stand still and pause: whoever is there has everything."""
+    group, topic = fresh("group"), fresh("topic")
+    create(topic, 20, 200)
+    members = [member(group, topic) for _ in range(7)]
+    children = [subprocess.Popen([sys.executable, __file__, "member", group, topic]) for _ in range(3)]
+    share(members, group, 10, 20, "ten have joined")
+    children[0].kill()
+    children[0].wait()
+    share(members, group, 9, 20, "one was killed")
+    children[1].send_signal(signal.SIGSTOP)
+    share(members, group, 8, 20, "one stands still")
+    children[1].send_signal(signal.SIGCONT)
+    share(members, group, 9, 20, "it goes on")
+    members.pop().close()
+    share(members, group, 8, 20, "one has left")
+    pause(members[0], topic)
+    for child in children[1:]:
+        child.kill()
+        child.wait()
+    share(members, group, 6, 20, "all others were killed")
+    for one in members:
+        one.close()
+
+
+def share(members, group, count, partitions, what):
+    """Polls the members until the group is stable, of so many, and every partition is somebody's alone."""
+    deadline = time.time() + PATIENCE
+    while True:
+        for one in members:
+            one.poll(0.02)
+        seen = described(group)
+        owned = [p.partition for one in seen.members for p in one.assignment.topic_partitions]
+        if seen.state.name == "STABLE" and len(seen.members) == count and sorted(owned) == list(range(partitions)):
+            return
+        assert time.time() < deadline, f"{what}: {seen.state}, {len(seen.members)} members, {sorted(owned)}"
+
+
+def pause(consumer, topic):
+    """A member that pauses its partitions stays a member and is given nothing, until it resumes."""
+    mine = consumer.assignment()
+    consumer.pause(mine)
+    producer = Producer({"bootstrap.servers": BOOTSTRAP})
+    for partition in mine:
+        producer.produce(topic, b"late", partition=partition.partition)
+    assert producer.flush(30) == 0
+    until = time.time() + 2
+    while time.time() < until:
+        message = consumer.poll(0.1)
+        assert message is None or message.value() != b"late", "a paused partition was read"
+    assert consumer.assignment() == mine
+    consumer.resume(mine)
+    deadline = time.time() + PATIENCE
+    late = 0
+    while late < len(mine):
+        assert time.time() < deadline, f"{late} of {len(mine)} after the pause"
+        message = consumer.poll(0.1)
+        late += message is not None and message.value() == b"late"
+
+
 def described(group):
     return ADMIN.describe_consumer_groups([group])[group].result(20)
 
@@ -192,7 +252,7 @@ def main():
     stage = os.environ.get("STAGE")
     if stage:
         return {"before": before_the_restart, "after": after_the_restart}[stage]()
-    for part in (come_go_and_die, cooperative, static, commit_and_resume, administer):
+    for part in (come_go_and_die, cooperative, static, ten_members, commit_and_resume, administer):
         part()
         print("ok", part.__name__)
 

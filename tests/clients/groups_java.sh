@@ -75,3 +75,18 @@ tool org.apache.kafka.tools.VerifiableConsumer --bootstrap-server "$BOOTSTRAP" -
 grep -q '"name":"partitions_assigned"' "$work/verifiable" || fail "nothing was assigned: $(tail -n 3 "$work/verifiable")"
 grep -q '"name":"offsets_committed".*"success":true' "$work/verifiable" || fail "nothing was committed"
 echo "ok verifiable consumer"
+
+# A static member that ends keeps its place: the next one of its name goes on at once, long before its session is over.
+static() { # COUNT
+    tool org.apache.kafka.tools.VerifiableConsumer --bootstrap-server "$BOOTSTRAP" --topic "$topic" --group-id static \
+        --group-instance-id one --session-timeout 600000 --max-messages "$1" --reset-policy earliest >"$work/static"
+    grep -q '"name":"partitions_assigned"' "$work/static" || fail "nothing was assigned: $(tail -n 3 "$work/static")"
+}
+static 1000
+groups --describe --group static --members --verbose >"$work/members"
+grep -q '^static .* one ' "$work/members" || fail "the static member has gone: $(cat "$work/members")"
+static 2000
+groups --describe --group static >"$work/describe"
+[ "$(awk '$2 == "'"$topic"'" { lag += $6; end += $5 } END { print lag, end }' "$work/describe")" = "0 3000" ] ||
+    fail "$(cat "$work/describe")"
+echo "ok static verifiable consumer"

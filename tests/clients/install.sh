@@ -51,7 +51,7 @@ step kafka-python-2 venv kafka-python-2 kafka-python==2.0.2 six lz4 python-snapp
 step kafka-python-3 venv kafka-python-3 kafka-python==3.0.12 lz4 python-snappy zstandard
 step aiokafka venv aiokafka aiokafka==0.14.0
 step kafkajs node_packages
-step kafka kit kafka
+step kafka-with-streams kit kafka
 step kafka-0.8 kit kafka-0.8
 step odradek odradek
 if ! command -v kcat >/dev/null; then

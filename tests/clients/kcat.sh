@@ -32,6 +32,13 @@ kcat -b "$BOOTSTRAP" -C -t "kcat-$run-1-none" -p 0 -o s@1000 -o e@1001 -e -q >"$
 echo "ok time"
 kcat -b "$BOOTSTRAP" -L -t "kcat-$run-1-none" | grep -q 'topic "kcat-.*" with 1 partitions' || fail "metadata"
 echo "ok metadata"
+group() { # COUNT: that many lines as a member of the group, on from what it has committed
+    kcat -b "$BOOTSTRAP" -G "kcat-$run" -X auto.offset.reset=earliest -c "$1" -q "kcat-$run-1-none"
+}
+group 300 >"$work/first"
+group 200 >"$work/second"
+cat "$work/first" "$work/second" | cmp - "$work/in" || fail "the group did not go on where it was"
+echo "ok group"
 head -c 3000000 /dev/zero | tr '\0' 'x' >"$work/large"
 if kcat -b "$BOOTSTRAP" -P -t "kcat-$run-1-none" -p 0 -X message.max.bytes=5000000 "$work/large" 2>"$work/problem"; then
     grep -qi 'too large' "$work/problem" || fail "too large a message was taken"
