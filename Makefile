@@ -49,6 +49,10 @@ bench-micro: ## the parts of a request alone: by wall time, then by instructions
 	$(CARGO) bench --bench micro
 	sh benches/ir.sh
 
+bench-groups: bench-build ## what consumer groups cost, against their goals and beside Kafka, some minutes
+	sh benches/install.sh kafka
+	$(BENCH) groups
+
 bench-build:
 	$(CARGO) build --release --bin corelane --example corelane-bench --example corelane-counted
 
@@ -68,4 +72,4 @@ deb-test: ## install, run, upgrade and remove the package in a fresh Debian (roo
 clean: ## remove what was built (not ./data)
 	$(CARGO) clean
 
-.PHONY: help build run test lint clients crash bench bench-compare bench-gates bench-micro bench-build tune-check doc install deb deb-test clean
+.PHONY: help build run test lint clients crash bench bench-compare bench-gates bench-micro bench-groups bench-build tune-check doc install deb deb-test clean

@@ -4,6 +4,7 @@ mod brokers;
 mod compare;
 mod engine;
 mod gates;
+mod groups;
 mod output;
 mod report;
 mod stats;
@@ -33,6 +34,8 @@ enum Command {
     Run(Run),
     /// Brokers side by side, started and stopped by this program
     Suite(suite::Args),
+    /// What consumer groups cost, against their goals and beside Kafka
+    Groups(groups::Args),
     /// What a batch costs the broker, counted, against the committed limits
     Gates(gates::Args),
     /// Pictures and page of a run.json, beside it
@@ -69,6 +72,7 @@ fn act(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run(&args),
         Command::Suite(args) => suite::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Groups(args) => groups::run(&args),
         Command::Gates(args) => gates::run(&args),
         Command::Report { run } => {
             let beside = run.parent().context("a file has a directory")?;

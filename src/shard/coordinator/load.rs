@@ -144,7 +144,16 @@ impl Shard {
 impl Coordinators {
     /// A seat whose loading can begin, which it does.
     fn next_to_load(&mut self) -> Option<(PartitionId, u64)> {
-        let is_read = |seat: &&Seat| matches!(seat, Seat::Loading(Loading { has_begun: true, waiting: None, .. }));
+        let is_read = |seat: &&Seat| {
+            matches!(
+                seat,
+                Seat::Loading(Loading {
+                    has_begun: true,
+                    waiting: None,
+                    ..
+                })
+            )
+        };
         if self.seats.values().filter(is_read).count() >= LOADS_MAX {
             return None;
         }

@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::{Active, Coordinator, CoordinatorReply, Outgoing};
 use crate::config::BrokerConfig;
 use crate::group::{
-    CommitItem, CommitOffsets, FetchOffsets, FetchedOffset, GroupCoordinator, GroupReply, GroupRequest, Sender,
-    partition_of,
+    CommitItem, CommitOffsets, FetchOffsets, FetchedOffset, GroupReply, GroupRequest, Sender, partition_of,
 };
 use crate::metadata::Image;
 use crate::model::{ErrorCode, OFFSETS_TOPIC, PartitionId, ShardId, TRANSACTIONS_TOPIC, Ticket, TopicId};
@@ -227,11 +226,12 @@ fn a_reply_waits_for_earlier_writes() {
 #[test]
 fn an_answer_waits_only_so_long_for_its_write() {
     const SECOND: u64 = 1_000_000_000;
-    let config = BrokerConfig::embedded(Path::new("/nowhere"));
+    let config = Arc::new(BrokerConfig::embedded(Path::new("/nowhere")));
     let timeout = config.groups.write_timeout;
     assert_eq!(timeout, Duration::from_secs(5));
-    let groups = GroupCoordinator::new(config.groups.clone());
-    let mut active = Active::new(Coordinator::Group(groups), 1);
+    let image = Arc::new(Image::empty("a-cluster", config.clone()));
+    let groups = Coordinator::of_topic(OFFSETS_TOPIC, &config, &image).unwrap();
+    let mut active = Active::new(groups, 1);
     let ticket = |request| Ticket {
         shard: ShardId(0),
         request,

@@ -1,0 +1,139 @@
+//! What consumer groups cost: the time to a group's first record, of a rebalance, and what idle groups and commits take.
+//! Each measure has its goal; brokers are measured one after the other, with the same settings.
+
+mod commits;
+mod first_record;
+mod idle;
+mod member;
+mod rebalance;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use corelane::client::{Address, Cluster, Connection};
+use corelane::rt::wall_ms;
+
+use crate::brokers::{self, Broker, Kind};
+use crate::suite::table::short;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "corelane,kafka")]
+    brokers: Vec<Kind>,
+    /// Only the measures whose names begin so: first-record, rebalance, idle, commits
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Seconds of commits, and of watching idle groups
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+    #[arg(long, default_value = "target/bench-groups")]
+    data: PathBuf,
+}
+
+/// A number, and the most that it may be; Kafka's is there to compare with.
+struct Row {
+    what: &'static str,
+    value: f64,
+    unit: &'static str,
+    goal: Option<f64>,
+    note: String,
+}
+
+type Measure = fn(&mut Broker, Duration) -> anyhow::Result<Vec<Row>>;
+
+const MEASURES: &[(&str, Measure)] = &[
+    ("first-record", first_record::measure),
+    ("rebalance", rebalance::measure),
+    ("idle", idle::measure),
+    ("commits", commits::measure),
+];
+/// Of an empty group: short, because it is only waited for.
+const INITIAL_DELAY: Duration = Duration::from_millis(500);
+
+/// Fails where Corelane misses a goal.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    std::fs::create_dir_all(&args.data).with_context(|| format!("make {}", args.data.display()))?;
+    let data = args.data.canonicalize()?;
+    let mut missed = false;
+    for kind in &args.brokers {
+        if let Some(reason) = brokers::missing(*kind) {
+            eprintln!("{kind:?} is left out: {reason}");
+            continue;
+        }
+        let delay = format!("group.initial.rebalance.delay.ms={}", INITIAL_DELAY.as_millis());
+        let mut broker = Broker::start(*kind, &data, &[&delay])?;
+        warm_up(&broker)?;
+        for (name, measure) in MEASURES {
+            if !args.only.is_empty() && !args.only.iter().any(|wanted| name.starts_with(wanted.as_str())) {
+                continue;
+            }
+            for row in measure(&mut broker, Duration::from_secs(args.seconds))? {
+                missed |= row.print(&broker);
+            }
+        }
+        broker.process().end();
+    }
+    std::fs::remove_dir_all(&data).context("remove the brokers' data")?;
+    Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+impl Row {
+    /// True: our broker has missed the goal.
+    fn print(&self, broker: &Broker) -> bool {
+        let is_over = self.goal.is_some_and(|goal| self.value > goal);
+        let goal = match self.goal {
+            Some(goal) => format!(", at most {} {}", short(goal), self.unit),
+            None => String::new(),
+        };
+        let verdict = if is_over { ": MISSED" } else { "" };
+        println!(
+            "{}: {} {} {}{goal}{verdict} ({})",
+            self.what,
+            broker.name,
+            short(self.value),
+            self.unit,
+            self.note
+        );
+        is_over && broker.kind == Kind::Corelane
+    }
+}
+
+/// The topic of committed offsets is made, and its coordinators load.
+fn warm_up(broker: &Broker) -> anyhow::Result<()> {
+    let mut connection = connect(broker)?;
+    member::Member::join_all(std::slice::from_mut(&mut connection), |_| fresh("warm-up"), "none")?;
+    Ok(())
+}
+
+fn connect(broker: &Broker) -> anyhow::Result<Connection> {
+    let address: Address = broker.bootstrap.parse()?;
+    Ok(Connection::open(&address, "corelane-bench")?)
+}
+
+fn cluster(broker: &Broker) -> anyhow::Result<Cluster> {
+    Ok(Cluster::connect(&broker.bootstrap, "corelane-bench")?)
+}
+
+/// A name that no run before has used.
+fn fresh(stem: &str) -> String {
+    format!("{stem}-{:x}", wall_ms())
+}
+
+/// CPU seconds that the process has used so far.
+fn cpu_s(broker: &Broker) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", broker.pid())).context("read the broker's CPU time")?;
+    let behind_name = stat.rsplit(") ").next().unwrap_or_default();
+    let mut fields = behind_name.split(' ').skip(11);
+    let mut ticks = || fields.next().and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    // The kernel's USER_HZ is 100 wherever Linux runs us.
+    Ok((ticks() + ticks()) / 100.0)
+}
+
+/// CPU seconds per second while `work` goes on.
+fn cores_during(broker: &Broker, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+    let (begun, used) = (Instant::now(), cpu_s(broker)?);
+    work()?;
+    Ok((cpu_s(broker)? - used) / begun.elapsed().as_secs_f64())
+}
