@@ -53,7 +53,8 @@ impl Transaction {
     }
 }
 
-/// Tries again what came back unverified. `items` are those of `outcomes`, place by place.
+/// Tries again what came back unverified, or before its turn. `items` are those of `outcomes`, place by place. Called when
+/// all that came before on the connection are answered.
 pub(super) async fn append_verified(
     cx: &Context,
     transaction: &Transaction,
@@ -61,19 +62,48 @@ pub(super) async fn append_verified(
     outcomes: &mut [AppendOutcome],
     (acks, timeout): (Acks, Duration),
 ) {
+    let early = came_early(&items, outcomes);
+    append_again(cx, early, outcomes, (acks, timeout)).await;
     for _ in 0..ROUNDS_MAX {
-        let (places, again) = verified(cx, transaction, &items, outcomes).await;
-        if again.is_empty() {
+        let again = verified(cx, transaction, &items, outcomes).await;
+        if again.1.is_empty() {
             return;
         }
-        let appended = cx.router().append(again, acks, timeout).await;
-        for (place, outcome) in places.into_iter().zip(appended) {
-            outcomes[place] = outcome;
-        }
+        append_again(cx, again, outcomes, (acks, timeout)).await;
     }
     for outcome in outcomes.iter_mut().filter(|outcome| outcome.unverified.is_some()) {
         outcome.error = transaction.refusal(ErrorCode::ConcurrentTransactions);
     }
+}
+
+/// Items with their places among the outcomes.
+type Again = (Vec<usize>, Vec<AppendItem>);
+
+async fn append_again(
+    cx: &Context,
+    (places, items): Again,
+    outcomes: &mut [AppendOutcome],
+    (acks, timeout): (Acks, Duration),
+) {
+    if items.is_empty() {
+        return;
+    }
+    let appended = cx.router().append(items, acks, timeout).await;
+    for (place, outcome) in places.into_iter().zip(appended) {
+        outcomes[place] = outcome;
+    }
+}
+
+/// Of three batches that follow each other the first two are sent back; when the first has been appended, the third comes,
+/// before the second comes again: it is out of order only until then.
+fn came_early(items: &[AppendItem], outcomes: &[AppendOutcome]) -> Again {
+    let is_early = |place: &usize| {
+        let is_transactional = items[*place].batch.header.is_transactional();
+        is_transactional && outcomes[*place].error == ErrorCode::OutOfOrderSequenceNumber
+    };
+    let places: Vec<usize> = (0..items.len()).filter(is_early).collect();
+    let again = places.iter().map(|place| items[*place].clone()).collect();
+    (places, again)
 }
 
 /// What the coordinator has confirmed, to be appended again, with its places among the outcomes; the others are refused.
@@ -82,7 +112,7 @@ async fn verified(
     transaction: &Transaction,
     items: &[AppendItem],
     outcomes: &mut [AppendOutcome],
-) -> (Vec<usize>, Vec<AppendItem>) {
+) -> Again {
     let is_unverified = |place: &usize| outcomes[*place].unverified.is_some();
     let unverified: Vec<usize> = (0..items.len()).filter(is_unverified).collect();
     let partitions: Vec<PartitionId> = unverified.iter().map(|place| items[*place].partition).collect();

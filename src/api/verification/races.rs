@@ -41,8 +41,13 @@ fn transaction(producer: ProducerIdentity) -> Transaction {
 
 /// The first batch of the producer's transaction.
 fn first_batch(topic: TopicId, producer: ProducerIdentity) -> AppendItem {
+    nth_batch(topic, producer, 0)
+}
+
+/// Batches are of one record each.
+fn nth_batch(topic: TopicId, producer: ProducerIdentity, n: i32) -> AppendItem {
     let mut builder = BatchBuilder::new(Compression::None)
-        .producer(producer.producer_id, producer.epoch, 0)
+        .producer(producer.producer_id, producer.epoch, n)
         .transactional();
     builder.push(1, None, Some(b"value"), &[]);
     let bytes = builder.build();
@@ -145,6 +150,34 @@ fn a_marker_overtakes_the_question() {
             (ErrorCode::None, 2),
             "{outcome:?}"
         );
+    });
+}
+
+/// Three batches of a new transaction in flight: the first two are sent back to be verified, the third comes when the first
+/// has been appended. All are appended in their order; one that leaves a gap is still refused.
+#[test]
+fn a_batch_comes_before_one_that_was_sent_back() {
+    let root = tempfile::tempdir().unwrap();
+    broker(root.path(), 1, |_, router| async move {
+        let cx = context(&router);
+        let topic = create(&router, "t", 1, &[]).await;
+        create(&router, TRANSACTIONS_TOPIC, 1, &[]).await;
+        let producer = init(&cx).await;
+        let batch = |n| vec![nth_batch(topic, producer, n)];
+        let finish = async |n, outcomes: &mut Vec<AppendOutcome>| {
+            append_verified(&cx, &transaction(producer), batch(n), outcomes, (Acks::All, TIMEOUT)).await;
+            (outcomes[0].error, outcomes[0].base_offset)
+        };
+        let mut first = append(&router, &batch(0)).await;
+        let mut second = append(&router, &batch(1)).await;
+        assert!(first[0].unverified.is_some() && second[0].unverified.is_some());
+        assert_eq!(finish(0, &mut first).await, (ErrorCode::None, 0));
+        let mut third = append(&router, &batch(2)).await;
+        assert_eq!(third[0].error, ErrorCode::OutOfOrderSequenceNumber);
+        assert_eq!(finish(1, &mut second).await, (ErrorCode::None, 1));
+        assert_eq!(finish(2, &mut third).await, (ErrorCode::None, 2));
+        let mut gap = append(&router, &batch(4)).await;
+        assert_eq!(finish(4, &mut gap).await.0, ErrorCode::OutOfOrderSequenceNumber);
     });
 }
 
