@@ -206,6 +206,10 @@ impl GroupWatch {
             return;
         }
         watched.looked = Some(now);
+        // An idle broker with many partitions is not to look at each of them for nothing.
+        if sources.registry.groups().list().is_empty() {
+            return watched.groups.clear();
+        }
         let image = sources.image();
         let groups = groups(sources, image.as_deref(), &served(sources));
         watched.take(
