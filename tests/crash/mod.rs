@@ -1,6 +1,7 @@
 //! kill -9 at random moments under load from several producers: every acknowledged record is there once, in order, byte
 //! for byte; nothing is invented; idempotent producers see no duplicates. `ROUNDS` (50) says how often, `SEED` replays.
 
+mod groups;
 mod transactions;
 
 use std::collections::HashMap;

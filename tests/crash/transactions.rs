@@ -16,13 +16,13 @@ use super::{PARTITIONS, next, seed_from_clock};
 use crate::support::{Broker, PATIENCE};
 
 const TOPIC: &str = "transactions";
-const RECORDS: i32 = 24;
+pub(super) const RECORDS: i32 = 24;
 /// The time that an end takes, and some: kills fall before, into and behind it.
 const MOMENT_US_MAX: u64 = 12_000;
 
 /// What a producer knows of its transaction.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Told {
+pub(super) enum Told {
     Committed,
     Aborted,
     /// It may have ended either way.
@@ -54,7 +54,7 @@ fn transactions_end_as_a_whole_through_kill_9() {
     let last = begin(&broker, rounds);
     assert_eq!(end(&last, true), Told::Committed);
     told.insert(rounds, Told::Committed);
-    verify(&told, &read_committed(&broker, rounds));
+    verify(&told, &read_committed(&broker, TOPIC, rounds));
     let known = told.values().filter(|told| **told != Told::Nothing).count();
     eprintln!("{rounds} kills, {known} ends known, all as told");
 }
@@ -80,7 +80,7 @@ fn begin(broker: &Broker, round: u64) -> BaseProducer {
     producer
 }
 
-fn end(producer: &BaseProducer, commit: bool) -> Told {
+pub(super) fn end(producer: &BaseProducer, commit: bool) -> Told {
     let ended = match commit {
         true => producer.commit_transaction(PATIENCE),
         false => producer.abort_transaction(PATIENCE),
@@ -97,7 +97,7 @@ fn end(producer: &BaseProducer, commit: bool) -> Told {
 }
 
 /// The committed records of each round, up to those of `last`, which must become visible in every partition.
-fn read_committed(broker: &Broker, last: u64) -> BTreeMap<u64, Vec<i32>> {
+pub(super) fn read_committed(broker: &Broker, topic: &str, last: u64) -> BTreeMap<u64, Vec<i32>> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", broker.bootstrap())
         .set("group.id", "unused")
@@ -107,7 +107,7 @@ fn read_committed(broker: &Broker, last: u64) -> BTreeMap<u64, Vec<i32>> {
         .unwrap();
     let mut list = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
-        list.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
+        list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&list).unwrap();
     let mut found: BTreeMap<u64, Vec<i32>> = BTreeMap::new();
