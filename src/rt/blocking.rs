@@ -23,6 +23,28 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
+/// The whole file, once direct writes that a killed process left in flight have ended. Allocating space that the file has
+/// already changes nothing, but ext4 and XFS first let such writes finish.
+pub fn read_settled(path: &Path) -> io::Result<Vec<u8>> {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return sim::fs::read_file(path);
+    }
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let len = file.metadata()?.len();
+    // SAFETY: the descriptor is open as long as `file` lives; the call takes no memory of ours.
+    if len > 0 && unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len as libc::off_t) } != 0 {
+        let problem = io::Error::last_os_error();
+        // Only a file with holes asks for space here; the wait came first.
+        if problem.kind() != io::ErrorKind::StorageFull {
+            return Err(problem);
+        }
+    }
+    let mut content = Vec::with_capacity(len as usize);
+    file.read_to_end(&mut content)?;
+    Ok(content)
+}
+
 /// The whole file replaced at once: tmp + fsync + rename + directory sync.
 pub fn write_file_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Checkpoint;
+use super::journal::{Entry, Leftover};
 use super::layout::{CLEAN_SHUTDOWN, DELETE_DIR, LOCK, META_PROPERTIES};
-use crate::model::DirId;
+use crate::model::{DirId, PartitionId};
 use crate::rt::blocking::{self, LockFile};
 use crate::rt::{PROBE_FILE, random_u64};
 
@@ -23,7 +24,7 @@ const FREE_AGAIN_SIXTEENTHS: u64 = 18;
 /// The same where there is no reserve, and a write has found the disk full: what a log asks for at least must fit again.
 const FREE_AGAIN_BYTES_MIN: u64 = 1 << 20;
 
-/// One log directory, shared by all shards: its identity and two flags.
+/// One log directory, shared by all shards: its identity, two flags, and what is left of journals.
 #[derive(Debug)]
 pub struct LogDir {
     pub path: PathBuf,
@@ -33,6 +34,7 @@ pub struct LogDir {
     free_bytes: AtomicU64,
     total_bytes: AtomicU64,
     is_offline: AtomicBool,
+    leftover: Mutex<Leftover>,
 }
 
 impl LogDir {
@@ -44,6 +46,7 @@ impl LogDir {
             free_bytes: AtomicU64::new(0),
             total_bytes: AtomicU64::new(0),
             is_offline: AtomicBool::new(false),
+            leftover: Mutex::default(),
         }
     }
 
@@ -73,6 +76,38 @@ impl LogDir {
         }
     }
 
+    /// Looks for journals that an earlier process left. What they hold cannot be done without.
+    fn read_journals(&self) {
+        match Leftover::read(&self.path) {
+            Ok(leftover) => *self.leftover() = leftover,
+            Err(error) => self.set_offline(&format!("read the journals: {error}")),
+        }
+    }
+
+    /// Forgets what journals hold of logs that are no more; without others, the journals go.
+    pub fn retain_journaled(&self, is_known: impl Fn(PartitionId) -> bool) {
+        let files = self.leftover().retain(is_known);
+        for file in files {
+            if let Err(error) = blocking::remove_file(&file) {
+                self.set_offline(&format!("remove {}: {error}", file.display()));
+            }
+        }
+    }
+
+    /// What journals of an earlier process hold of a log.
+    pub(super) fn journaled(&self, partition: PartitionId) -> Vec<Entry> {
+        self.leftover().of(partition)
+    }
+
+    /// The log has taken what it needs. Gives the files that nobody needs any more.
+    pub(super) fn settle_journaled(&self, partition: PartitionId) -> Vec<PathBuf> {
+        self.leftover().settle(partition)
+    }
+
+    fn leftover(&self) -> MutexGuard<'_, Leftover> {
+        self.leftover.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn set_full(&self, full: bool) {
         if self.is_full.swap(full, Ordering::Relaxed) != full {
             if full {
@@ -99,6 +134,7 @@ pub struct LogDirs {
 
 impl LogDirs {
     /// `cluster_id`: what meta.properties of the first directory says, or new. Creates what is missing. Makes the 4 KiB probe file.
+    /// Reads the journals that a crash left: no log is ever opened without them.
     pub fn open(paths: &[PathBuf], broker_id: i32) -> Result<(LogDirs, String /* cluster id */), LogDirError> {
         // Once before anything is touched: what belongs to another broker stays as it is.
         load_metas(paths, broker_id)?;
@@ -120,7 +156,9 @@ impl LogDirs {
                 )));
             }
             make_ready(path).map_err(|error| unusable(path, "is not writable", &error))?;
-            dirs.push(Arc::new(LogDir::new(path.clone(), id)));
+            let dir = LogDir::new(path.clone(), id);
+            dir.read_journals();
+            dirs.push(Arc::new(dir));
         }
         Ok((LogDirs { dirs, _locks: locks }, cluster_id))
     }

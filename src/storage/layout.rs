@@ -24,6 +24,8 @@ pub(super) const STRAY_DIR: &str = "-stray";
 
 pub(super) const PARTITION_METADATA: &str = "partition.metadata";
 pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
+/// Which life a log is in, for what journals hold of it.
+pub(super) const JOURNAL_LIFE: &str = "journal-life";
 pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(super) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 pub(super) const CLEANED_UPTO: &str = "cleaner-offset-checkpoint";

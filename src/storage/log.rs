@@ -1,11 +1,11 @@
 //! A partition's log, as its shard sees it: a synchronous state machine that hands out owned I/O jobs.
 //!
-//! staged >= written >= synced, always. Jobs own a file handle and frozen buffers, run as tasks and come back as values.
-//! At most one write is in flight per log, because two neighbours share a block; beside it at most one job ahead of the
+//! staged >= written >= synced, always, and written >= placed: what is in between is in the journal. Jobs own a file handle and frozen buffers, run as tasks and come back as values.
+//! At most one write is in flight per log, to the segment or to the journal, because two neighbours share a block; beside it at most one job ahead of the
 //! writes (opening and preallocating segments) and one behind them (sealing, syncing, snapshots).
 //!
-//! This file has the way of a batch; `log/` has the rest of the log's life: `work` around the writes, `reading`, `aging`
-//! (retention), `compacting` and `leaving` (close, delete).
+//! This file has the way of a batch; `log/` has the rest of the log's life: `journaling`, `work` around the writes,
+//! `reading`, `aging` (retention), `compacting` and `leaving` (close, delete).
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,18 +23,20 @@ use super::stage::{Place, STAGED_BYTES_MAX, Staging};
 use super::txn_index::AbortedTxn;
 use super::{Cache, LogDir, PartitionCheckpoint, WriteDone, WriteJob};
 use crate::config::TopicConfig;
-use crate::model::{LeaderEpoch, TopicId};
+use crate::model::{LeaderEpoch, PartitionId, TopicId};
 use crate::record::BatchHeader;
 use crate::rt::{Sync, random_u64};
 
 mod aging;
 mod compacting;
+mod journaling;
 mod leaving;
 mod reading;
 mod work;
 
 pub use compacting::Compacted;
 use compacting::Compaction;
+use journaling::Unplaced;
 
 /// The next log's number in the cache.
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -68,7 +70,7 @@ impl StorageError {
         }
     }
 
-    fn is_disk_full(&self) -> bool {
+    pub fn is_disk_full(&self) -> bool {
         let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
         matches!(self, StorageError::Io { source, .. } if kinds.contains(&source.kind()))
     }
@@ -106,6 +108,7 @@ pub struct Log {
     id: u64,
     log_start: i64,
     staged: i64,
+    placed: i64,
     written: i64,
     synced: i64,
     /// From here to `written` every write was synced as it was made.
@@ -114,6 +117,9 @@ pub struct Log {
     /// The segment that is written, and those that staged batches have rolled to already. Never empty.
     heads: VecDeque<Head>,
     staging: Staging,
+    unplaced: Unplaced,
+    /// Which of the log's lives the journal's entries belong to.
+    life: u32,
     epochs: LeaderEpochs,
     /// Clones of it are held by the jobs that have not run to their end.
     in_flight: InFlight,
@@ -148,6 +154,10 @@ pub struct Opened {
 impl Log {
     /// Opens or creates the log. `replay` sees the newest producer snapshot and every batch behind it, in order.
     pub async fn open(options: LogOptions, replay: &mut dyn Replay) -> Result<Opened, StorageError> {
+        if options.log_dir.is_offline() {
+            // Its journals may not have been read: nothing may be taken for the log's end.
+            return Err(StorageError::Offline { path: options.dir });
+        }
         let recovered = match recover(&options, replay).await {
             Ok(recovered) => recovered,
             Err(error) => {
@@ -157,18 +167,22 @@ impl Log {
                 return Err(error);
             }
         };
+        settle_journals(&options).await?;
         let clean_upto = options.checkpoint.and_then(|at| at.clean_upto);
         let mut log = Log {
             options,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             log_start: recovered.log_start,
             staged: recovered.end,
+            placed: recovered.end,
             written: recovered.end,
             synced: recovered.end,
             synced_writes_from: recovered.end,
             sealed: recovered.sealed.into(),
             heads: VecDeque::from([recovered.head]),
             staging: Staging::new(recovered.tail),
+            unplaced: Unplaced::default(),
+            life: recovered.life,
             epochs: recovered.epochs,
             in_flight: InFlight::default(),
             removing: InFlight::default(),
@@ -198,7 +212,7 @@ impl Log {
         self.staged
     }
 
-    /// Everything below is on the device and survives a killed process: the LEO that readers and acks see.
+    /// Everything below is on the device, in a segment or in the journal, and survives a killed process: the LEO that readers and acks see.
     pub fn written(&self) -> i64 {
         self.written
     }
@@ -224,7 +238,7 @@ impl Log {
     pub fn size_bytes(&self) -> u64 {
         let sealed: u64 = self.sealed.iter().map(|segment| segment.size).sum();
         let heads: u64 = self.heads.iter().map(|head| head.written).sum();
-        sealed + heads
+        sealed + heads + self.unplaced_bytes()
     }
 
     /// Copies the batch behind what is staged, patched with its offset and epoch. Returns the base offset.
@@ -253,6 +267,7 @@ impl Log {
             next_offset: last_offset + 1,
             epoch: epoch.0,
             max_timestamp: header.max_timestamp,
+            space: head.preallocated,
         };
         head.on_staged(header, now_wall_ms);
         self.staging.push(batch, place);
@@ -280,11 +295,16 @@ impl Log {
             .staging
             .front()
             .filter(|chunk| chunk.segment == head.base_offset())?;
-        if next.write_end() > head.preallocated {
+        let is_due = !next.fresh().is_empty() || self.is_placing_due() || self.staging.only().is_none();
+        if !is_due || next.write_end() > head.preallocated {
             return None;
         }
-        let synced = self.options.config.flush_messages == 1;
+        // What the journal keeps through a power cut the segment must keep too.
+        let synced = self.options.config.flush_messages == 1 || self.synced > self.placed;
         let chunk = self.staging.freeze_front()?;
+        if self.placed < self.written {
+            self.on_placing(chunk.view());
+        }
         self.is_writing = true;
         Some(WriteJob {
             handle,
@@ -305,8 +325,10 @@ impl Log {
             return Ok(());
         };
         head.on_written(&chunk, &self.options.config);
+        let is_synced = sync == Sync::Data && head.dirs_synced;
         self.written = chunk.next_offset();
-        if sync == Sync::No || !head.dirs_synced {
+        self.on_placed(self.written);
+        if !is_synced {
             self.synced_writes_from = self.written;
         }
         self.staging.written(&chunk);
@@ -341,7 +363,7 @@ impl Log {
 
     pub fn checkpoint(&self) -> PartitionCheckpoint {
         PartitionCheckpoint {
-            recovery_point: self.synced.min(self.first_unsealed()),
+            recovery_point: self.synced.min(self.placed).min(self.first_unsealed()),
             log_start: self.log_start,
             clean_upto: self.clean_upto(),
         }
@@ -428,6 +450,21 @@ impl Log {
 
     fn assert_cursors(&self) {
         assert!(self.staged >= self.written, "written past what was staged");
+        assert!(self.written >= self.placed, "placed past what was written");
         assert!(self.written >= self.synced, "synced past what was written");
     }
+}
+
+/// The log is durable with all that journals held of it; the last log removes them.
+async fn settle_journals(options: &LogOptions) -> Result<(), StorageError> {
+    let partition = PartitionId {
+        topic: options.topic_id,
+        index: options.index,
+    };
+    let files = options.log_dir.settle_journaled(partition);
+    let removed = super::journal::remove(&files).await;
+    if let Err(error) = &removed {
+        options.log_dir.set_offline(&error.to_string());
+    }
+    removed
 }

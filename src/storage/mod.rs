@@ -6,6 +6,7 @@
 //! ```text
 //!   stage ──▶ chunks ──▶ WriteJob ──▶ on_written ──▶ cache, cursors      log.rs   the façade: cursors, roll, jobs
 //!   (copy, patch)        (one write)                                     stage.rs chunks: aligned, patched, frozen
+//!       └──▶ take_entry ──▶ JournalWrite ──▶ on_journaled            journal/   small appends of many logs in one write
 //!              PrepareJob: open, preallocate | seal, sync, snapshot      prepare.rs, segment.rs, index.rs, epochs.rs
 //!   plan_aborted: what read_committed has to know                        txn_index.rs
 //!   plan_read ─▶ cached slices, or DiskRead ──▶ ReadResult               cache.rs, run.rs, read.rs, time.rs
@@ -21,6 +22,7 @@ mod compaction;
 mod dirs;
 mod epochs;
 mod index;
+mod journal;
 mod layout;
 mod log;
 mod plan;
@@ -44,6 +46,7 @@ pub use cache::{Cache, ReadAhead};
 pub use checkpoint::{Checkpoint, PartitionCheckpoint};
 pub use compaction::{CompactDone, CompactJob, CompactionAsk, CompactionStats, LastRecord};
 pub use dirs::{LogDir, LogDirError, LogDirs};
+pub use journal::{Frame, FrameBuilder, Journal, JournalDone, JournalWrite, MakeJournal};
 pub use log::{Compacted, Log, LogOptions, Opened, StageError, StorageError};
 pub use plan::{DeleteJob, PrepareDone, PrepareJob, ReadError, ReadPlan, ReadResult, TimePlan, WriteDone, WriteJob};
 pub use recovery::Replay;

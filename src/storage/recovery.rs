@@ -2,7 +2,7 @@
 //!
 //! Segments below the recovery point are trusted with their index files. From there on every batch is checked, and the
 //! log is cut at the first byte that is not a good batch. Offsets only have to rise: compaction leaves gaps. What lies
-//! behind a cut is set aside under another name, never deleted. When this is done, everything on the disk is as a clean stop would have left it: segments of exact size,
+//! behind a cut is set aside under another name, never deleted. Then the journal adds what it has. When this is done, everything on the disk is as a clean stop would have left it: segments of exact size,
 //! index files, all synced.
 
 use std::io;
@@ -20,6 +20,8 @@ use super::txn_index::{self, AbortedTxn};
 use super::{LogOptions, StorageError};
 use crate::record::{BatchHeader, HEADER_LEN};
 use crate::rt::{ALIGN, Dir, File, Open};
+
+mod redo;
 
 /// What follows the log while it is opened: the producers' state.
 pub trait Replay {
@@ -41,6 +43,8 @@ pub(super) struct Recovered {
     pub epochs: LeaderEpochs,
     pub snapshots: Vec<i64>,
     pub cut_bytes: u64,
+    /// Which of the log's lives this is, for the journal.
+    pub life: u32,
 }
 
 pub(super) async fn recover(options: &LogOptions, replay: &mut dyn Replay) -> Result<Recovered, StorageError> {
@@ -56,6 +60,7 @@ pub(super) async fn recover(options: &LogOptions, replay: &mut dyn Replay) -> Re
         stored_epochs: epochs.to_text(),
         epochs,
         cut_bytes: 0,
+        life: 0,
         txn_indexes: survey.txn_indexes,
     };
     let first_unchecked = recovery.trust().await?;
@@ -73,6 +78,7 @@ pub(super) async fn recover(options: &LogOptions, replay: &mut dyn Replay) -> Re
     };
     recovery.show_trusted(replay_from, &mut replay_later).await?;
     recovery.check(first_unchecked, replay).await?;
+    recovery.life = recovery.redo(replay).await?;
     recovery.finish(survey.snapshots).await
 }
 
@@ -210,6 +216,7 @@ struct Recovery<'a> {
     /// What the file of the epochs holds.
     stored_epochs: String,
     cut_bytes: u64,
+    life: u32,
     txn_indexes: Vec<i64>,
 }
 
@@ -486,6 +493,7 @@ impl Recovery<'_> {
             epochs: self.epochs,
             snapshots,
             cut_bytes: self.cut_bytes,
+            life: self.life,
         })
     }
 

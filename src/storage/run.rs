@@ -1,6 +1,8 @@
 //! A run: whole batches that follow each other in one piece of memory, with the end of each, so that a read cuts it at
 //! batch boundaries without looking at the bytes again.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::record::{BatchHeader, HEADER_LEN};
@@ -100,23 +102,44 @@ impl Run {
     /// The batches from the one that holds `offset` on: as many as fit into `max_bytes` (the first one in any case if
     /// `at_least_one`) and end at or below `limit`.
     pub fn select(&self, offset: i64, max_bytes: usize, limit: i64, at_least_one: bool) -> Option<Selected> {
-        let first = self.ends.partition_point(|batch| batch.next_offset <= offset);
-        let start = first
-            .checked_sub(1)
-            .and_then(|before| self.ends.get(before))
-            .map_or(0, |before| before.end);
-        let later = self.ends.get(first..)?;
-        let fits = |batch: &BatchEnd| batch.next_offset <= limit && batch.end - start <= max_bytes;
-        let mut count = later.partition_point(fits);
-        if count == 0 && at_least_one && later.first()?.next_offset <= limit {
-            count = 1;
-        }
-        let last = later.get(count.checked_sub(1)?)?;
+        let range = select(&self.ends, offset, max_bytes, limit, at_least_one)?;
         Some(Selected {
-            bytes: self.bytes.slice(start..last.end),
-            next_offset: last.next_offset,
+            bytes: self.bytes.slice(range.bytes),
+            next_offset: range.next_offset,
         })
     }
+}
+
+/// Where the batches lie that a read gets.
+pub(super) struct SelectedRange {
+    pub bytes: Range<usize>,
+    pub next_offset: i64,
+}
+
+/// [`Run::select`] among batches with these ends.
+pub(super) fn select(
+    ends: &[BatchEnd],
+    offset: i64,
+    max_bytes: usize,
+    limit: i64,
+    at_least_one: bool,
+) -> Option<SelectedRange> {
+    let first = ends.partition_point(|batch| batch.next_offset <= offset);
+    let start = first
+        .checked_sub(1)
+        .and_then(|before| ends.get(before))
+        .map_or(0, |before| before.end);
+    let later = ends.get(first..)?;
+    let fits = |batch: &BatchEnd| batch.next_offset <= limit && batch.end - start <= max_bytes;
+    let mut count = later.partition_point(fits);
+    if count == 0 && at_least_one && later.first()?.next_offset <= limit {
+        count = 1;
+    }
+    let last = later.get(count.checked_sub(1)?)?;
+    Some(SelectedRange {
+        bytes: start..last.end,
+        next_offset: last.next_offset,
+    })
 }
 
 /// The batches of a run, each with its header.

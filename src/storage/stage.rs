@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::index::BatchPlace;
-use super::run::{BatchEnd, Run};
+use super::run::{BatchEnd, Run, Selected, select};
 use super::segment::write_end;
 use crate::record::{HEADER_LEN, patch};
 use crate::rt::{ALIGN, Buf, Frozen};
@@ -43,6 +43,8 @@ pub(super) struct Chunk {
     ends: Vec<BatchEnd>,
     /// The largest timestamp of each batch.
     timestamps: Vec<i64>,
+    /// Bytes of batches that are in the journal, or on their way there, the repeated ones included.
+    journaled: usize,
 }
 
 /// A chunk that is being written or is written.
@@ -68,6 +70,8 @@ pub(super) struct Place {
     pub next_offset: i64,
     pub epoch: i32,
     pub max_timestamp: i64,
+    /// The length of the segment's file.
+    pub space: u64,
 }
 
 impl Staging {
@@ -95,9 +99,18 @@ impl Staging {
         self.chunks.front()
     }
 
+    /// The chunk, where there is one and no other behind it.
+    pub fn only(&self) -> Option<&Chunk> {
+        (self.chunks.len() == 1).then(|| self.chunks.front())?
+    }
+
+    pub fn front_mut(&mut self) -> Option<&mut Chunk> {
+        self.chunks.front_mut()
+    }
+
     /// Copies a batch behind what is staged and patches it.
     pub fn push(&mut self, batch: &[u8], place: Place) {
-        let joins = |chunk: &&mut Chunk| chunk.segment == place.segment && chunk.has_room(batch.len());
+        let joins = |chunk: &&mut Chunk| chunk.takes(batch.len(), place);
         if self.chunks.back_mut().filter(joins).is_none() {
             let chunk = self.begin_chunk(place, batch.len());
             self.chunks.push_back(chunk);
@@ -165,18 +178,48 @@ impl Staging {
             first_offset: place.offset,
             ends: Vec::new(),
             timestamps: Vec::new(),
+            journaled: repeated,
         }
     }
 }
 
 impl Chunk {
+    /// Batches that neither the segment nor the journal has.
+    pub fn fresh(&self) -> &[u8] {
+        &self.buf.as_slice()[self.journaled..self.used]
+    }
+
+    /// Everything that is in the chunk now goes to the journal.
+    pub fn note_journaled(&mut self) {
+        self.journaled = self.used;
+    }
+
+    /// Some of the batches as a reader gets them: a copy, because the buffer may still grow.
+    pub fn select(&self, offset: i64, max_bytes: usize, limit: i64, at_least_one: bool) -> Option<Selected> {
+        let range = select(&self.ends, offset, max_bytes, limit, at_least_one)?;
+        let bytes = &self.buf.as_slice()[self.repeated..self.used];
+        Some(Selected {
+            bytes: Bytes::copy_from_slice(bytes.get(range.bytes)?),
+            next_offset: range.next_offset,
+        })
+    }
+
+    /// A copy of all of it.
+    pub fn to_run(&self) -> Run {
+        let bytes = Bytes::copy_from_slice(&self.buf.as_slice()[self.repeated..self.used]);
+        Run::new(bytes, self.first_offset, self.ends.clone())
+    }
+
     /// Where the chunk's write ends in the segment.
     pub fn write_end(&self) -> u64 {
         write_end(self.position + self.used as u64)
     }
 
-    fn has_room(&self, batch_len: usize) -> bool {
-        self.used + batch_len + HEADER_LEN <= CHUNK_BYTES_MAX
+    /// What is in the journal must not wait for space that the disk may not have: no batch joins it that needs more.
+    fn takes(&self, batch_len: usize, place: Place) -> bool {
+        let has_room = self.used + batch_len + HEADER_LEN <= CHUNK_BYTES_MAX;
+        let has_space = write_end(place.position + batch_len as u64) <= place.space;
+        self.segment == place.segment && has_room && (has_space || self.journaled == self.repeated)
     }
 
     fn push(&mut self, batch: &[u8], place: Place) {
@@ -229,6 +272,12 @@ impl FrozenChunk {
                     max_timestamp: *max_timestamp,
                 }
             })
+    }
+
+    /// A view of the new batches.
+    pub fn view(&self) -> Run {
+        let bytes = self.buf.bytes(self.repeated..self.repeated + self.len);
+        Run::new(bytes, self.first_offset, self.ends.clone())
     }
 
     /// The new batches as readers see them, and the memory that they hold: a view of the buffer, or a copy where the view

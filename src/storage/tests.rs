@@ -14,6 +14,7 @@ use crate::record::BatchHeader;
 use crate::rt::testing::on_shard;
 use crate::rt::{blocking, oneshot, sleep, spawn};
 
+mod journal;
 mod transactions;
 
 /// What a disk holds in a file.

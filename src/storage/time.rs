@@ -1,10 +1,12 @@
 //! Offsets by time: the first record at or after a timestamp, and the record with the largest one (ListOffsets).
 
+use std::path::{Path, PathBuf};
+
 use bytes::Bytes;
 
 use super::StorageError;
 use super::read::Extent;
-use super::run::batches;
+use super::run::{Run, batches};
 use crate::record::{BatchError, BatchHeader, Records};
 
 /// What a compressed batch may grow to when it is opened to look at its timestamps.
@@ -20,6 +22,10 @@ pub(super) struct TimeSearch {
     pub limit: i64,
     /// The log's segments in offset order; each starts at its front or by its time index.
     pub segments: Vec<Extent>,
+    /// What is written and in no segment yet.
+    pub unplaced: Option<Run>,
+    /// Of the log.
+    pub dir: PathBuf,
 }
 
 #[derive(Clone, Copy)]
@@ -48,6 +54,13 @@ impl TimeSearch {
                 }
             }
         }
+        let unplaced = self.unplaced.iter().flat_map(batches);
+        for (header, batch) in unplaced.take_while(|(header, _)| header.base_offset < self.limit) {
+            let mut records = self.records(&self.dir, &header, batch)?.into_iter();
+            if let Some(found) = records.find(|(_, at)| *at >= timestamp) {
+                return Ok(Some(found));
+            }
+        }
         Ok(None)
     }
 
@@ -65,10 +78,11 @@ impl TimeSearch {
                 Some(found) => Some(found),
                 None => self.largest_in(segment).await?,
             };
-            best = best
-                .into_iter()
-                .chain(found)
-                .max_by_key(|(offset, timestamp)| (*timestamp, -offset));
+            best = later(best, found);
+        }
+        let unplaced = self.unplaced.iter().flat_map(batches);
+        for (header, batch) in unplaced.take_while(|(header, _)| header.base_offset < self.limit) {
+            best = later(best, self.records(&self.dir, &header, batch)?);
         }
         Ok(best)
     }
@@ -88,7 +102,7 @@ impl TimeSearch {
                 if header.last_offset() < self.start || !reaches(&header) {
                     continue;
                 }
-                let mut records = self.records(segment, &header, batch)?.into_iter();
+                let mut records = self.records(&segment.handle.path(), &header, batch)?.into_iter();
                 if let Some(found) = records.find(|(_, at)| *at >= timestamp) {
                     return Ok(Some(found));
                 }
@@ -107,11 +121,7 @@ impl TimeSearch {
                 }
                 let is_better = best.is_none_or(|(_, timestamp)| header.max_timestamp > timestamp);
                 if is_better && header.last_offset() >= self.start {
-                    let records = self.records(segment, &header, batch)?;
-                    best = best
-                        .into_iter()
-                        .chain(records)
-                        .max_by_key(|(offset, timestamp)| (*timestamp, -offset));
+                    best = later(best, self.records(&segment.handle.path(), &header, batch)?);
                 }
             }
         }
@@ -119,13 +129,11 @@ impl TimeSearch {
     }
 
     /// Offset and timestamp of the records of one batch that count.
-    fn records(&self, segment: &Extent, header: &BatchHeader, batch: Bytes) -> Result<Vec<(i64, i64)>, StorageError> {
+    fn records(&self, path: &Path, header: &BatchHeader, batch: Bytes) -> Result<Vec<(i64, i64)>, StorageError> {
         let broken = |error: BatchError| {
             let problem = format!("batch at offset {}: {error}", header.base_offset);
-            StorageError::Corrupt {
-                path: segment.handle.path(),
-                problem,
-            }
+            let path = path.to_owned();
+            StorageError::Corrupt { path, problem }
         };
         let mut counted = Vec::new();
         for record in Records::of(header, batch, OPENED_BYTES_MAX).map_err(broken)? {
@@ -136,4 +144,10 @@ impl TimeSearch {
         }
         Ok(counted)
     }
+}
+
+/// The one with the largest timestamp, and of those the first.
+fn later(best: Found, more: impl IntoIterator<Item = (i64, i64)>) -> Found {
+    let all = best.into_iter().chain(more);
+    all.max_by_key(|(offset, timestamp)| (*timestamp, -offset))
 }

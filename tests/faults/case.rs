@@ -14,6 +14,8 @@ pub struct Case {
     world: Option<World>,
     pub model: Rc<RefCell<Model>>,
     pub config: TopicConfig,
+    /// 0: small batches go to the segment too.
+    journal_bytes: u64,
 }
 
 /// How a process ended.
@@ -49,7 +51,13 @@ impl Case {
             world: Some(world),
             model: Rc::default(),
             config,
+            journal_bytes: 0,
         }
+    }
+
+    /// Small batches go to a journal of so many bytes.
+    pub fn with_journal(self, journal_bytes: u64) -> Case {
+        Case { journal_bytes, ..self }
     }
 
     pub fn world(&mut self) -> &mut World {
@@ -58,10 +66,10 @@ impl Case {
 
     /// A process starts, is checked against all promises, and does its work.
     pub fn live<T>(&mut self, plan: FaultPlan, work: impl AsyncFnOnce(&mut Rig) -> T) -> Life<T> {
-        let (config, model) = (self.config.clone(), self.model.clone());
+        let (config, model, journal_bytes) = (self.config.clone(), self.model.clone(), self.journal_bytes);
         self.world().set_plan(plan);
         let lived = self.world().run_until_crash(async {
-            let mut rig = Rig::open(config, model).await?;
+            let mut rig = Rig::open(config, model, journal_bytes).await?;
             Ok(work(&mut rig).await)
         });
         match lived {

@@ -12,6 +12,7 @@ mod controls;
 mod eio_on_sync;
 mod eio_on_write;
 mod enospc;
+mod journal;
 mod lost_rename;
 mod lost_write;
 mod metadata;

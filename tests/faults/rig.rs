@@ -10,13 +10,13 @@ use bytes::{Bytes, BytesMut};
 
 use super::model::{Batch, Model};
 use crate::config::TopicConfig;
-use crate::model::{LeaderEpoch, PartitionId, TopicId};
+use crate::model::{LeaderEpoch, PartitionId, ShardId, TopicId};
 use crate::record::{BatchBuilder, BatchHeader, Compression, patch};
 use crate::rt::{Rx, Tx, lane, random_u64, spawn, wall_ms};
 use crate::storage::testing::Recorder;
 use crate::storage::{
-    Cache, Checkpoint, Log, LogDir, LogDirError, LogDirs, LogOptions, PrepareDone, ReadError, StageError, StorageError,
-    WriteDone,
+    Cache, Checkpoint, Journal, JournalDone, Log, LogDir, LogDirError, LogDirs, LogOptions, MakeJournal, PrepareDone,
+    ReadError, StageError, StorageError, WriteDone,
 };
 
 pub const LOG_DIR: &str = "/disk/data";
@@ -41,12 +41,17 @@ pub struct Rig {
     jobs: Rc<Cell<usize>>,
     ended: (Tx<()>, Rx<()>),
     epoch: i32,
+    /// `None` once it is removed, too.
+    journal: Option<Journal>,
+    /// A batch that may go to the journal goes to the segment now and then.
+    pub mixes: bool,
     pub cut_bytes: u64,
     pub found_clean: bool,
 }
 
 enum Done {
     Written(WriteDone),
+    Journaled(JournalDone),
     Prepared(Box<PrepareDone>),
     Deleted(Result<(), StorageError>),
 }
@@ -61,7 +66,7 @@ pub enum OpenError {
 
 impl Rig {
     /// Starts a process on the disk, and holds what its log recovers against what was promised before the crash.
-    pub async fn open(config: TopicConfig, model: Rc<RefCell<Model>>) -> Result<Rig, OpenError> {
+    pub async fn open(config: TopicConfig, model: Rc<RefCell<Model>>, journal_bytes: u64) -> Result<Rig, OpenError> {
         let (dirs, _) = LogDirs::open(&[LOG_DIR.into()], 1)?;
         let checkpoint = dirs.take_checkpoint(&dirs.dirs[0]);
         let mut replay = Recorder::default();
@@ -78,12 +83,27 @@ impl Rig {
             jobs: Rc::default(),
             ended: lane(ENDED_MAX),
             epoch: 0,
+            journal: None,
+            mixes: false,
             cut_bytes: opened.cut_bytes,
             found_clean: checkpoint.clean,
         };
         rig.check_recovered(&replay.headers, replay.snapshot);
         rig.read_all().await?;
+        if journal_bytes > 0 {
+            rig.make_journal(journal_bytes).await?;
+        }
         Ok(rig)
+    }
+
+    async fn make_journal(&mut self, bytes: u64) -> Result<(), StorageError> {
+        let (dir, shard) = (self.dirs.dirs[0].clone(), ShardId(0));
+        self.journal = match (MakeJournal { dir, shard, bytes }).run().await {
+            Ok(journal) => Some(journal),
+            Err(error) if error.is_disk_full() => None,
+            Err(error) => return Err(error),
+        };
+        Ok(())
     }
 
     pub fn log(&mut self) -> &mut Log {
@@ -123,9 +143,42 @@ impl Rig {
         while let Some(job) = self.log().take_prepare(wall_ms()) {
             self.start(async move { Done::Prepared(Box::new(job.run().await)) });
         }
+        if self.start_frame() {
+            return;
+        }
         if let Some(job) = self.log().take_write() {
             self.start(async move { Done::Written(job.run().await) });
         }
+    }
+
+    /// False: what is staged is to be written to the segment.
+    fn start_frame(&mut self) -> bool {
+        let (Some(log), Some(journal)) = (&mut self.log, &mut self.journal) else {
+            return false;
+        };
+        let is_direct = self.mixes && random_u64().is_multiple_of(4);
+        let bytes = log.journal_bytes().filter(|bytes| *bytes <= journal.entry_bytes_max());
+        let Some(bytes) = bytes.filter(|_| !is_direct) else {
+            return false;
+        };
+        let Some(mut frame) = journal.begin(bytes) else {
+            return false;
+        };
+        log.take_entry(&mut frame);
+        let job = journal.write(frame, vec![PARTITION]);
+        self.start(async move { Done::Journaled(job.run().await) });
+        true
+    }
+
+    fn on_journaled(&mut self, done: JournalDone) -> Result<(), StorageError> {
+        let log = self.log.as_mut().expect("open");
+        let journal = self.journal.as_mut().expect("it wrote");
+        let frame = journal.on_written(done);
+        let told = log.on_journaled(frame.as_ref().ok());
+        if !journal.take_crowded().is_empty() {
+            log.place_soon();
+        }
+        frame.and(told)
     }
 
     pub fn start_retention(&mut self) {
@@ -145,6 +198,7 @@ impl Rig {
             };
             let log = self.log.as_mut().expect("open");
             let result = match done {
+                Done::Journaled(done) => self.on_journaled(done),
                 Done::Written(done) => log.on_written(done, &mut self.cache),
                 Done::Prepared(done) => log.on_prepared(*done),
                 Done::Deleted(result) => result,
@@ -215,11 +269,17 @@ impl Rig {
     /// A clean stop.
     pub async fn close(&mut self) -> Result<(), StorageError> {
         self.settle().await?;
+        self.log().place_soon();
+        self.settle().await?;
         let log = self.log.take().expect("open");
         let producers = self.model.borrow().producers_at(log.written());
         let (written, start) = (log.written(), log.log_start());
         let at = log.close(producers).await?;
         assert_eq!((at.recovery_point, at.log_start), (written, start));
+        if let Some(mut journal) = self.journal.take() {
+            assert!(journal.is_empty(), "space is held for a log that is closed");
+            journal.remove().await?;
+        }
         let mut model = self.model.borrow_mut();
         model.durable = written;
         drop(model);

@@ -17,7 +17,7 @@ const IN_FLIGHT_POLL: Duration = Duration::from_millis(1);
 impl Log {
     /// Waits for jobs in flight, whose outcome does not count any more. Writes snapshot + index, cuts the active segment to its size, syncs. The log is gone after.
     ///
-    /// Batches that are staged only are dropped: nobody was told that they are there.
+    /// Batches that are staged only are dropped: nobody was told that they are there. What is in the journal must be placed.
     pub async fn close(mut self, producer_snapshot: Vec<u8>) -> Result<PartitionCheckpoint, StorageError> {
         self.jobs_ended().await;
         if self.is_offline() {
@@ -60,6 +60,7 @@ impl Log {
     }
 
     async fn close_files(&mut self, producer_snapshot: Vec<u8>) -> Result<(), StorageError> {
+        assert_eq!(self.placed, self.written, "closed with batches in the journal only");
         self.retire_full_heads();
         while let Some(seal) = self.next_seal() {
             let base_offset = seal.handle.base_offset;

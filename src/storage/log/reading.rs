@@ -66,18 +66,22 @@ impl Log {
         self.plan_time(Wanted::Largest, limit)
     }
 
-    /// What the cache can answer, and the offset behind it; `None` if it does not hold the first batch.
+    /// What memory can answer (the cache, and what is not in a segment yet), and the offset behind it; `None` if it does not
+    /// hold the first batch.
     fn cached(&self, ask: Ask, cache: &Cache) -> Option<(Vec<Bytes>, i64)> {
         let mut slices = Vec::new();
         let (mut offset, mut left) = (ask.offset, ask.max_bytes);
         while offset < ask.limit && slices.len() < SLICES_MAX {
-            let Some(run) = cache.find(self.id, offset) else {
+            let is_first = ask.at_least_one && slices.is_empty();
+            let cached = || {
+                cache
+                    .find(self.id, offset)
+                    .map(|run| run.select(offset, left, ask.limit, is_first))
+            };
+            let Some(held) = self.select_unplaced(offset, left, ask.limit, is_first).or_else(cached) else {
                 return (!slices.is_empty()).then_some((slices, offset));
             };
-            let is_first = ask.at_least_one && slices.is_empty();
-            let Some(selected) = run.select(offset, left, ask.limit, is_first) else {
-                break;
-            };
+            let Some(selected) = held else { break };
             offset = selected.next_offset;
             left = left.saturating_sub(selected.bytes.len());
             slices.push(selected.bytes);
@@ -127,6 +131,8 @@ impl Log {
                     .chain(head)
                     .filter(|extent| extent.handle.base_offset < limit)
                     .collect(),
+                unplaced: self.unplaced_run(),
+                dir: self.options.dir.clone(),
             },
         }
     }

@@ -22,6 +22,7 @@ impl Log {
     /// Strictly: one ahead of the writes and one behind them, so that a roll's sync does not hold up the next segment.
     pub fn take_prepare(&mut self, now_wall_ms: i64) -> Option<PrepareJob> {
         self.now_wall_ms = now_wall_ms;
+        self.place_if_old();
         // The clock may have been set back meanwhile.
         let waits = (1..=RETRY_MS).contains(&(self.retry_at_ms - now_wall_ms));
         if self.is_offline() || waits {
@@ -252,11 +253,15 @@ impl Log {
     }
 
     /// flush.messages above 1, writes from before it became 1, or flush.ms. Sealing syncs the segments behind the head.
-    fn sync_work(&self) -> Option<Work> {
-        let head = self.heads.front()?;
+    fn sync_work(&mut self) -> Option<Work> {
         let unsynced = self.written - self.synced;
         let is_due = unsynced >= self.options.config.flush_messages || self.is_dirty_too_long();
-        if unsynced == 0 || !is_due || self.synced < head.base_offset() {
+        if unsynced > 0 && is_due {
+            // Of a topic that was configured otherwise before.
+            self.place_soon();
+        }
+        let head = self.heads.front()?;
+        if unsynced == 0 || !is_due || self.placed < self.written || self.synced < head.base_offset() {
             return None;
         }
         Some(Work::Sync {
