@@ -17,7 +17,8 @@
 //! ```text
 //!   produce   conn (frame, limits) → wire (decode) → api::produce (split by partition, check the batch)
 //!             → shard::Router → lane → pump: Partition::append (dedupe, assign the offset) → Log::stage
-//!             → one aligned write per partition and turn → Written → high watermark → acknowledgement → conn
+//!             → one aligned write per partition and turn, or one for the small batches of many (the journal)
+//!             → Written → high watermark → acknowledgement → conn
 //!   fetch     … → pump: Log::plan_read (cached slices and file ranges, owned) → a task reads what is not cached
 //!             → response: header bytes, batch slices, header bytes … in one vectored write
 //! ```

@@ -1,5 +1,5 @@
-//! At start: partition directories whose topic is not in the metadata are set aside; where there is no metadata at all,
-//! the start is refused, since then every topic would be aside.
+//! At start: partition directories whose topic is not in the metadata are set aside, and what journals hold of such is
+//! forgotten; where there is no metadata at all, the start is refused, since then every topic would be aside.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::metadata::{Embedded, Image};
 use crate::metrics::{Metric, Registry};
-use crate::model::BrokerId;
+use crate::model::{BrokerId, DirId, PartitionId};
 use crate::storage::{LogDirs, PartitionDir, count_partition_dirs, set_aside_strays};
 
 /// Refuses to begin anew where there are records of an earlier life. Before anything is written.
@@ -36,6 +36,9 @@ pub fn set_aside(dirs: &LogDirs, image: &Image, registry: &Registry) {
     let strays: usize = online
         .map(|dir| set_aside_strays(dir, |found| is_known(image, found)))
         .sum();
+    for dir in dirs.dirs.iter().filter(|dir| !dir.is_offline()) {
+        dir.retain_journaled(|id| is_placed(image, id, dir.id));
+    }
     // A gauge of the whole broker stands in the first shard's cells.
     registry.shard(0).set(Metric::StrayDirs, strays as i64);
 }
@@ -54,4 +57,16 @@ fn is_known(image: &Image, found: &PartitionDir) -> bool {
         .filter(|topic| *topic.name == *found.topic)
         .and_then(|topic| topic.partitions.get(at));
     partition.is_some_and(|partition| partition.replicas.contains(&me))
+}
+
+/// Whether this broker has a replica of the partition in the directory.
+fn is_placed(image: &Image, id: PartitionId, dir: DirId) -> bool {
+    let me = BrokerId(image.broker.broker_id);
+    let topic = image.topic_by_id(&id.topic);
+    let at = usize::try_from(id.index).unwrap_or(usize::MAX);
+    let Some(partition) = topic.and_then(|topic| topic.partitions.get(at)) else {
+        return false;
+    };
+    let mut replicas = partition.replicas.iter().zip(&partition.directories);
+    replicas.any(|(broker, known)| *broker == me && *known == dir)
 }

@@ -47,6 +47,8 @@ metrics! {
     SlowRequests, Counter, "corelane_slow_requests_total", "Requests that took request.slow.log.ms or longer, a long poll's wait not counted.";
     DiskWrites, Counter, "corelane_disk_writes_total", "Direct writes of log data.";
     DiskWriteBytes, Counter, "corelane_disk_write_bytes_total", "Bytes of those writes, padding to whole blocks included.";
+    JournalWrites, Counter, "corelane_journal_writes_total", "Direct writes of a journal, each with the small appends of several partitions; counted as disk writes too.";
+    JournalEntries, Counter, "corelane_journal_entries_total", "Partitions' appends in those writes.";
     DiskReads, Counter, "corelane_disk_reads_total", "Direct reads for consumers that the cache could not serve.";
     DiskReadBytes, Counter, "corelane_disk_read_bytes_total", "Bytes of those reads.";
     DiskReadsWaiting, Gauge, "corelane_disk_reads_waiting", "Fetches that wait for their turn to read from the disk.";

@@ -9,8 +9,8 @@ use crate::config::TopicConfig;
 use crate::model::{Incarnation, LeaderEpoch, NO_EPOCH, PartitionId, ShardId};
 use crate::record::{BatchHeader, ValidBatch};
 use crate::storage::{
-    Cache, CompactDone, CompactJob, Compacted, CompactionAsk, Log, PrepareDone, PrepareJob, ReadError, ReadPlan,
-    StageError, StorageError, TimePlan, WriteDone, WriteJob,
+    Cache, CompactDone, CompactJob, Compacted, CompactionAsk, Frame, FrameBuilder, Log, PrepareDone, PrepareJob,
+    ReadError, ReadPlan, StageError, StorageError, TimePlan, WriteDone, WriteJob,
 };
 
 /// A partition's guards are numbered within each of its lives.
@@ -348,6 +348,26 @@ impl Partition {
     ) -> Result<u64, StorageError> {
         self.log.on_written(done, cache)?;
         Ok(self.advance(acked))
+    }
+
+    /// How many bytes the partition has for the next frame of the journal, if its batches are to go there.
+    pub fn journal_bytes(&self) -> Option<usize> {
+        self.log.journal_bytes()
+    }
+
+    pub fn take_entry(&mut self, frame: &mut FrameBuilder) {
+        self.log.take_entry(frame);
+    }
+
+    /// As [`Partition::on_written`], for a frame; `None`: it could not be written.
+    pub fn on_journaled(&mut self, frame: Option<&Frame>, acked: &mut Vec<AckToken>) -> Result<u64, StorageError> {
+        self.log.on_journaled(frame)?;
+        Ok(self.advance(acked))
+    }
+
+    /// What is in the journal only goes to its segment with the next write.
+    pub fn place_soon(&mut self) {
+        self.log.place_soon();
     }
 
     /// With one replica the high watermark is what is written, or synced where the topic promises that (flush.messages=1).

@@ -134,7 +134,7 @@ impl Shard {
         self.finish_job(life);
     }
 
-    fn on_advanced(&mut self, life: Life, visible_bytes: Result<u64, StorageError>, now: Now) {
+    pub(super) fn on_advanced(&mut self, life: Life, visible_bytes: Result<u64, StorageError>, now: Now) {
         match visible_bytes {
             Ok(bytes) => {
                 self.acknowledge();

@@ -132,10 +132,10 @@ impl Open {
         self.shown.set(position(&self.partition));
     }
 
-    /// No job uses the files, and nothing is staged that will yet be written.
+    /// No job uses the files, and nothing is staged that will yet be written, or placed.
     pub(super) fn is_idle(&self) -> bool {
         let log = self.partition.log();
-        self.jobs == 0 && (log.staged() == log.written() || self.place.dir.is_offline())
+        self.jobs == 0 && (log.staged() == log.placed() || self.place.dir.is_offline())
     }
 }
 

@@ -13,8 +13,8 @@ use crate::model::{DirId, ErrorCode, Incarnation, PartitionId, ShardId};
 use crate::partition::Producers;
 use crate::rt::{Instant, OneshotTx};
 use crate::storage::{
-    CompactDone, CompactJob, Log, LogOptions, Opened, PartitionCheckpoint, PrepareDone, PrepareJob, ReadPlan,
-    ReadResult, StorageError, TimePlan, WriteDone, WriteJob,
+    CompactDone, CompactJob, Journal, JournalDone, JournalWrite, Log, LogOptions, MakeJournal, Opened,
+    PartitionCheckpoint, PrepareDone, PrepareJob, ReadPlan, ReadResult, StorageError, TimePlan, WriteDone, WriteJob,
 };
 
 /// What crosses threads.
@@ -192,6 +192,10 @@ pub(super) enum Job {
     Open(Life, Box<LogOptions>),
     Prepare(Life, PrepareJob),
     Write(Life, WriteJob),
+    /// Of the journal in the log directory at this place, with the logs that have entries in it.
+    Journal(usize, Vec<Life>, JournalWrite),
+    MakeJournal(usize, MakeJournal),
+    RemoveJournals(Vec<Journal>),
     Free(Life, crate::storage::DeleteJob),
     Compact(Life, CompactJob),
     Close(Life, Place, Box<ClosingLog>),
@@ -215,6 +219,9 @@ pub(super) enum Done {
     Opened(Life, Result<Box<(Opened, Producers)>, StorageError>),
     Prepared(Life, PrepareDone),
     Written(Life, WriteDone),
+    Journaled(usize, Vec<Life>, JournalDone),
+    JournalMade(usize, Box<Result<Journal, StorageError>>),
+    JournalsRemoved,
     Freed(Life, Result<(), StorageError>),
     Compacted(Life, CompactDone),
     Closed(Life, Place, Result<PartitionCheckpoint, StorageError>),

@@ -12,6 +12,7 @@
 //! | state, pump | the shard, one message at a time; the loop around it |
 //! | join, long_poll | the connection's side of a request: split, gather, wait, trim |
 //! | append, acks, read, waits, query | the owner's side |
+//! | journals | which small appends go out in one write |
 //! | coordinator | the coordinators of groups, on their partitions' owners |
 //! | early | questions that come before their log is open |
 //! | catchup, fetch_memory | reads from the disk in turn and at a pace; the memory for what they bring |
@@ -28,6 +29,7 @@ mod early;
 mod fetch_memory;
 mod hosted;
 mod join;
+mod journals;
 mod long_poll;
 mod mesh;
 mod message;

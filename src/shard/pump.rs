@@ -15,7 +15,7 @@ use super::state::Shard;
 use crate::metrics::{Cells, Metric, Stage};
 use crate::partition::Producers;
 use crate::rt::{self, Now, Rx};
-use crate::storage::{Log, LogOptions, Opened, StorageError};
+use crate::storage::{Journal, Log, LogOptions, Opened, StorageError};
 
 /// Messages taken from the lane at a time.
 const BURST_MAX: usize = 1_024;
@@ -98,6 +98,17 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
             metrics.add(Metric::DiskWriteBytes, job.bytes() as i64);
             Done::Written(life, timed(&metrics, Stage::DiskWrite, job.run()).await)
         }
+        Job::Journal(at, lives, job) => {
+            metrics.add(Metric::JournalWrites, 1);
+            metrics.add(Metric::DiskWrites, 1);
+            metrics.add(Metric::DiskWriteBytes, job.bytes() as i64);
+            Done::Journaled(at, lives, timed(&metrics, Stage::DiskWrite, job.run()).await)
+        }
+        Job::MakeJournal(at, job) => Done::JournalMade(at, Box::new(job.run().await)),
+        Job::RemoveJournals(journals) => {
+            remove(journals).await;
+            Done::JournalsRemoved
+        }
         Job::Free(life, job) => Done::Freed(life, job.run().await),
         Job::Compact(life, job) => Done::Compacted(life, job.run().await),
         Job::Close(life, place, closing) => {
@@ -137,6 +148,15 @@ async fn open(options: LogOptions) -> Result<(Opened, Producers), StorageError> 
     let mut producers = Producers::default();
     let opened = Log::open(options, &mut producers).await?;
     Ok((opened, producers))
+}
+
+/// One that stays is looked through by the next start, in vain.
+async fn remove(journals: Vec<Journal>) {
+    for journal in journals {
+        if let Err(error) = journal.remove().await {
+            tracing::warn!(%error, "journal was not removed");
+        }
+    }
 }
 
 async fn read(job: ReadJob, metrics: &Cells) -> ReadDone {

@@ -14,6 +14,7 @@ use super::coordinator::Coordinators;
 use super::fetch_memory::FetchMemory;
 use super::hosted::Hosted;
 use super::join::Joins;
+use super::journals::Journals;
 use super::mesh::ShardHandle;
 use super::message::*;
 use super::reconcile::Openings;
@@ -77,6 +78,7 @@ pub(super) struct Shard {
     pub(super) upkeep: Upkeep,
     pub(super) compacting: Compacting,
     pub(super) coordinators: Coordinators,
+    pub(super) journals: Journals,
     pub(super) stopping: Option<Stopping>,
     pub(super) exit: bool,
 
@@ -102,6 +104,7 @@ impl Shard {
                 parts.config.shard_fetch_memory_bytes,
                 parts.peers[usize::from(parts.id.0)].clone(),
             ),
+            journals: Journals::new(&parts.dirs, &parts.config),
             config: parts.config,
             dirs: parts.dirs,
             checkpoints: parts.checkpoints,
@@ -227,6 +230,9 @@ impl Shard {
             Done::Opened(life, result) => self.on_opened(life, result, now),
             Done::Prepared(life, done) => self.on_prepared(life, done, now),
             Done::Written(life, done) => self.on_written(life, done, now),
+            Done::Journaled(at, lives, done) => self.on_journaled(at, lives, done, now),
+            Done::JournalMade(at, result) => self.on_journal_made(at, *result, now),
+            Done::JournalsRemoved => self.finish_stop(),
             Done::Freed(life, result) => self.on_freed(life, result),
             Done::Compacted(life, done) => self.on_compacted(life, done, now),
             Done::Closed(life, place, result) => self.on_closed(life, place, result),

@@ -135,6 +135,10 @@ impl Shard {
         if self.hosted.values().any(|hosted| !matches!(hosted, Hosted::Failed(_))) {
             return;
         }
+        let journals = self.journals.take_empty();
+        if !journals.is_empty() {
+            return self.jobs.push(Job::RemoveJournals(journals));
+        }
         let Some(reply) = stopping.reply.take() else {
             return;
         };

@@ -18,6 +18,7 @@ use crate::record::{BatchBuilder, BatchHeader, Compression, ValidBatch};
 use crate::rt::{self, testing::on_shards};
 use crate::storage::{LogDir, LogDirs};
 
+mod journal;
 mod transactions;
 
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,8 +38,13 @@ where
     F: Fn(ShardId, Router, Arc<LogDir>) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    let config = Arc::new(BrokerConfig::embedded(path));
+    let config = Arc::new(BrokerConfig {
+        journal_bytes: 1 << 20,
+        log_dir_min_free_bytes: 0,
+        ..BrokerConfig::embedded(path)
+    });
     let (dirs, cluster_id) = LogDirs::open(&config.log_dirs, config.broker_id).unwrap();
+    dirs.check_space(0);
     let checkpoints = dirs
         .dirs
         .iter()

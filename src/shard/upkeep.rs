@@ -97,17 +97,30 @@ impl Shard {
         self.finish_job(life);
     }
 
-    /// One write per partition touched in this turn, and the file work around it (the log gives out two pieces at most).
+    /// One write per partition touched in this turn, or one for many, and the file work around it (the log gives out two
+    /// pieces at most).
     pub(super) fn submit_touched(&mut self, now: Now) {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();
         for id in touched.drain(..) {
-            if let Some(Hosted::Open(open)) = self.hosted.get_mut(&id) {
-                submit(open, &mut self.jobs, now);
+            let Some(Hosted::Open(open)) = self.hosted.get_mut(&id) else {
+                continue;
+            };
+            open.submit_file_work(&mut self.jobs, now);
+            if self.stopping.is_some() {
+                open.partition.place_soon();
+            }
+            if !self.journals.offer(id, open) {
+                open.submit_write(&mut self.jobs);
             }
         }
-        if self.jobs.iter().any(|job| matches!(job, Job::Write(..))) {
+        self.write_offered(now);
+        if self
+            .jobs
+            .iter()
+            .any(|job| matches!(job, Job::Write(..) | Job::Journal(..)))
+        {
             self.catchup.on_produce(now.instant);
         }
         self.touched = touched;
@@ -121,14 +134,18 @@ impl Shard {
     }
 }
 
-fn submit(open: &mut Open, jobs: &mut Vec<Job>, now: Now) {
-    let life = open.life();
-    while let Some(job) = open.partition.take_prepare(now.wall_ms) {
-        open.jobs += 1;
-        jobs.push(Job::Prepare(life, job));
+impl Open {
+    fn submit_file_work(&mut self, jobs: &mut Vec<Job>, now: Now) {
+        while let Some(job) = self.partition.take_prepare(now.wall_ms) {
+            self.jobs += 1;
+            jobs.push(Job::Prepare(self.life(), job));
+        }
     }
-    if let Some(job) = open.partition.take_write() {
-        open.jobs += 1;
-        jobs.push(Job::Write(life, job));
+
+    pub(super) fn submit_write(&mut self, jobs: &mut Vec<Job>) {
+        if let Some(job) = self.partition.take_write() {
+            self.jobs += 1;
+            jobs.push(Job::Write(self.life(), job));
+        }
     }
 }

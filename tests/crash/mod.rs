@@ -1,5 +1,6 @@
 //! kill -9 at random moments under load from several producers: every acknowledged record is there once, in order, byte
-//! for byte; nothing is invented; idempotent producers see no duplicates. `ROUNDS` (50) says how often, `SEED` replays.
+//! for byte, be it from a segment or from a journal; nothing is invented; idempotent producers see no duplicates. `ROUNDS`
+//! (50) says how often, `SEED` replays.
 
 mod groups;
 mod transactions;
@@ -17,7 +18,7 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use crate::support::{self, Broker, PATIENCE};
 
-const PARTITIONS: i32 = 4;
+const PARTITIONS: i32 = 12;
 const PRODUCERS: usize = 3;
 
 /// What one producer knows about a record: the partition and offset that the broker acknowledged.
@@ -51,14 +52,16 @@ fn what_was_acknowledged_survives_kill_9() {
     eprintln!("SEED={seed} ROUNDS={rounds} make crash   # reproduces this run's moments");
     let mut broker = Broker::start(&[
         ("shard.count", "2"),
-        ("num.partitions", "4"),
+        ("num.partitions", "12"),
         ("log.segment.bytes", "2097152"),
+        ("journal.bytes", "2097152"),
         ("log.flush.offset.checkpoint.interval.ms", "500"),
     ]);
     create_topics(&broker);
     let (idempotent, plain) = (Ledger::default(), Ledger::default());
     let mut random = seed;
     let mut ends = vec![0; PARTITIONS as usize];
+    let mut journal_writes = 0;
     for round in 0..rounds {
         let stop = Arc::new(AtomicBool::new(false));
         let producers: Vec<_> = (0..PRODUCERS)
@@ -77,6 +80,7 @@ fn what_was_acknowledged_survives_kill_9() {
         while Instant::now() < killed_at {
             thread::sleep(Duration::from_millis(5));
         }
+        journal_writes += broker.metric("corelane_journal_writes_total");
         broker.kill_9();
         // Idempotent producers live through the restart and retry what was in flight.
         broker.restart();
@@ -91,7 +95,8 @@ fn what_was_acknowledged_survives_kill_9() {
         total as u64 > rounds * 50,
         "only {total} records were acknowledged: this was no load"
     );
-    eprintln!("{rounds} kills, {total} records acknowledged, all there");
+    assert!(journal_writes > 0, "no batch went through a journal");
+    eprintln!("{rounds} kills, {total} records acknowledged, {journal_writes} writes of journals, all there");
 }
 
 fn start_producer(
@@ -114,6 +119,10 @@ fn start_producer(
         config.set("retries", "0");
     } else {
         config.set("enable.idempotence", "true");
+    }
+    if n == 2 {
+        // Its batches are small: they take turns with large ones of the same partitions.
+        config.set("batch.num.messages", "2");
     }
     let producer: BaseProducer<Ledger> = config.create_with_context(ledger).unwrap();
     let (stop, topic) = (stop.clone(), topic_of(n));

@@ -25,6 +25,8 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Milliseconds a shard may stand still before the process aborts, so that other brokers take over."),
     long("log.dir.min.free.bytes").default("1073741824").at_least(0).own()
         .doc("Bytes to leave free in each log directory; below them produce is refused with a retriable error and fetches go on. 0: no reserve."),
+    long("journal.bytes").default("67108864").at_least(0).own()
+        .doc("Bytes of the journal that each shard has in each log directory, made once several partitions have small batches at the same time: these go out in one write. 0: none, every partition is written by itself."),
     boolean("log.dir.volatile.enable").default("false").own()
         .doc("Whether a log directory may lie on a file system in memory (tmpfs, ramfs), which a reboot empties. For tests."),
     string("tuning.profile").default("auto").choices(&["auto", "prod", "latency", "container", "dev", "none"]).own()
