@@ -50,6 +50,7 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
 /// Resource types of the protocol.
 pub const TOPIC: i8 = 2;
 pub const BROKER: i8 = 4;
+pub const GROUP: i8 = 32;
 
 fn change(resource: &AlterConfigsResource, me: BrokerId) -> Result<ConfigChange, CommandError> {
     let ops = resource.configs.iter().map(|config| {
@@ -89,6 +90,7 @@ pub fn resource_of(resource_type: i8, name: &str, me: BrokerId) -> Result<Config
             "Unexpected broker id, expected {} but received {name}",
             me.0
         ))),
+        (GROUP, name) => Ok(ConfigResource::Group(name.to_string())),
         (other, _) => Err(invalid(format!("Unsupported resource type {other}"))),
     }
 }

@@ -51,33 +51,41 @@ fn answer(request: &ApiVersionsRequestData, version: i16, epoch: i64) -> ApiVers
         api_keys: ALL.iter().map(|api| row(api)).collect(),
         supported_features: supported_features(version),
         finalized_features_epoch: epoch,
-        finalized_features: vec![FinalizedFeatureKey {
-            name: kafka_string(TRANSACTION_VERSION),
-            max_version_level: TRANSACTION_LEVEL,
-            min_version_level: TRANSACTION_LEVEL,
-            ..Default::default()
-        }],
+        finalized_features: FEATURES.iter().map(|feature| finalized(*feature)).collect(),
         ..Default::default()
     }
 }
 
-/// Clients that see level 2 finalized let the broker add partitions and bump the epoch. //= KIP-890
-const TRANSACTION_VERSION: &str = "transaction.version";
-const TRANSACTION_LEVEL: i16 = 2;
+/// Features that this broker has, each with its only finalized level: the highest.
+const FEATURES: &[(&str, i16)] = &[
+    // Groups of the consumer protocol. //= KIP-848
+    ("group.version", 1),
+    // Clients that see level 2 finalized let the broker add partitions and bump the epoch. //= KIP-890
+    ("transaction.version", 2),
+];
 /// Clients before this version choke on a feature whose lowest level is 0 (behaviour 3). //= KIP-1050
 const LEVEL_0_FROM: i16 = 4;
 
 fn supported_features(version: i16) -> Vec<SupportedFeatureKey> {
-    let transactions = SupportedFeatureKey {
-        name: kafka_string(TRANSACTION_VERSION),
+    let supported = |(name, level): &(&str, i16)| SupportedFeatureKey {
+        name: kafka_string(name),
         min_version: 0,
-        max_version: TRANSACTION_LEVEL,
+        max_version: *level,
         ..Default::default()
     };
     if version >= LEVEL_0_FROM {
-        vec![transactions]
+        FEATURES.iter().map(supported).collect()
     } else {
         Vec::new()
+    }
+}
+
+fn finalized((name, level): (&str, i16)) -> FinalizedFeatureKey {
+    FinalizedFeatureKey {
+        name: kafka_string(name),
+        max_version_level: level,
+        min_version_level: level,
+        ..Default::default()
     }
 }
 

@@ -81,8 +81,22 @@ fn rows(image: &Image, me: BrokerId, resource: &DescribeConfigsResource) -> Resu
         }
         ConfigResource::Broker(Some(_)) => Ok(config::describe_broker(&image.broker, dynamic)),
         ConfigResource::Broker(None) => Ok(config::describe_broker_defaults(dynamic.cluster)),
+        ConfigResource::Group(name) if name.is_empty() => Err(CommandError {
+            code: ErrorCode::InvalidRequest,
+            message: "Group name must not be empty".to_string(),
+        }),
+        ConfigResource::Group(name) => {
+            let set = image.group_configs.get(name.as_str());
+            Ok(config::describe_group(
+                set.map_or(&NONE_SET, |set| set),
+                &image.broker,
+                dynamic,
+            ))
+        }
     }
 }
+
+static NONE_SET: BTreeMap<String, String> = BTreeMap::new();
 
 fn unknown_topic() -> CommandError {
     CommandError {
@@ -125,7 +139,7 @@ pub fn topic_rows(image: &Image, me: BrokerId, overrides: &BTreeMap<String, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::alter_configs::{BROKER, TOPIC};
+    use crate::api::alter_configs::{BROKER, GROUP, TOPIC};
     use crate::api::testing;
     use crate::wire::messages::{Encode, KafkaString};
 
@@ -172,6 +186,28 @@ mod tests {
             result.configs[0].synonyms.first().map(|synonym| synonym.source),
             Some(1)
         );
+    }
+
+    /// Any group has the keys of groups, with the broker's values where it sets none.
+    #[test]
+    fn groups_have_the_brokers_values_until_they_set_their_own() {
+        let mut image = testing::image(&[]);
+        let mut set = BTreeMap::new();
+        set.insert("consumer.session.timeout.ms".to_owned(), "50000".to_owned());
+        image.group_configs.insert("g".into(), std::sync::Arc::new(set));
+        let row = |group| {
+            let keys: &[&str] = &["consumer.session.timeout.ms"];
+            let result = describe(&image, resource(GROUP, group, Some(keys)), true);
+            let row = &result.configs[0];
+            (
+                row.value.as_ref().unwrap().as_str().to_owned(),
+                row.config_source,
+                row.synonyms.len(),
+            )
+        };
+        assert_eq!(row("g"), ("50000".to_owned(), 8, 2));
+        assert_eq!(row("other"), ("45000".to_owned(), 5, 1));
+        assert_eq!(describe(&image, resource(GROUP, "", None), false).error_code, 42);
     }
 
     /// All keys of the broker itself; another broker's name is refused; unknown topics have their code.

@@ -12,6 +12,8 @@ mod alter_configs;
 mod api_versions;
 mod broker_loggers;
 mod cluster_view;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod context;
 mod create_partitions;
 mod create_topics;
@@ -115,6 +117,8 @@ pub static ALL: &[&Api] = &[
     &describe_producers::API,
     &describe_transactions::API,
     &list_transactions::API,
+    &consumer_group_heartbeat::API,
+    &consumer_group_describe::API,
     &describe_topic_partitions::API,
 ];
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::group::{FetchOffsets, FetchedOffset, GroupReply, GroupRequest};
+use crate::group::{FetchOffsets, FetchedOffset, GroupReply, GroupRequest, Sender};
 use crate::metadata::Image;
 use crate::model::{ErrorCode, TopicId};
 use crate::wire::ApiKey;
@@ -34,6 +34,8 @@ const GROUP_ERROR_FROM: i16 = 2;
 /// One group of a request.
 struct Asked {
     group: String,
+    /// From version 9 on.
+    sender: Sender,
     /// None: all that it has committed.
     partitions: Option<Vec<(Arc<str>, i32)>>,
     /// Topics whose ids nobody knows.
@@ -76,11 +78,26 @@ fn asked_by_names(group: &OffsetFetchRequestGroup) -> Asked {
             .iter()
             .map(|topic| (&topic.name, topic.partition_indexes.as_slice()))
     });
-    Asked::all_known(&group.group_id, topics.map(partitions))
+    Asked {
+        sender: sender(group),
+        ..Asked::all_known(&group.group_id, topics.map(partitions))
+    }
+}
+
+/// Versions before 9 do not say who asks.
+fn sender(group: &OffsetFetchRequestGroup) -> Sender {
+    Sender {
+        member_id: group.member_id.as_ref().map(text).unwrap_or_default(),
+        instance_id: None,
+        epoch: group.member_epoch,
+    }
 }
 
 fn asked_by_ids(image: &Image, group: &OffsetFetchRequestGroup) -> Asked {
-    let mut asked = Asked::all_known(&group.group_id, group.topics.as_ref().map(|_| Vec::new()));
+    let mut asked = Asked {
+        sender: sender(group),
+        ..Asked::all_known(&group.group_id, group.topics.as_ref().map(|_| Vec::new()))
+    };
     for OffsetFetchRequestTopics {
         topic_id: id,
         partition_indexes,
@@ -109,6 +126,7 @@ fn partitions<'a>(topics: impl Iterator<Item = (&'a KafkaString, &'a [i32])>) ->
 async fn fetch(cx: &Context, asked: &Asked, require_stable: bool) -> Fetched {
     let fetch = FetchOffsets {
         group: asked.group.clone(),
+        sender: asked.sender.clone(),
         partitions: asked.partitions.clone(),
         require_stable,
     };
@@ -217,6 +235,7 @@ impl Asked {
     fn all_known(group: &KafkaString, partitions: Option<Vec<(Arc<str>, i32)>>) -> Asked {
         Asked {
             group: text(group),
+            sender: Sender::nobody(),
             partitions,
             unknown: Vec::new(),
         }

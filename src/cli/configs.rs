@@ -25,10 +25,10 @@ pub(super) struct Args {
     /// With --describe: all settings, not only those that were set
     #[arg(long)]
     all: bool,
-    /// topics, brokers or broker-loggers
+    /// topics, brokers, broker-loggers or groups
     #[arg(long)]
     entity_type: Option<String>,
-    /// The topic's name or the broker's id
+    /// The topic's name, the broker's id or the group's id
     #[arg(long)]
     entity_name: Option<String>,
     /// The default of all brokers
@@ -85,11 +85,17 @@ const KINDS: &[Kind] = &[
         word: "broker-logger",
         number: BROKER_LOGGER,
     },
+    Kind {
+        plural: "groups",
+        word: "group",
+        number: GROUP,
+    },
 ];
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
+const GROUP: i8 = 32;
 /// IncrementalAlterConfigs' operations.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -102,10 +108,14 @@ const SOURCES: &[&str] = &[
     "STATIC_BROKER_CONFIG",
     "DEFAULT_CONFIG",
     "DYNAMIC_BROKER_LOGGER_CONFIG",
+    "DYNAMIC_CLIENT_METRICS_CONFIG",
+    "DYNAMIC_GROUP_CONFIG",
 ];
+const DYNAMIC_TOPIC: i8 = 1;
 const DYNAMIC_DEFAULT_BROKER: i8 = 3;
 const STATIC_BROKER: i8 = 4;
 const DEFAULT: i8 = 5;
+const DYNAMIC_GROUP: i8 = 8;
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut cluster = args.connect.cluster("admin")?;
@@ -139,7 +149,9 @@ fn entity(args: &Args) -> anyhow::Result<(&'static Kind, Option<String>)> {
         (None, None) => bail!("Missing required argument \"[entity-type]\""),
     };
     let kind = KINDS.iter().find(|kind| kind.plural == plural).with_context(|| {
-        format!("--entity-type {plural}: this broker keeps the configuration of topics, brokers and broker-loggers")
+        format!(
+            "--entity-type {plural}: this broker keeps the configuration of topics, brokers, broker-loggers and groups"
+        )
     })?;
     Ok((kind, if args.entity_default { Some(String::new()) } else { name }))
 }
@@ -257,7 +269,11 @@ fn configs_of(
 }
 
 fn is_dynamic(entity: &Entity, config: &DescribeConfigsResourceResult) -> bool {
-    let inherited = entity.kind.number == TOPIC && config.config_source != 1;
+    let inherited = match entity.kind.number {
+        TOPIC => config.config_source != DYNAMIC_TOPIC,
+        GROUP => config.config_source != DYNAMIC_GROUP,
+        _ => false,
+    };
     !inherited
         && !matches!(config.config_source, STATIC_BROKER | DEFAULT)
         && (entity.name.is_empty() || config.config_source != DYNAMIC_DEFAULT_BROKER)

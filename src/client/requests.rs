@@ -65,6 +65,7 @@ requests! {
     OffsetFetchRequestData => OffsetFetchResponseData, OFFSET_FETCH 2 to 7;
     OffsetDeleteRequestData => OffsetDeleteResponseData, OFFSET_DELETE 0 to 0;
     DescribeGroupsRequestData => DescribeGroupsResponseData, DESCRIBE_GROUPS 0 to 6;
+    ConsumerGroupDescribeRequestData => ConsumerGroupDescribeResponseData, CONSUMER_GROUP_DESCRIBE 0 to 1;
     ListGroupsRequestData => ListGroupsResponseData, LIST_GROUPS 0 to 5;
     DeleteGroupsRequestData => DeleteGroupsResponseData, DELETE_GROUPS 0 to 2;
     DescribeTopicPartitionsRequestData => DescribeTopicPartitionsResponseData, DESCRIBE_TOPIC_PARTITIONS 0 to 0;

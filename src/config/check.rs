@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use super::broker::BrokerConfig;
 use super::hints::{self, Hint};
-use super::keys::{BROKER_KEYS, Key, Origin, Scope, broker_key, broker_or_listener_key, listener_key, topic_key};
+use super::keys::{
+    BROKER_KEYS, Key, Origin, Scope, broker_key, broker_or_listener_key, group_key, listener_key, topic_key,
+};
 use super::properties::{ConfigProblem, NO_LINE, Properties};
 use super::values::{Values, segment_bytes_min};
 
@@ -142,6 +144,7 @@ pub(super) fn check_rules(values: &Values<'_>, config: &BrokerConfig, report: &m
     let mut error = |key: &str, message: String| report(key, ConfigProblem::error(None, message));
     check_times(values, &mut error);
     check_roles(values, config.broker_id, &mut error);
+    check_groups(values, &mut error);
     if config.default_replication_factor < 1 {
         let message = "default.replication.factor must be at least 1".to_string();
         error("default.replication.factor", message);
@@ -173,6 +176,29 @@ fn check_times(values: &Values<'_>, error: &mut impl FnMut(&str, String)) {
     }
 }
 
+/// What consumer groups have that set nothing lies within what they may set, and a session is longer than the pause
+/// between two heartbeats.
+fn check_groups(values: &Values<'_>, error: &mut impl FnMut(&str, String)) {
+    let int = |which: &str, matter: &str| values.int(&format!("group.consumer.{which}{matter}"));
+    for matter in ["session.timeout.ms", "heartbeat.interval.ms"] {
+        if !(int("min.", matter)..=int("max.", matter)).contains(&int("", matter)) {
+            let (key, min, max) = (
+                format!("group.consumer.{matter}"),
+                format!("group.consumer.min.{matter}"),
+                format!("group.consumer.max.{matter}"),
+            );
+            error(&key, format!("{key} must be between {min} and {max}"));
+        }
+    }
+    if int("", "heartbeat.interval.ms") >= int("", "session.timeout.ms") {
+        let (key, limit) = (
+            "group.consumer.heartbeat.interval.ms",
+            "group.consumer.session.timeout.ms",
+        );
+        error(key, format!("{key} must be less than {limit}"));
+    }
+}
+
 /// One node is broker and controller at once, and nobody else votes.
 fn check_roles(values: &Values<'_>, broker_id: i32, error: &mut impl FnMut(&str, String)) {
     const ONE_NODE: &str = "clusters are not served yet, one node keeps its own metadata";
@@ -191,6 +217,35 @@ fn check_roles(values: &Values<'_>, broker_id: i32, error: &mut impl FnMut(&str,
         );
         error("controller.quorum.voters", message);
     }
+}
+
+/// Checks the configs of a group, which the broker's own bound. Err is Kafka's message.
+pub fn check_group_configs(configs: &BTreeMap<String, String>, config: &BrokerConfig) -> Result<(), String> {
+    for (name, value) in configs {
+        let Some(key) = group_key(name) else {
+            return Err(format!("Unknown group config name: {name}"));
+        };
+        key.check(value)?;
+        let Some((kind, matter)) = name.split_once('.') else {
+            continue;
+        };
+        let number = value.trim().parse().unwrap_or(0);
+        let bound = |which: &str| {
+            let name = format!("group.{kind}.{which}.{matter}");
+            let values = Values::of_file(&config.set);
+            broker_key(&name).map(|key| (key.name, values.int(key.name)))
+        };
+        match (bound("min"), bound("max")) {
+            (Some((bound, min)), _) if number < min => {
+                return Err(format!("{name} must be greater than or equal to {bound}"));
+            }
+            (_, Some((bound, max))) if number > max => {
+                return Err(format!("{name} must be less than or equal to {bound}"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Checks broker configs that are to be set at run time: for one broker, or cluster-wide. Err is Kafka's message. Keys

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::broker::BrokerConfig;
 use super::keys::{
-    BROKER_KEYS, Key, Kind, Origin, Scope, TOPIC_KEYS, broker_key, broker_or_listener_key, listener_key, topic_key,
+    BROKER_KEYS, GROUP_KEYS, Key, Kind, Origin, Scope, TOPIC_KEYS, broker_key, broker_or_listener_key, listener_key,
+    topic_key,
 };
 use super::values::{DynamicConfigs, Values};
 
@@ -19,6 +20,7 @@ pub enum ConfigSource {
     StaticBroker = 4,
     Default = 5,
     DynamicBrokerLogger = 6,
+    Group = 8,
 }
 
 /// One config of the answer. `synonyms` and `doc` are always filled in: the request says whether to send them.
@@ -110,6 +112,20 @@ pub fn describe_topic(
         .collect()
 }
 
+/// All configs of a group, by name.
+pub fn describe_group(
+    set: &BTreeMap<String, String>,
+    config: &BrokerConfig,
+    dynamic: DynamicConfigs<'_>,
+) -> Vec<ConfigRow> {
+    let values = Values {
+        set: &config.set,
+        dynamic,
+    };
+    let row = |key: &Key| resource_row(key.name, Some(key), (set, ConfigSource::Group), &values);
+    GROUP_KEYS.iter().map(row).collect()
+}
+
 fn is_documented(key: &Key) -> bool {
     matches!(key.origin, Origin::Kafka | Origin::Own)
 }
@@ -131,13 +147,22 @@ fn broker_row(name: &str, values: &Values<'_>) -> ConfigRow {
 }
 
 fn topic_row(name: &str, overrides: &BTreeMap<String, String>, values: &Values<'_>) -> ConfigRow {
-    let key = topic_key(name);
+    resource_row(name, topic_key(name), (overrides, ConfigSource::Topic), values)
+}
+
+/// What the resource itself sets, over what the broker has.
+fn resource_row(
+    name: &str,
+    key: Option<&Key>,
+    (overrides, source): (&BTreeMap<String, String>, ConfigSource),
+    values: &Values<'_>,
+) -> ConfigRow {
     let set = overrides.get(name);
     let mut synonyms: Vec<ConfigSynonym> = Vec::new();
     synonyms.extend(set.map(|value| ConfigSynonym {
         name: name.to_string(),
         value: Some(value.clone()),
-        source: ConfigSource::Topic,
+        source,
     }));
     if let Some(broker_name) = key.and_then(Key::broker_synonym) {
         synonyms.extend(broker_synonyms(broker_name, false, values));

@@ -12,6 +12,7 @@ const RECORD_OVERHEAD_MAX: usize = 1_024;
 
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
+    pub consumer: ConsumerGroupConfig,
     pub session_timeout_min: Duration,
     pub session_timeout_max: Duration,
     pub initial_rebalance_delay: Duration,
@@ -38,6 +39,7 @@ impl GroupConfig {
         let codec = u8::try_from(values.int("offsets.topic.compression.codec")).unwrap_or(0);
         let retention_check_ms = values.long("offsets.retention.check.interval.ms");
         GroupConfig {
+            consumer: ConsumerGroupConfig::read(values),
             session_timeout_min: millis(i64::from(values.int("group.min.session.timeout.ms"))),
             session_timeout_max: millis(i64::from(values.int("group.max.session.timeout.ms"))),
             initial_rebalance_delay: millis(i64::from(values.int("group.initial.rebalance.delay.ms"))),
@@ -66,6 +68,109 @@ impl GroupConfig {
         configs
             .map(|(key, value)| (key.to_string(), Some(value.to_string())))
             .into()
+    }
+}
+
+/// Groups of the consumer protocol.
+#[derive(Clone, Debug)]
+pub struct ConsumerGroupConfig {
+    /// The protocol is offered.
+    pub is_served: bool,
+    /// Of groups that set none of their own.
+    pub settings: ConsumerSettings,
+    pub bounds: ConsumerBounds,
+    /// Members that a group may have.
+    pub size_max: usize,
+    /// Names; the first one is the default.
+    pub assignors: Vec<String>,
+    /// After so long expressions are held against the topics again, whatever has happened.
+    pub regex_refresh_ms: i64,
+    /// Whether groups with members may come from the classic protocol, and go back to it.
+    pub upgrades: bool,
+    pub downgrades: bool,
+}
+
+/// What the members of a group keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerSettings {
+    pub session_timeout: Duration,
+    pub heartbeat_interval: Duration,
+    /// From one assignment to the next at least.
+    pub assignment_interval: Duration,
+}
+
+/// The least and the most that a group may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerBounds {
+    pub session_timeout: (Duration, Duration),
+    pub heartbeat_interval: (Duration, Duration),
+    pub assignment_interval: (Duration, Duration),
+}
+
+impl ConsumerGroupConfig {
+    /// The settings of a group that sets these itself. What it was allowed to set may lie outside of the bounds by now.
+    pub fn settings_of(&self, set: &BTreeMap<String, String>) -> ConsumerSettings {
+        let own = |key: &str, (min, max): (Duration, Duration), default: Duration| {
+            let ms = set.get(key).and_then(|value| value.trim().parse().ok());
+            ms.map_or(default, |ms| millis(ms).clamp(min, max.max(min)))
+        };
+        let ConsumerSettings {
+            session_timeout,
+            heartbeat_interval,
+            assignment_interval,
+        } = self.settings;
+        let bounds = &self.bounds;
+        ConsumerSettings {
+            session_timeout: own("consumer.session.timeout.ms", bounds.session_timeout, session_timeout),
+            heartbeat_interval: own(
+                "consumer.heartbeat.interval.ms",
+                bounds.heartbeat_interval,
+                heartbeat_interval,
+            ),
+            assignment_interval: own(
+                "consumer.assignment.interval.ms",
+                bounds.assignment_interval,
+                assignment_interval,
+            ),
+        }
+    }
+
+    fn read(values: &Values<'_>) -> ConsumerGroupConfig {
+        let ms = |key: &str| millis(i64::from(values.int(key)));
+        let policy = values.text("group.consumer.migration.policy").to_ascii_lowercase();
+        ConsumerGroupConfig {
+            is_served: values
+                .list("group.coordinator.rebalance.protocols")
+                .contains(&"consumer"),
+            settings: ConsumerSettings {
+                session_timeout: ms("group.consumer.session.timeout.ms"),
+                heartbeat_interval: ms("group.consumer.heartbeat.interval.ms"),
+                assignment_interval: ms("group.consumer.assignment.interval.ms"),
+            },
+            bounds: ConsumerBounds {
+                session_timeout: (
+                    ms("group.consumer.min.session.timeout.ms"),
+                    ms("group.consumer.max.session.timeout.ms"),
+                ),
+                heartbeat_interval: (
+                    ms("group.consumer.min.heartbeat.interval.ms"),
+                    ms("group.consumer.max.heartbeat.interval.ms"),
+                ),
+                assignment_interval: (
+                    ms("group.consumer.min.assignment.interval.ms"),
+                    ms("group.consumer.max.assignment.interval.ms"),
+                ),
+            },
+            size_max: size(values.int("group.consumer.max.size")),
+            assignors: values
+                .list("group.consumer.assignors")
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            regex_refresh_ms: i64::from(values.int("group.consumer.regex.refresh.interval.ms")),
+            upgrades: matches!(policy.as_str(), "bidirectional" | "upgrade"),
+            downgrades: matches!(policy.as_str(), "bidirectional" | "downgrade"),
+        }
     }
 }
 

@@ -26,12 +26,14 @@ mod transactions;
 mod values;
 
 pub use broker::{BrokerConfig, CompactionConfig, ListenerSpec};
-pub use check::check_broker_configs;
-pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic};
+pub use check::{check_broker_configs, check_group_configs};
+pub use describe::{
+    ConfigRow, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_group, describe_topic,
+};
 pub use environment::environment_settings;
-pub use groups::GroupConfig;
+pub use groups::{ConsumerSettings, GroupConfig};
 pub use hints::environment_problems;
-pub use keys::{BROKER_KEYS, Key, Kind, Origin, Scope, TOPIC_KEYS, broker_key, topic_key};
+pub use keys::{BROKER_KEYS, Key, Kind, Origin, Scope, TOPIC_KEYS, broker_key, group_key, topic_key};
 pub use listeners::keep_own_listener;
 pub use properties::{ConfigProblem, Properties};
 pub use render::server_properties;

@@ -264,6 +264,27 @@ fn table_is_sound() {
     }
 }
 
+/// A group sets what the broker's bounds allow, and has the broker's values where it sets none.
+#[test]
+fn groups_set_what_the_broker_allows() {
+    let config = BrokerConfig::embedded(std::path::Path::new("/nowhere"));
+    let set = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    let good = set("consumer.session.timeout.ms", "50000");
+    assert_eq!(check_group_configs(&good, &config), Ok(()));
+    assert_eq!(config.groups.consumer.settings_of(&good).session_timeout.as_secs(), 50);
+    for (key, value) in [
+        ("consumer.session.timeout.ms", "44999"),
+        ("consumer.heartbeat.interval.ms", "15001"),
+        ("consumer.heartbeat.interval.ms", "soon"),
+        ("retention.ms", "1"),
+    ] {
+        assert!(check_group_configs(&set(key, value), &config).is_err(), "{key}={value}");
+    }
+    // What was allowed once is held to the bounds of now.
+    let old = set("consumer.session.timeout.ms", "1");
+    assert_eq!(config.groups.consumer.settings_of(&old).session_timeout.as_secs(), 45);
+}
+
 /// A row as kafka-configs --describe prints it.
 fn printed(rows: &[ConfigRow], name: &str) -> String {
     let row = rows.iter().find(|row| row.name == name).expect("described");
@@ -275,6 +296,7 @@ fn printed(rows: &[ConfigRow], name: &str) -> String {
         ConfigSource::StaticBroker => "STATIC_BROKER_CONFIG",
         ConfigSource::Default => "DEFAULT_CONFIG",
         ConfigSource::DynamicBrokerLogger => "DYNAMIC_BROKER_LOGGER_CONFIG",
+        ConfigSource::Group => "DYNAMIC_GROUP_CONFIG",
     };
     let synonym = |synonym: &ConfigSynonym| {
         let value = synonym.value.clone().unwrap_or_else(null);

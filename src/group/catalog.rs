@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use crate::config::ConsumerSettings;
 use crate::model::TopicId;
 
 /// One state of the cluster: it never changes, a newer one takes its place ([`super::GroupCoordinator::set_catalog`]).
@@ -11,6 +12,9 @@ pub trait Catalog: Debug + Send + Sync {
     fn version(&self) -> u64;
 
     fn topic(&self, name: &str) -> Option<CatalogTopic>;
+
+    /// What the members of this consumer group are to keep to.
+    fn consumer_settings(&self, group: &str) -> ConsumerSettings;
 
     fn name_of(&self, id: &TopicId) -> Option<Arc<str>>;
 }

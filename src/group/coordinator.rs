@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::catalog::Catalog;
+use super::consumer::Search;
 use super::deadlines::{Deadlines, Timer};
 use super::one::{Group, Kind};
 use super::record::{Key, OffsetValue};
@@ -31,6 +32,8 @@ pub struct GroupCoordinator {
     order: u64,
     /// Groups with offsets pending in a producer's transaction.
     in_transaction: BTreeMap<i64, BTreeSet<Arc<str>>>,
+    /// Orders that the host has not taken yet.
+    searches: Vec<Search>,
     /// Where the look for offsets past their retention goes on.
     pub(super) retention_after: Option<Arc<str>>,
 }
@@ -44,6 +47,7 @@ impl GroupCoordinator {
             deadlines: Deadlines::default(),
             order: 0,
             in_transaction: BTreeMap::new(),
+            searches: Vec::new(),
             retention_after: None,
         }
     }
@@ -133,13 +137,23 @@ impl GroupCoordinator {
             GroupRequest::CommitOffsets(commit) => {
                 GroupReply::Committed(self.commit_offsets(commit, &mut effects, now))
             }
-            GroupRequest::FetchOffsets(fetch) => GroupReply::Fetched(Ok(self.fetch_offsets(&fetch))),
+            GroupRequest::ConsumerHeartbeat(heartbeat) => {
+                GroupReply::ConsumerHeard(self.consumer_heartbeat(&heartbeat, &mut effects, now))
+            }
+            GroupRequest::FetchOffsets(fetch) => GroupReply::Fetched(self.fetch_offsets(&fetch)),
             GroupRequest::DeleteOffsets(delete) => {
                 GroupReply::OffsetsDeleted(self.delete_offsets(&delete, &mut effects))
             }
             GroupRequest::Describe(id) => {
                 let group = self.groups.get(id.as_str());
-                GroupReply::Described(group.map(Group::describe))
+                GroupReply::Described(group.and_then(Group::describe))
+            }
+            GroupRequest::DescribeConsumer(id) => {
+                let describe = |group: &mut Group, turn: &mut Turn<'_>| match &group.kind {
+                    Kind::Consumer(consumer) => Some(consumer.describe(turn)),
+                    _ => None,
+                };
+                GroupReply::DescribedConsumer(self.with_group(&id, &mut effects, now, describe).flatten())
             }
             GroupRequest::List(filter) => {
                 let listed = self.groups.values().filter_map(|group| group.list(&filter));
@@ -158,8 +172,13 @@ impl GroupCoordinator {
             return effects.reply(ticket, GroupReply::Joined(reply));
         }
         let id = self.group_or_new(&join.group).id.clone();
+        self.go_classic_if_empty(&id, effects);
         self.with_group(&id, effects, now, |group, turn| match &mut group.kind {
             Kind::Classic(classic) => classic.join(join, ticket, turn),
+            Kind::Consumer(consumer) => {
+                consumer.classic_join(join, ticket, turn);
+                group.go_classic_if_all_are(turn);
+            }
         });
         self.drop_if_blank(&id);
     }
@@ -186,6 +205,10 @@ impl GroupCoordinator {
             Ok(id) => {
                 self.with_group(&id, effects, now, |group, turn| match &mut group.kind {
                     Kind::Classic(classic) => classic.sync(sync, ticket, turn),
+                    Kind::Consumer(consumer) => {
+                        let reply = consumer.classic_sync(&sync, turn);
+                        turn.reply(ticket, GroupReply::Synced(reply));
+                    }
                 });
             }
             Err(error) => effects.reply(ticket, GroupReply::Synced(SyncReply::refused(error))),
@@ -195,6 +218,7 @@ impl GroupCoordinator {
     fn heartbeat(&mut self, heartbeat: &Heartbeat, effects: &mut Effects<GroupReply>, now: Now) -> ErrorCode {
         let beat = |group: &mut Group, turn: &mut Turn<'_>| match &mut group.kind {
             Kind::Classic(classic) => classic.heartbeat(&heartbeat.sender, turn),
+            Kind::Consumer(consumer) => consumer.classic_heartbeat(&heartbeat.sender, turn),
         };
         match self.known(&heartbeat.group) {
             Ok(id) => self
@@ -208,6 +232,7 @@ impl GroupCoordinator {
         let id = self.known(&leave.group)?;
         let leave = |group: &mut Group, turn: &mut Turn<'_>| match &mut group.kind {
             Kind::Classic(classic) => classic.leave(leave.leavers, turn),
+            Kind::Consumer(consumer) => consumer.classic_leave(leave.leavers, turn),
         };
         let left = self.with_group(&id, effects, now, leave);
         self.drop_if_blank(&id);
@@ -235,6 +260,7 @@ impl GroupCoordinator {
             now,
             config: &self.config,
             catalog: &*self.catalog,
+            searches: &mut self.searches,
             deadlines: &mut self.deadlines,
             effects,
         };
@@ -242,8 +268,32 @@ impl GroupCoordinator {
     }
 
     /// The cluster has changed; `changed` are the topics that came, went, or have more partitions.
-    pub fn set_catalog(&mut self, catalog: Arc<dyn Catalog>, _changed: &[Arc<str>]) {
+    /// Members learn of it by their next heartbeats.
+    pub fn set_catalog(&mut self, catalog: Arc<dyn Catalog>, changed: &[Arc<str>]) {
         self.catalog = catalog;
+        if changed.is_empty() {
+            return;
+        }
+        for group in self.groups.values_mut() {
+            if let Kind::Consumer(consumer) = &mut group.kind {
+                consumer.on_topics_changed(changed);
+            }
+        }
+    }
+
+    /// Searches that the coordinator wants done; what they find comes back by [`GroupCoordinator::on_found`].
+    pub fn take_searches(&mut self) -> Vec<Search> {
+        std::mem::take(&mut self.searches)
+    }
+
+    pub fn on_found(&mut self, found: Found, now: Now) -> Effects<GroupReply> {
+        let mut effects = Effects::default();
+        self.with_group(&found.group, &mut effects, now, |group, turn| {
+            if let Kind::Consumer(consumer) = &mut group.kind {
+                consumer.on_found(found.version, found.topics, turn);
+            }
+        });
+        effects
     }
 
     pub fn next_time(&self) -> Option<Instant> {
@@ -261,6 +311,7 @@ impl GroupCoordinator {
                 Timer::Member(id, member) => {
                     self.with_group(&id, &mut effects, now, |group, turn| {
                         group.kind.on_member_time(&member, at, turn);
+                        group.go_classic_if_all_are(turn);
                     });
                     self.drop_if_blank(&id);
                 }
@@ -296,7 +347,7 @@ impl GroupCoordinator {
         }
     }
 
-    fn group_or_new(&mut self, id: &str) -> &mut Group {
+    pub(super) fn group_or_new(&mut self, id: &str) -> &mut Group {
         if !self.groups.contains_key(id) {
             let group = Group::new(id);
             self.groups.insert(group.id.clone(), group);

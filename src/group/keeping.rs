@@ -29,19 +29,28 @@ impl GroupCoordinator {
     ) -> Result<Vec<ErrorCode>, ErrorCode> {
         let transactional = commit.producer.is_some();
         let check = |group: &mut Group, turn: &mut super::turn::Turn<'_>| match &mut group.kind {
-            Kind::Classic(classic) => classic.check_commit(&commit.sender, transactional, turn),
+            Kind::Classic(classic) => {
+                let checked = classic.check_commit(&commit.sender, transactional, turn);
+                checked.map(|()| Allowed::All)
+            }
+            Kind::Consumer(consumer) => consumer.check_commit(&commit.sender, commit.version, transactional),
         };
-        match self.with_group(&commit.group, effects, now, check) {
+        let allowed = match self.with_group(&commit.group, effects, now, check) {
             Some(checked) => checked?,
             None if commit.group.len() > super::coordinator::NAME_BYTES_MAX => return Err(ErrorCode::InvalidGroupId),
-            None if commit.sender.epoch < 0 => {}
+            None if commit.sender.epoch < 0 => Allowed::All,
             None if commit.version >= 9 => return Err(ErrorCode::GroupIdNotFound),
             None => return Err(ErrorCode::IllegalGeneration),
-        }
+        };
         let expire_ms = commit.retention_ms.map(|ms| now.wall_ms.saturating_add(ms));
         let commit_one = |item: CommitItem| {
             if item.metadata.len() > self.config.offset_metadata_bytes_max {
                 return ErrorCode::OffsetMetadataTooLarge;
+            }
+            if let Allowed::These(partitions, error) = &allowed
+                && !partitions.contains(&(item.topic_id, item.partition))
+            {
+                return *error;
             }
             let value = OffsetValue {
                 offset: item.offset,
@@ -62,17 +71,20 @@ impl GroupCoordinator {
     }
 
     /// An unknown group is one that has committed nothing (behaviour 54).
-    pub(super) fn fetch_offsets(&self, fetch: &FetchOffsets) -> Vec<FetchedOffset> {
+    pub(super) fn fetch_offsets(&self, fetch: &FetchOffsets) -> Result<Vec<FetchedOffset>, ErrorCode> {
         let group = self.groups.get(fetch.group.as_str());
+        if let Some(Kind::Consumer(consumer)) = group.map(|group| &group.kind) {
+            consumer.check_fetch(&fetch.sender)?;
+        }
         let offset = |(topic, partition): &(Arc<str>, i32)| match group {
             Some(group) => group.offsets.fetch(topic, *partition, fetch.require_stable),
             None => FetchedOffset::none(topic, *partition),
         };
-        match (&fetch.partitions, group) {
+        Ok(match (&fetch.partitions, group) {
             (Some(partitions), _) => partitions.iter().map(offset).collect(),
             (None, Some(group)) => group.offsets.partitions().iter().map(offset).collect(),
             (None, None) => Vec::new(),
-        }
+        })
     }
 
     /// Offsets of topics that the group reads are its members' own; other than a group of consumers may have any

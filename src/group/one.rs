@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::classic::{Classic, MemberId, State, group_tombstone};
+use super::classic::{CONSUMER, Classic, MemberId, State, group_tombstone};
+use super::consumer::{Change, Consumer};
 use super::offsets::Offsets;
 use super::record::{GroupValue, OffsetValue, RecordKind};
 use super::request::{DescribedGroup, DescribedMember, ListFilter, ListedGroup};
@@ -24,6 +25,7 @@ pub(super) struct Group {
 #[derive(Debug)]
 pub(super) enum Kind {
     Classic(Classic),
+    Consumer(Consumer),
 }
 
 impl Group {
@@ -38,15 +40,47 @@ impl Group {
     }
 
     /// Takes in a record of the log; `part` is what it is about within the group.
-    pub(super) fn replay(&mut self, kind: RecordKind, _part: &str, value: Option<&Bytes>) -> Result<(), DecodeError> {
-        match (kind, value) {
-            (RecordKind::Classic, Some(value)) => {
+    pub(super) fn replay(&mut self, kind: RecordKind, part: &str, value: Option<&Bytes>) -> Result<(), DecodeError> {
+        match Change::read(kind, part, value)? {
+            Some(change) => self.replay_change(change, value.is_some()),
+            None => self.replay_classic(value)?,
+        }
+        Ok(())
+    }
+
+    fn replay_classic(&mut self, value: Option<&Bytes>) -> Result<(), DecodeError> {
+        match (value, &self.kind) {
+            (Some(value), _) => {
                 let value = GroupValue::read(value)?;
                 self.kind = Kind::Classic(Classic::from_value(self.id.clone(), value));
             }
-            (RecordKind::Classic, None) => self.kind = Kind::Classic(Classic::new(self.id.clone())),
+            (None, Kind::Classic(_)) => self.kind = Kind::Classic(Classic::new(self.id.clone())),
+            // What it was before: forgotten since.
+            (None, _) => {}
         }
         Ok(())
+    }
+
+    /// The first record of a consumer group makes it one, the last tombstone ends it.
+    fn replay_change(&mut self, change: Change, has_value: bool) {
+        let is_end = change == Change::Epoch(None);
+        match &mut self.kind {
+            Kind::Consumer(_) if is_end => self.kind = Kind::Classic(Classic::new(self.id.clone())),
+            Kind::Consumer(consumer) => consumer.apply(change),
+            _ if has_value => {
+                let mut consumer = Consumer::new(self.id.clone());
+                consumer.apply(change);
+                self.kind = Kind::Consumer(consumer);
+            }
+            _ => {}
+        }
+    }
+
+    /// A group that nothing is known of is of no kind, whoever has asked for it in vain.
+    pub(super) fn reset_if_unknown(&mut self) {
+        if self.kind.is_blank() {
+            self.kind = Kind::Classic(Classic::new(self.id.clone()));
+        }
     }
 
     /// There is nothing to remember.
@@ -58,11 +92,15 @@ impl Group {
     pub(super) fn tombstones(&self, entries: &mut Vec<Entry>) {
         match &self.kind {
             Kind::Classic(_) => entries.push(group_tombstone(&self.id)),
+            Kind::Consumer(consumer) => entries.extend(consumer.tombstones()),
         }
     }
 
-    pub(super) fn describe(&self) -> DescribedGroup {
-        let Kind::Classic(classic) = &self.kind;
+    /// None: it is no classic group.
+    pub(super) fn describe(&self) -> Option<DescribedGroup> {
+        let Kind::Classic(classic) = &self.kind else {
+            return None;
+        };
         // Only a stable group has what its members were given.
         let protocol = match classic.state {
             State::Stable => classic.protocol.as_deref(),
@@ -76,12 +114,12 @@ impl Group {
             metadata: protocol.map(|protocol| member.metadata(protocol)).unwrap_or_default(),
             assignment: protocol.map(|_| member.assignment.clone()).unwrap_or_default(),
         });
-        DescribedGroup {
+        Some(DescribedGroup {
             state: classic.state.name(),
             protocol_type: classic.protocol_type.clone().unwrap_or_default(),
             protocol: protocol.unwrap_or_default().to_owned(),
             members: members.collect(),
-        }
+        })
     }
 
     /// The group in a list, if the filter lets it through.
@@ -102,24 +140,28 @@ impl Kind {
     pub(super) fn member_count(&self) -> usize {
         match self {
             Kind::Classic(classic) => classic.members.len(),
+            Kind::Consumer(consumer) => consumer.member_count(),
         }
     }
 
     fn name(&self) -> &'static str {
         match self {
             Kind::Classic(_) => "classic",
+            Kind::Consumer(_) => "consumer",
         }
     }
 
     fn state_name(&self) -> &'static str {
         match self {
             Kind::Classic(classic) => classic.state.name(),
+            Kind::Consumer(consumer) => consumer.state_name(),
         }
     }
 
     fn protocol_type(&self) -> &str {
         match self {
             Kind::Classic(classic) => classic.protocol_type.as_deref().unwrap_or_default(),
+            Kind::Consumer(_) => CONSUMER,
         }
     }
 
@@ -127,6 +169,7 @@ impl Kind {
     fn is_blank(&self) -> bool {
         match self {
             Kind::Classic(classic) => classic.is_blank(),
+            Kind::Consumer(consumer) => consumer.is_blank(),
         }
     }
 
@@ -134,6 +177,7 @@ impl Kind {
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Kind::Classic(classic) => classic.is_empty(),
+            Kind::Consumer(consumer) => consumer.is_empty(),
         }
     }
 
@@ -141,6 +185,7 @@ impl Kind {
     pub(super) fn has_pending(&self) -> bool {
         match self {
             Kind::Classic(classic) => classic.has_pending(),
+            Kind::Consumer(_) => false,
         }
     }
 
@@ -148,12 +193,14 @@ impl Kind {
     pub(super) fn is_of_consumers(&self) -> bool {
         match self {
             Kind::Classic(classic) => classic.is_consumer(),
+            Kind::Consumer(_) => true,
         }
     }
 
     pub(super) fn is_subscribed_to(&self, topic: &str) -> bool {
         match self {
             Kind::Classic(classic) => classic.is_subscribed_to(topic),
+            Kind::Consumer(consumer) => consumer.is_subscribed_to(topic),
         }
     }
 
@@ -164,6 +211,7 @@ impl Kind {
         }
         let base_ms = match self {
             Kind::Classic(classic) => classic.retention_base_ms(value),
+            Kind::Consumer(_) => Some(value.commit_ms),
         };
         match (base_ms, value.expire_ms) {
             (None, _) => false,
@@ -176,6 +224,7 @@ impl Kind {
     pub(super) fn on_loaded(&mut self, turn: &mut Turn<'_>) {
         match self {
             Kind::Classic(classic) => classic.on_loaded(turn),
+            Kind::Consumer(consumer) => consumer.on_loaded(turn),
         }
     }
 
@@ -183,6 +232,7 @@ impl Kind {
     pub(super) fn on_phase(&mut self, turn: &mut Turn<'_>) {
         match self {
             Kind::Classic(classic) => classic.on_phase(turn),
+            Kind::Consumer(_) => {}
         }
     }
 
@@ -190,6 +240,7 @@ impl Kind {
     pub(super) fn on_member_time(&mut self, member: &MemberId, at: Instant, turn: &mut Turn<'_>) {
         match self {
             Kind::Classic(classic) => classic.on_member_time(member, at, turn),
+            Kind::Consumer(consumer) => consumer.on_member_time(member, at, turn),
         }
     }
 
@@ -197,6 +248,7 @@ impl Kind {
     pub(super) fn take_waiting(&mut self) -> Vec<Ticket> {
         match self {
             Kind::Classic(classic) => classic.take_waiting(),
+            Kind::Consumer(_) => Vec::new(),
         }
     }
 }

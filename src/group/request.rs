@@ -1,11 +1,12 @@
 //! What a group coordinator is asked, and what it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::record::Assignment;
 use crate::model::{ErrorCode, TopicId};
 
 #[derive(Debug)]
@@ -14,10 +15,13 @@ pub enum GroupRequest {
     Sync(Sync),
     Heartbeat(Heartbeat),
     Leave(Leave),
+    ConsumerHeartbeat(Box<ConsumerHeartbeat>),
     CommitOffsets(CommitOffsets),
     FetchOffsets(FetchOffsets),
     DeleteOffsets(DeleteOffsets),
+    /// A classic group.
     Describe(String),
+    DescribeConsumer(String),
     List(ListFilter),
     Delete(String),
 }
@@ -28,6 +32,7 @@ pub enum GroupReply {
     Synced(SyncReply),
     Heard(ErrorCode),
     Left(Result<Vec<Left>, ErrorCode>),
+    ConsumerHeard(Result<ConsumerHeard, Refused>),
     /// One code per item.
     Committed(Result<Vec<ErrorCode>, ErrorCode>),
     Fetched(Result<Vec<FetchedOffset>, ErrorCode>),
@@ -35,6 +40,8 @@ pub enum GroupReply {
     OffsetsDeleted(Result<Vec<ErrorCode>, ErrorCode>),
     /// None: there is no such group.
     Described(Option<DescribedGroup>),
+    /// None: there is no such group of consumers.
+    DescribedConsumer(Option<DescribedConsumer>),
     Listed(Vec<ListedGroup>),
     Deleted(ErrorCode),
 }
@@ -135,6 +142,59 @@ pub struct Left {
     pub error: ErrorCode,
 }
 
+/// A heartbeat of a consumer group's member. What is None is as it was.
+#[derive(Clone, Debug, Default)]
+pub struct ConsumerHeartbeat {
+    pub group: String,
+    /// Epoch 0: it joins. -1: it leaves. -2: a static member leaves for a while.
+    pub sender: Sender,
+    /// The id that a member gets if it has none.
+    pub fresh_member_id: String,
+    pub client_id: String,
+    pub client_host: String,
+    pub rack_id: Option<String>,
+    pub rebalance_timeout_ms: Option<i32>,
+    pub topics: Option<BTreeSet<String>>,
+    /// Empty: none any more.
+    pub regex: Option<String>,
+    pub assignor: Option<String>,
+    /// What the member has.
+    pub owned: Option<Assignment>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsumerHeard {
+    pub member_id: Option<String>,
+    pub epoch: i32,
+    pub heartbeat_interval: Duration,
+    /// None: as before.
+    pub assignment: Option<Assignment>,
+}
+
+/// An error that the client is told in words too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    pub error: ErrorCode,
+    pub message: String,
+}
+
+/// What a search for the topics of a group's expressions has found, and the version of the catalog that it was made in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    pub group: Arc<str>,
+    pub version: u64,
+    /// By expression.
+    pub topics: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What of a commit may be stored.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Allowed {
+    All,
+    /// The others are refused with the error.
+    These(BTreeSet<(TopicId, i32)>, ErrorCode),
+}
+
 #[derive(Debug)]
 pub struct CommitOffsets {
     pub group: String,
@@ -161,6 +221,8 @@ pub struct CommitItem {
 #[derive(Debug)]
 pub struct FetchOffsets {
     pub group: String,
+    /// Epoch below 0 and no member id: not said.
+    pub sender: Sender,
     /// None: all that the group has committed.
     pub partitions: Option<Vec<(Arc<str>, i32)>>,
     /// A partition with an offset in an open transaction is refused rather than answered with the one before.
@@ -216,6 +278,80 @@ pub struct DescribedMember {
     pub client_host: String,
     pub metadata: Bytes,
     pub assignment: Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribedConsumer {
+    pub state: &'static str,
+    pub epoch: i32,
+    pub assignment_epoch: i32,
+    pub assignor: &'static str,
+    pub members: Vec<DescribedConsumerMember>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribedConsumerMember {
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    pub rack_id: Option<String>,
+    pub epoch: i32,
+    pub client_id: String,
+    pub client_host: String,
+    pub topics: BTreeSet<String>,
+    pub regex: Option<String>,
+    pub assigned: Assignment,
+    pub target: Assignment,
+    /// It speaks the classic protocol.
+    pub is_classic: bool,
+}
+
+impl Sender {
+    /// Of a request that does not say who sends it.
+    pub fn nobody() -> Sender {
+        Sender {
+            epoch: -1,
+            ..Sender::default()
+        }
+    }
+}
+
+impl ConsumerHeartbeat {
+    pub(super) fn member_id(&self) -> &str {
+        match self.sender.member_id.as_str() {
+            "" => &self.fresh_member_id,
+            id => id,
+        }
+    }
+
+    /// Bytes of the longest name that would become a part of a record's key, or is copied into many.
+    pub(super) fn longest_name(&self) -> usize {
+        let optional = [&self.sender.instance_id, &self.rack_id, &self.regex, &self.assignor];
+        let optional = optional.into_iter().flatten();
+        let names = [&self.group, &self.sender.member_id, &self.client_id]
+            .into_iter()
+            .chain(optional);
+        names.map(String::len).max().unwrap_or(0)
+    }
+
+    /// It says all of itself, as a member does that joins or has lost an answer.
+    pub(super) fn is_full(&self) -> bool {
+        self.rebalance_timeout_ms.is_some() && (self.topics.is_some() || self.regex.is_some()) && self.owned.is_some()
+    }
+}
+
+impl Refused {
+    pub fn new(error: ErrorCode, message: impl Into<String>) -> Refused {
+        Refused {
+            error,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<ErrorCode> for Refused {
+    fn from(error: ErrorCode) -> Refused {
+        Refused::new(error, String::new())
+    }
 }
 
 impl Join {

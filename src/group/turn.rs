@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::catalog::Catalog;
 use super::classic::{Member, MemberId};
+use super::consumer::Search;
 use super::deadlines::{Deadlines, Timer};
 use super::request::GroupReply;
 use crate::config::GroupConfig;
@@ -13,9 +14,10 @@ use crate::rt::{Instant, Now};
 pub(super) struct Turn<'a> {
     pub(super) now: Now,
     pub(super) config: &'a GroupConfig,
-    #[expect(dead_code, reason = "for the protocols in which the coordinator assigns")]
     pub(super) catalog: &'a dyn Catalog,
     pub(super) deadlines: &'a mut Deadlines,
+    /// Orders of searches for topics.
+    pub(super) searches: &'a mut Vec<Search>,
     pub(super) effects: &'a mut Effects<GroupReply>,
 }
 

@@ -22,6 +22,7 @@ impl Image {
                 Resource::Topic(id) => self.apply_topic_config(&TopicId(*id), record),
                 Resource::Broker(id) => self.apply_broker_config(Some(BrokerId(*id)), record),
                 Resource::AllBrokers => self.apply_broker_config(None, record),
+                Resource::Group(id) => self.apply_group_config(id, record),
             },
             Record::ProducerIds(record) => self.next_producer_id = self.next_producer_id.max(record.next),
         }
@@ -128,6 +129,15 @@ impl Image {
             self.broker_configs.remove(&broker);
         }
         self.derive_topic_configs();
+    }
+
+    fn apply_group_config(&mut self, id: &str, record: &record::Config) {
+        let mut configs = self.group_configs.get(id).cloned().unwrap_or_default();
+        change_key(Arc::make_mut(&mut configs), record);
+        match configs.is_empty() {
+            true => drop(self.group_configs.remove(id)),
+            false => drop(self.group_configs.insert(id.into(), configs)),
+        }
     }
 
     /// A default changed: the one change that looks at every topic.

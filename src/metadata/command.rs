@@ -43,6 +43,8 @@ pub enum ConfigResource {
     Topic(String),
     /// None: the cluster-wide default
     Broker(Option<BrokerId>),
+    /// Be there such a group or not.
+    Group(String),
 }
 #[derive(Clone, Debug)]
 pub enum ConfigOp {

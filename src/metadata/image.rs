@@ -65,6 +65,8 @@ pub struct Image {
     pub topics_by_id: imbl::OrdMap<TopicId, Arc<Topic>>,
     /// Dynamic broker configs: None = cluster-wide default.
     pub broker_configs: BTreeMap<Option<BrokerId>, Arc<BTreeMap<String, String>>>,
+    /// Configs of groups, by their ids: those that set any.
+    pub group_configs: imbl::OrdMap<Arc<str>, Arc<BTreeMap<String, String>>>,
     pub next_producer_id: i64,
     /// This broker's static configuration, for resolving topic configs.
     pub broker: Arc<BrokerConfig>,
@@ -95,6 +97,7 @@ impl Image {
             topics: imbl::OrdMap::new(),
             topics_by_id: imbl::OrdMap::new(),
             broker_configs: BTreeMap::new(),
+            group_configs: imbl::OrdMap::new(),
             next_producer_id: 0,
             broker,
             rereads: 0,
@@ -167,6 +170,9 @@ impl Image {
         for (broker, configs) in &self.broker_configs {
             let resource = broker.map_or(Resource::AllBrokers, |id| Resource::Broker(id.0));
             records.extend(config_records(&resource, configs));
+        }
+        for (group, configs) in &self.group_configs {
+            records.extend(config_records(&Resource::Group(group.to_string()), configs));
         }
         for topic in self.topics.values() {
             records.push(Record::Topic(record::Topic {

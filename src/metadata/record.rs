@@ -84,6 +84,8 @@ pub enum Resource {
     Broker(i32),
     /// The cluster-wide default of all brokers.
     AllBrokers,
+    /// By its id: whether there is such a group is its coordinator's matter.
+    Group(String),
 }
 
 /// Producer ids below `next` are given away.
@@ -286,6 +288,11 @@ pub(super) mod tests {
                 resource: Resource::AllBrokers,
                 key: "log.retention.ms".into(),
                 value: None,
+            }),
+            Record::Config(Config {
+                resource: Resource::Group("g".into()),
+                key: "consumer.session.timeout.ms".into(),
+                value: Some("50000".into()),
             }),
             Record::ProducerIds(ProducerIds { next: 1000 }),
             Record::RemoveTopic(RemoveTopic { id: [3; 16] }),

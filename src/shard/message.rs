@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::claims::Claim;
-use super::coordinator::{CoordinatorReply, CoordinatorRequest, LoadDone, LoadJob, MarkerDone, MarkerJob};
+use super::coordinator::{
+    CoordinatorReply, CoordinatorRequest, LoadDone, LoadJob, MarkerDone, MarkerJob, SearchDone, SearchJob,
+};
 use super::fetch_memory::Held;
 use super::hosted::Place;
 use super::reply::ReplyTx;
@@ -203,6 +205,7 @@ pub(super) enum Job {
     Read(ReadJob),
     Times(TimesJob),
     Load(Life, Box<LoadJob>),
+    Search(PartitionId, Box<SearchJob>),
     Markers(Box<MarkerJob>),
     Alarm(Instant),
 }
@@ -229,6 +232,7 @@ pub(super) enum Done {
     Read(ReadDone),
     Times(TimesDone),
     Loaded(Life, Box<LoadDone>),
+    Searched(PartitionId, Box<SearchDone>),
     Markers(Box<MarkerDone>),
 }
 

@@ -239,6 +239,7 @@ impl Shard {
             Done::Removed(life, result) => self.on_removed(life, result, now),
             Done::Read(done) => self.on_read(done),
             Done::Times(done) => self.on_times(done),
+            Done::Searched(id, done) => self.on_searched(id, *done, now),
             Done::Loaded(life, done) => self.on_loaded(life, *done, now),
             Done::Markers(done) => self.on_markers_done(*done, now),
         }

@@ -59,6 +59,8 @@ api_keys! {
     DESCRIBE_PRODUCERS = 61, flexible from 0;
     DESCRIBE_TRANSACTIONS = 65, flexible from 0;
     LIST_TRANSACTIONS = 66, flexible from 0;
+    CONSUMER_GROUP_HEARTBEAT = 68, flexible from 0;
+    CONSUMER_GROUP_DESCRIBE = 69, flexible from 0;
     DESCRIBE_TOPIC_PARTITIONS = 75, flexible from 0;
 }
 

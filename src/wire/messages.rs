@@ -19,6 +19,19 @@ pub use kacrab_protocol::generated::{
     alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponseData},
     api_versions_request::ApiVersionsRequestData,
     api_versions_response::{ApiVersion, ApiVersionsResponseData, FinalizedFeatureKey, SupportedFeatureKey},
+    consumer_group_describe_request::ConsumerGroupDescribeRequestData,
+    consumer_group_describe_response::{
+        Assignment as ConsumerGroupDescribeAssignment, ConsumerGroupDescribeResponseData,
+        DescribedGroup as DescribedConsumerGroup, Member as DescribedConsumerGroupMember,
+        TopicPartitions as ConsumerGroupDescribeTopicPartitions,
+    },
+    consumer_group_heartbeat_request::{
+        ConsumerGroupHeartbeatRequestData, TopicPartitions as ConsumerGroupHeartbeatRequestTopicPartitions,
+    },
+    consumer_group_heartbeat_response::{
+        Assignment as ConsumerGroupHeartbeatAssignment, ConsumerGroupHeartbeatResponseData,
+        TopicPartitions as ConsumerGroupHeartbeatTopicPartitions,
+    },
     create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsRequestData, CreatePartitionsTopic},
     create_partitions_response::{CreatePartitionsResponseData, CreatePartitionsTopicResult},
     create_topics_request::{
@@ -195,6 +208,10 @@ messages! {
     AlterConfigsResponseData: ALTER_CONFIGS, ALTER_CONFIGS_RESPONSE;
     ApiVersionsRequestData: API_VERSIONS, API_VERSIONS_REQUEST;
     ApiVersionsResponseData: API_VERSIONS, API_VERSIONS_RESPONSE;
+    ConsumerGroupDescribeRequestData: CONSUMER_GROUP_DESCRIBE, CONSUMER_GROUP_DESCRIBE_REQUEST;
+    ConsumerGroupDescribeResponseData: CONSUMER_GROUP_DESCRIBE, CONSUMER_GROUP_DESCRIBE_RESPONSE;
+    ConsumerGroupHeartbeatRequestData: CONSUMER_GROUP_HEARTBEAT, CONSUMER_GROUP_HEARTBEAT_REQUEST;
+    ConsumerGroupHeartbeatResponseData: CONSUMER_GROUP_HEARTBEAT, CONSUMER_GROUP_HEARTBEAT_RESPONSE;
     CreatePartitionsRequestData: CREATE_PARTITIONS, CREATE_PARTITIONS_REQUEST;
     CreatePartitionsResponseData: CREATE_PARTITIONS, CREATE_PARTITIONS_RESPONSE;
     CreateTopicsRequestData: CREATE_TOPICS, CREATE_TOPICS_REQUEST;

@@ -765,3 +765,64 @@ pub(super) const OFFSET_DELETE_RESPONSE: Shape = Struct(&[
         ])),
     ),
 ]);
+
+const HEARTBEAT_PARTITIONS: Shape = Struct(&[(0, ON, UUID), (0, ON, Array(&I32))]);
+pub(super) const CONSUMER_GROUP_HEARTBEAT_REQUEST: Shape = Struct(&[
+    (0, ON, String),
+    (0, ON, String),
+    (0, ON, I32),
+    (0, ON, NullableString),
+    (0, ON, NullableString),
+    (0, ON, I32),
+    (0, ON, NullableArray(&String)),
+    (1, ON, NullableString),
+    (0, ON, NullableString),
+    (0, ON, NullableArray(&HEARTBEAT_PARTITIONS)),
+]);
+pub(super) const CONSUMER_GROUP_HEARTBEAT_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, ON, NullableString),
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, NullableStruct(&[(0, ON, Array(&HEARTBEAT_PARTITIONS))])),
+]);
+
+pub(super) const CONSUMER_GROUP_DESCRIBE_REQUEST: Shape = Struct(&[(0, ON, Array(&String)), (0, ON, Bool)]);
+const DESCRIBED_ASSIGNMENT: Shape = Struct(&[(
+    0,
+    ON,
+    Array(&Struct(&[(0, ON, UUID), (0, ON, String), (0, ON, Array(&I32))])),
+)]);
+const DESCRIBED_CONSUMER: Shape = Struct(&[
+    (0, ON, String),
+    (0, ON, NullableString),
+    (0, ON, NullableString),
+    (0, ON, I32),
+    (0, ON, String),
+    (0, ON, String),
+    (0, ON, Array(&String)),
+    (0, ON, NullableString),
+    (0, ON, DESCRIBED_ASSIGNMENT),
+    (0, ON, DESCRIBED_ASSIGNMENT),
+    (1, ON, I8),
+]);
+pub(super) const CONSUMER_GROUP_DESCRIBE_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (
+        0,
+        ON,
+        Array(&Struct(&[
+            (0, ON, I16),
+            (0, ON, NullableString),
+            (0, ON, String),
+            (0, ON, String),
+            (0, ON, I32),
+            (0, ON, I32),
+            (0, ON, String),
+            (0, ON, Array(&DESCRIBED_CONSUMER)),
+            (0, ON, I32),
+        ])),
+    ),
+]);

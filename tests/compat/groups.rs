@@ -51,6 +51,31 @@ fn kafkas_own_clients_in_groups() {
     run(&broker, "sh", "groups_java.sh", Some("dump"));
 }
 
+/// Members of the newer protocol are missed sooner than a broker would allow by default.
+const NEXT: [(&str, &str); 7] = [
+    ("shard.count", "2"),
+    ("group.initial.rebalance.delay.ms", "200"),
+    ("group.consumer.min.session.timeout.ms", "1000"),
+    ("group.consumer.session.timeout.ms", "6000"),
+    ("group.consumer.min.heartbeat.interval.ms", "100"),
+    ("group.consumer.heartbeat.interval.ms", "500"),
+    ("group.consumer.assignment.interval.ms", "100"),
+];
+
+#[test]
+fn confluent_kafka_in_groups_of_the_newer_protocol() {
+    let broker = Broker::start(&NEXT);
+    run(&broker, &python("confluent"), "groups_next_confluent.py", None);
+}
+
+#[test]
+fn kafkas_own_clients_in_groups_of_the_newer_protocol() {
+    let mut broker = Broker::start(&NEXT);
+    run(&broker, "sh", "groups_next_java.sh", None);
+    assert!(broker.terminate().success());
+    run(&broker, "sh", "groups_next_java.sh", Some("dump"));
+}
+
 /// A member consumes and commits; it and the broker are killed; the next one goes on exactly there.
 #[test]
 fn commits_survive_kill_9() {
@@ -59,6 +84,21 @@ fn commits_survive_kill_9() {
     broker.kill_9();
     broker.restart();
     run(&broker, &python("confluent"), "groups_confluent.py", Some("after"));
+}
+
+/// The same for a group of the newer protocol.
+#[test]
+fn groups_of_the_newer_protocol_survive_kill_9() {
+    let mut broker = Broker::start(&NEXT);
+    run(
+        &broker,
+        &python("confluent"),
+        "groups_next_confluent.py",
+        Some("before"),
+    );
+    broker.kill_9();
+    broker.restart();
+    run(&broker, &python("confluent"), "groups_next_confluent.py", Some("after"));
 }
 
 fn python(client: &str) -> String {

@@ -24,6 +24,8 @@ pub(super) struct Described {
     pub(super) state: String,
     pub(super) assignor: String,
     pub(super) coordinator: (BrokerId, String),
+    /// The group's and its assignment's, of a group of the consumer protocol.
+    pub(super) epochs: Option<(i32, i32)>,
     pub(super) members: Vec<Member>,
 }
 
@@ -33,6 +35,8 @@ pub(super) struct Member {
     pub(super) host: String,
     pub(super) client_id: String,
     pub(super) partitions: BTreeSet<Named>,
+    /// Its epoch, and what it is to have, in a group of the consumer protocol.
+    pub(super) target: Option<(i32, BTreeSet<Named>)>,
 }
 
 pub(super) fn list(cluster: &mut Cluster, states: &[String], kinds: &[String]) -> anyhow::Result<Vec<Listed>> {
@@ -56,6 +60,56 @@ pub(super) fn list(cluster: &mut Cluster, states: &[String], kinds: &[String]) -
 
 /// None: there is no such group.
 pub(super) fn describe(cluster: &mut Cluster, group: &str) -> anyhow::Result<Option<Described>> {
+    match describe_consumer(cluster, group)? {
+        Some(described) => Ok(Some(described)),
+        None => describe_classic(cluster, group),
+    }
+}
+
+/// None: it is no group of the consumer protocol, or the broker does not speak that.
+fn describe_consumer(cluster: &mut Cluster, group: &str) -> anyhow::Result<Option<Described>> {
+    let request = ConsumerGroupDescribeRequestData::default().with_group_ids(vec![kafka_string(group)]);
+    let asked = with_coordinator(cluster, group, &request, |answer| {
+        answer.groups.first().map_or(0, |group| group.error_code)
+    });
+    let (answer, coordinator) = match asked {
+        Ok(answered) => answered,
+        Err(ClientError::Unsupported { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let described = answer.groups.first().context("the answer names no group")?;
+    match ErrorCode::from_code(described.error_code) {
+        ErrorCode::GroupIdNotFound | ErrorCode::UnsupportedVersion => return Ok(None),
+        _ => ClientError::check(described.error_code, None)?,
+    }
+    let member = |member: &DescribedConsumerGroupMember| Member {
+        id: text(&member.member_id),
+        instance_id: member.instance_id.as_ref().map(text),
+        host: text(&member.client_host),
+        client_id: text(&member.client_id),
+        partitions: named(&member.assignment),
+        target: Some((member.member_epoch, named(&member.target_assignment))),
+    };
+    Ok(Some(Described {
+        state: text(&described.group_state),
+        assignor: text(&described.assignor_name),
+        epochs: Some((described.group_epoch, described.assignment_epoch)),
+        members: described.members.iter().map(member).collect(),
+        coordinator: (coordinator, cluster.address_of(coordinator)),
+    }))
+}
+
+fn named(assignment: &ConsumerGroupDescribeAssignment) -> BTreeSet<Named> {
+    let topics = assignment.topic_partitions.iter();
+    let of_topic = |topic: &ConsumerGroupDescribeTopicPartitions| {
+        let name = text(&topic.topic_name);
+        let indexes = topic.partitions.iter();
+        indexes.map(|index| (name.clone(), *index)).collect::<Vec<_>>()
+    };
+    topics.flat_map(of_topic).collect()
+}
+
+fn describe_classic(cluster: &mut Cluster, group: &str) -> anyhow::Result<Option<Described>> {
     let request = DescribeGroupsRequestData::default().with_groups(vec![kafka_string(group)]);
     let (answer, coordinator) = with_coordinator(cluster, group, &request, |answer| {
         answer.groups.first().map_or(0, |group| group.error_code)
@@ -74,10 +128,12 @@ pub(super) fn describe(cluster: &mut Cluster, group: &str) -> anyhow::Result<Opt
         host: text(&member.client_host),
         client_id: text(&member.client_id),
         partitions: assignment(&member.member_assignment).unwrap_or_default(),
+        target: None,
     };
     Ok(Some(Described {
         state: text(&described.group_state),
         assignor: text(&described.protocol_data),
+        epochs: None,
         members: described.members.iter().map(member).collect(),
         coordinator: (coordinator, cluster.address_of(coordinator)),
     }))

@@ -1,6 +1,6 @@
 //! `--describe`: offsets and lag, members, or states.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ pub(super) fn run(cluster: &mut Cluster, args: &Args) -> anyhow::Result<()> {
 fn remark(group: &str, described: &Described) {
     match described.state.as_str() {
         "Empty" => eprintln!("\nConsumer group '{group}' has no active members."),
-        "PreparingRebalance" | "CompletingRebalance" => {
+        "PreparingRebalance" | "CompletingRebalance" | "Assigning" | "Reconciling" => {
             eprintln!("\nWarning: Consumer group '{group}' is rebalancing.")
         }
         _ => {}
@@ -163,7 +163,7 @@ fn members(args: &Args, group: &str, described: &Described) -> Value {
         let member = |member: &Member| {
             json!({
                 "consumerId": member.id, "groupInstanceId": member.instance_id, "host": member.host,
-                "clientId": member.client_id, "assignment": assigned(member),
+                "clientId": member.client_id, "assignment": assigned(&member.partitions),
             })
         };
         let members: Vec<Value> = described.members.iter().map(member).collect();
@@ -196,7 +196,11 @@ fn members(args: &Args, group: &str, described: &Described) -> Value {
         cells.extend([member.host.clone(), member.client_id.clone(), count]);
         if args.verbose {
             // Epochs and targets are those of the newer protocol.
-            cells.extend([NONE.to_owned(), assigned(member), NONE.to_owned(), NONE.to_owned()]);
+            let none = || NONE.to_owned();
+            let epoch = member.target.as_ref().map_or_else(none, |(epoch, _)| epoch.to_string());
+            let target = member.target.as_ref().map_or_else(none, |(_, target)| assigned(target));
+            let target_epoch = described.epochs.map_or_else(none, |(_, epoch)| epoch.to_string());
+            cells.extend([epoch, assigned(&member.partitions), target_epoch, target]);
         }
         cells
     };
@@ -208,9 +212,9 @@ fn members(args: &Args, group: &str, described: &Described) -> Value {
 }
 
 /// The partitions as topic:0,1;other:0.
-fn assigned(member: &Member) -> String {
+fn assigned(partitions: &BTreeSet<Named>) -> String {
     let mut topics: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (topic, index) in &member.partitions {
+    for (topic, index) in partitions {
         topics.entry(topic).or_default().push(index.to_string());
     }
     if topics.is_empty() {
@@ -247,7 +251,10 @@ fn state(args: &Args, group: &str, described: &Described) -> Value {
     if args.verbose {
         header.extend(["GROUP-EPOCH", "TARGET-ASSIGNMENT-EPOCH"]);
         widths.extend([Width::Fixed(15), Width::Fixed(25)]);
-        row.extend([NONE.to_owned(), NONE.to_owned()]);
+        let epochs = described
+            .epochs
+            .map(|(group, target)| [group.to_string(), target.to_string()]);
+        row.extend(epochs.unwrap_or([NONE.to_owned(), NONE.to_owned()]));
     }
     header.push("#MEMBERS");
     widths.push(Width::Open);

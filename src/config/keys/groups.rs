@@ -5,7 +5,7 @@ use super::row::{boolean, int, list, long, short, string};
 
 #[rustfmt::skip] // a table: a row is a line of facts and a line of prose
 pub(super) const KEYS: &[Key] = &[
-    list("group.coordinator.rebalance.protocols").default("classic,consumer,streams").choices(&["consumer", "classic", "share", "streams"])
+    list("group.coordinator.rebalance.protocols").default("classic,consumer,streams").choices(&["consumer", "classic", "share", "streams"]).effective()
         .doc("The group protocols that are served."),
     int("group.coordinator.threads").default("4").at_least(1)
         .doc("Threads that serve groups. Corelane has none: shards do that work."),
@@ -23,31 +23,31 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Milliseconds for which a new group waits for more members before its first assignment (classic protocol)."),
     int("group.max.size").default("2147483647").at_least(1).effective()
         .doc("Members that a group may have (classic protocol)."),
-    int("group.consumer.session.timeout.ms").default("45000").at_least(1)
+    int("group.consumer.session.timeout.ms").default("45000").at_least(1).effective()
         .doc("Milliseconds of silence after which a member is dropped (consumer protocol)."),
-    int("group.consumer.min.session.timeout.ms").default("45000").at_least(1)
+    int("group.consumer.min.session.timeout.ms").default("45000").at_least(1).effective()
         .doc("Milliseconds of the shortest session timeout that a group may set (consumer protocol)."),
-    int("group.consumer.max.session.timeout.ms").default("60000").at_least(1)
+    int("group.consumer.max.session.timeout.ms").default("60000").at_least(1).effective()
         .doc("Milliseconds of the longest session timeout that a group may set (consumer protocol)."),
-    int("group.consumer.heartbeat.interval.ms").default("5000").at_least(1)
+    int("group.consumer.heartbeat.interval.ms").default("5000").at_least(1).effective()
         .doc("Milliseconds between two heartbeats of a member (consumer protocol)."),
-    int("group.consumer.min.heartbeat.interval.ms").default("5000").at_least(1)
+    int("group.consumer.min.heartbeat.interval.ms").default("5000").at_least(1).effective()
         .doc("Milliseconds of the shortest heartbeat interval that a group may set (consumer protocol)."),
-    int("group.consumer.max.heartbeat.interval.ms").default("15000").at_least(1)
+    int("group.consumer.max.heartbeat.interval.ms").default("15000").at_least(1).effective()
         .doc("Milliseconds of the longest heartbeat interval that a group may set (consumer protocol)."),
-    int("group.consumer.assignment.interval.ms").default("1000").at_least(0).cluster_wide()
+    int("group.consumer.assignment.interval.ms").default("1000").at_least(0).cluster_wide().effective()
         .doc("Milliseconds between two assignments of a group (consumer protocol)."),
-    int("group.consumer.min.assignment.interval.ms").default("0").at_least(0)
+    int("group.consumer.min.assignment.interval.ms").default("0").at_least(0).effective()
         .doc("Milliseconds of the shortest assignment interval that a group may set (consumer protocol)."),
-    int("group.consumer.max.assignment.interval.ms").default("15000").at_least(0)
+    int("group.consumer.max.assignment.interval.ms").default("15000").at_least(0).effective()
         .doc("Milliseconds of the longest assignment interval that a group may set (consumer protocol)."),
-    int("group.consumer.max.size").default("2147483647").at_least(1)
+    int("group.consumer.max.size").default("2147483647").at_least(1).effective()
         .doc("Members that a group may have (consumer protocol)."),
-    list("group.consumer.assignors").default("uniform,range")
+    list("group.consumer.assignors").default("uniform,range").choices(&["uniform", "range"]).effective()
         .doc("The assignors offered, the default one first (consumer protocol): uniform, range."),
-    string("group.consumer.migration.policy").default("bidirectional").choices(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]).any_case()
+    string("group.consumer.migration.policy").default("bidirectional").choices(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]).any_case().effective()
         .doc("Which groups with members may change protocol: upgrade (classic to consumer), downgrade, bidirectional or disabled."),
-    int("group.consumer.regex.refresh.interval.ms").default("600000").at_least(10000).internal()
+    int("group.consumer.regex.refresh.interval.ms").default("600000").at_least(10000).internal().effective()
         .doc("Milliseconds after which a subscription by pattern is matched again."),
     int("group.share.session.timeout.ms").default("45000").at_least(1)
         .doc("Milliseconds of silence after which a share group's member is dropped."),

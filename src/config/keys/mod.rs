@@ -7,6 +7,7 @@
 //! synonyms are broker keys.
 
 mod cluster;
+mod group;
 mod groups;
 mod old;
 mod own;
@@ -102,6 +103,13 @@ pub static BROKER_KEYS: &[Key] = &BROKER_TABLE;
 /// All topic keys, by name.
 pub static TOPIC_KEYS: &[Key] = topic::KEYS;
 
+/// All keys of single groups, by name.
+pub static GROUP_KEYS: &[Key] = group::KEYS;
+
+pub fn group_key(name: &str) -> Option<&'static Key> {
+    GROUP_KEYS.iter().find(|key| key.name == name)
+}
+
 pub fn broker_key(name: &str) -> Option<&'static Key> {
     static INDEX: LazyLock<Index> = LazyLock::new(|| index(BROKER_KEYS));
     INDEX.get(name).copied()
@@ -135,7 +143,7 @@ fn index(table: &'static [Key]) -> Index {
 }
 
 impl Key {
-    /// Topic keys: the broker key that DescribeConfigs names as the source of the default.
+    /// Keys of topics and groups: the broker key that DescribeConfigs names as the source of the default.
     pub fn broker_synonym(&self) -> Option<&'static str> {
         self.synonyms.first().copied()
     }

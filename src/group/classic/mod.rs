@@ -14,6 +14,7 @@
 mod join;
 mod leave;
 mod member;
+mod migrate;
 mod persist;
 mod rebalance;
 mod sync;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use member::{Member, MemberId};
+pub(super) use migrate::Mover;
 pub(super) use persist::group_tombstone;
 
 use super::record::OffsetValue;
@@ -32,7 +34,7 @@ use crate::model::{ErrorCode, Ticket};
 use crate::rt::Instant;
 
 /// The protocol type of consumers: their metadata says which topics they read.
-const CONSUMER: &str = "consumer";
+pub(super) const CONSUMER: &str = "consumer";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {

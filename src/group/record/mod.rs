@@ -6,11 +6,14 @@
 //! ```text
 //!   key 0, 1   group string │ topic string │ partition i32            → an offset that the group committed
 //!   key 2      group string                                           → a classic group, between two rebalances
+//!   key 3–8    group string │ member id string (5, 7, 8)              → a consumer group, in parts
+//!   key 16     group string │ regular expression string               → a consumer group's expression
 //! ```
 //!
 //! [`KINDS`] lists the kinds of which a group's own state is made.
 
 mod classic;
+mod consumer;
 mod offset;
 
 use bytes::Bytes;
@@ -18,6 +21,7 @@ use bytes::Bytes;
 use crate::wire::primitives::{DecodeError, Reader, Writer};
 
 pub use classic::{GroupValue, MemberValue};
+pub use consumer::*;
 pub use offset::OffsetValue;
 
 const OFFSET_KEY_OLD: i16 = 0;
@@ -46,6 +50,15 @@ pub enum Key {
 pub enum RecordKind {
     /// A classic group, with all of its members.
     Classic,
+    // Of a consumer group: its epoch, the topics that it reads (older brokers), a member, the epoch of the targets, a
+    // member's target, what a member has, what a regular expression matches.
+    Epoch,
+    OldTopics,
+    Member,
+    TargetEpoch,
+    Target,
+    Current,
+    Regex,
 }
 
 /// How the key of a kind is written: the number that it begins with, and whether it names a part behind the group.
@@ -56,7 +69,16 @@ struct KeyForm {
 }
 
 /// One row per kind.
-const KINDS: &[KeyForm] = &[form(RecordKind::Classic, 2, false)];
+const KINDS: &[KeyForm] = &[
+    form(RecordKind::Classic, 2, false),
+    form(RecordKind::Epoch, 3, false),
+    form(RecordKind::OldTopics, 4, false),
+    form(RecordKind::Member, 5, true),
+    form(RecordKind::TargetEpoch, 6, false),
+    form(RecordKind::Target, 7, true),
+    form(RecordKind::Current, 8, true),
+    form(RecordKind::Regex, 16, true),
+];
 
 const fn form(kind: RecordKind, number: i16, has_part: bool) -> KeyForm {
     KeyForm { kind, number, has_part }

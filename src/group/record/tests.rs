@@ -142,3 +142,100 @@ fn group_values_are_kafkas() {
     };
     assert_eq!(GroupValue::read(&Bytes::from(oldest)), Ok(old));
 }
+
+#[test] // Goal: the keys of a consumer group are Kafka's: the group's, a member's, an expression's.
+fn keys_of_consumer_groups_are_kafkas() {
+    let cases: [(RecordKind, &str, &[u8]); 4] = [
+        (RecordKind::Epoch, "", &[0, 3, 0, 1, b'g']),
+        (RecordKind::Member, "m", &[0, 5, 0, 1, b'g', 0, 1, b'm']),
+        (RecordKind::Current, "m", &[0, 8, 0, 1, b'g', 0, 1, b'm']),
+        (RecordKind::Regex, "a.*", &[0, 16, 0, 1, b'g', 0, 3, b'a', b'.', b'*']),
+    ];
+    for (kind, part, bytes) in cases {
+        assert_eq!(group_key(kind, "g", part), bytes);
+        let key = Key::Group {
+            kind,
+            group: "g".into(),
+            part: part.into(),
+        };
+        assert_eq!(Key::read(&Bytes::from_static(bytes)), Ok(key));
+    }
+}
+
+#[test] // Goal: epochs are laid out as Kafka's version 0, with the tagged fields left out where they say nothing.
+fn epochs_are_kafkas() {
+    let hash = [1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7];
+    let group = EpochValue {
+        epoch: 3,
+        topics_hash: 7,
+    };
+    assert_eq!(group.write(), [&[0, 0, 0, 0, 0, 3][..], &hash].concat());
+    assert_eq!(EpochValue::read(&group.write()), Ok(group));
+    let target = TargetEpochValue {
+        epoch: 3,
+        assigned_ms: 0,
+    };
+    assert_eq!(target.write(), [0, 0, 0, 0, 0, 3, 0].as_slice());
+    assert_eq!(TargetEpochValue::read(&target.write()), Ok(target));
+}
+
+#[test] // Goal: a member is laid out as Kafka's version 0, one of the classic protocol with its tagged structure.
+fn members_of_consumer_groups_are_kafkas() {
+    let plain = ConsumerMemberValue {
+        client_id: "c".into(),
+        client_host: "h".into(),
+        topics: ["t".to_owned()].into(),
+        rebalance_timeout_ms: 5,
+        assignor: Some("u".into()),
+        ..ConsumerMemberValue::default()
+    };
+    let start: &[u8] = &[0, 0, 0, 0, 2, b'c', 2, b'h', 2, 2, b't', 1, 0, 0, 0, 5, 2, b'u'];
+    assert_eq!(plain.write(), [start, &[0]].concat());
+    let classic = ConsumerMemberValue {
+        classic: Some(ClassicMemberValue {
+            session_timeout_ms: 9,
+            protocols: vec![crate::group::Protocol {
+                name: "r".into(),
+                metadata: Bytes::from_static(b"m"),
+            }],
+        }),
+        ..plain.clone()
+    };
+    let tagged: &[u8] = &[1, 0, 12, 1, 0, 0, 0, 9, 2, 2, b'r', 2, b'm', 0, 0];
+    assert_eq!(classic.write(), [start, tagged].concat());
+    for value in [plain, classic] {
+        assert_eq!(ConsumerMemberValue::read(&value.write()), Ok(value));
+    }
+}
+
+#[test] // Goal: what a member has is laid out as Kafka's version 0, with the epochs that it was assigned in; older records
+// lack those.
+fn current_assignments_are_kafkas() {
+    let value = CurrentValue {
+        epoch: 4,
+        previous_epoch: 3,
+        state: MemberState::UnrevokedPartitions,
+        assigned: [(TopicId([7; 16]), [(0, 2), (5, 4)].into())].into(),
+        revoking: DatedAssignment::new(),
+    };
+    let bytes = |tags: &[u8]| {
+        let start: &[u8] = &[0, 0, 0, 0, 0, 4, 0, 0, 0, 3, 1, 2];
+        let partitions: &[u8] = &[3, 0, 0, 0, 0, 0, 0, 0, 5];
+        [start, &[7; 16], partitions, tags, &[1, 0]].concat()
+    };
+    let dated = bytes(&[1, 0, 9, 3, 0, 0, 0, 2, 0, 0, 0, 4]);
+    assert_eq!(value.write(), dated);
+    assert_eq!(CurrentValue::read(&Bytes::from(dated)), Ok(value.clone()));
+    let undated = CurrentValue::read(&Bytes::from(bytes(&[0]))).unwrap();
+    assert_eq!(undated.assigned, [(TopicId([7; 16]), [(0, 4), (5, 4)].into())].into());
+    let target: Assignment = [(TopicId([7; 16]), [1, 2].into())].into();
+    assert_eq!(read_target(&write_target(&target)), Ok(target));
+    let regex = RegexValue {
+        topics: ["t".to_owned()].into(),
+        version: 1,
+        resolved_ms: 2,
+    };
+    let times = [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0];
+    assert_eq!(regex.write(), [&[0, 0, 2, 2, b't'][..], &times].concat());
+    assert_eq!(RegexValue::read(&regex.write()), Ok(regex));
+}

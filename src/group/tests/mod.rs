@@ -2,7 +2,10 @@
 
 mod classic;
 mod cluster;
+mod consumer;
+mod consumer_random;
 mod limits;
+mod migration;
 mod offsets;
 mod random;
 
@@ -24,6 +27,7 @@ const DAY_MS: i64 = 86_400_000;
 struct Rig {
     coordinator: GroupCoordinator,
     log: Vec<Entry>,
+    cluster: Cluster,
     replies: BTreeMap<u64, GroupReply>,
     now_ms: i64,
     tickets: u64,
@@ -40,13 +44,18 @@ impl Rig {
     }
 
     fn with(config: GroupConfig, log: Vec<Entry>, now_ms: i64) -> Rig {
-        let mut coordinator = GroupCoordinator::new(config, Arc::new(Cluster::default()));
+        Rig::within(Cluster::default(), config, log, now_ms)
+    }
+
+    fn within(cluster: Cluster, config: GroupConfig, log: Vec<Entry>, now_ms: i64) -> Rig {
+        let mut coordinator = GroupCoordinator::new(config, Arc::new(cluster.clone()));
         for entry in &log {
             coordinator.replay(&entry.key, entry.value.as_ref(), None);
         }
         let mut rig = Rig {
             coordinator,
             log,
+            cluster,
             replies: BTreeMap::new(),
             now_ms,
             tickets: 0,
@@ -58,7 +67,8 @@ impl Rig {
 
     /// What another process would make of this log.
     fn reloaded(&self) -> Rig {
-        Rig::loaded(self.log.clone(), self.now_ms)
+        let config = self.coordinator.config.clone();
+        Rig::within(self.cluster.clone(), config, self.log.clone(), self.now_ms)
     }
 
     fn now(&self) -> Now {
@@ -129,6 +139,7 @@ impl Rig {
         let partitions = partitions.map(|of| of.iter().map(|index| (Arc::from("t"), *index)).collect());
         let fetch = FetchOffsets {
             group: group.into(),
+            sender: Sender::nobody(),
             partitions,
             require_stable,
         };

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Scratch, duplicates, refuse};
-use crate::config::{Key, Kind, broker_key, check_broker_configs, check_topic_configs, topic_key};
+use crate::config::{
+    Key, Kind, broker_key, check_broker_configs, check_group_configs, check_topic_configs, group_key, topic_key,
+};
 use crate::metadata::command::{CommandError, ConfigChange, ConfigOp, ConfigResource};
 use crate::metadata::image::Image;
 use crate::metadata::record::{self, Record, Resource};
@@ -56,6 +58,7 @@ fn alter_one(scratch: &mut Scratch<'_>, change: &ConfigChange) -> Result<(), Com
     match &change.resource {
         ConfigResource::Topic(_) => check_topic(&after)?,
         ConfigResource::Broker(broker) => check_broker(*broker, &after)?,
+        ConfigResource::Group(_) => check_group(&scratch.image, &after)?,
     }
     push_differences(scratch, &resource, &before, &after);
     Ok(())
@@ -80,6 +83,14 @@ fn existing(image: &Image, resource: &ConfigResource) -> Result<(Resource, Confi
             ErrorCode::BrokerIdNotRegistered,
             format!("No broker with id {} found.", id.0),
         ),
+        ConfigResource::Group(id) if id.is_empty() => {
+            refuse(ErrorCode::InvalidRequest, "Default group resources are not allowed.")
+        }
+        ConfigResource::Group(id) => {
+            let configs = image.group_configs.get(id.as_str());
+            let configs = configs.map(|configs| configs.as_ref().clone());
+            Ok((Resource::Group(id.clone()), configs.unwrap_or_default()))
+        }
     }
 }
 
@@ -119,8 +130,11 @@ fn list(
     name: &str,
     op: &str,
 ) -> Result<Vec<String>, CommandError> {
-    let of_topic = matches!(change.resource, ConfigResource::Topic(_));
-    let key = if of_topic { topic_key(name) } else { broker_key(name) };
+    let key = match change.resource {
+        ConfigResource::Topic(_) => topic_key(name),
+        ConfigResource::Broker(_) => broker_key(name),
+        ConfigResource::Group(_) => group_key(name),
+    };
     match key {
         Some(key) if key.kind == Kind::List => Ok(now
             .get(name)
@@ -154,6 +168,10 @@ fn list_items(value: &str) -> Vec<String> {
 
 fn check_topic(configs: &Configs) -> Result<(), CommandError> {
     check_topic_configs(configs).or_else(|message| refuse(ErrorCode::InvalidConfig, message))
+}
+
+fn check_group(image: &Image, configs: &Configs) -> Result<(), CommandError> {
+    check_group_configs(configs, image.config()).or_else(|message| refuse(ErrorCode::InvalidConfig, message))
 }
 
 /// As in Kafka, INVALID_REQUEST whatever is wrong. //= KAFKA-13609

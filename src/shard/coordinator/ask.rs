@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::config::BrokerConfig;
-use crate::group::{GroupCoordinator, GroupReply, GroupRequest};
+use crate::group::{Found, GroupCoordinator, GroupReply, GroupRequest, Search};
 use crate::metadata::Image;
 use crate::model::{Effects, OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Ticket};
 use crate::partition::Guard;
@@ -34,7 +34,7 @@ pub enum CoordinatorReply {
 }
 
 pub(in crate::shard) enum Coordinator {
-    Group(GroupCoordinator),
+    Group(Box<GroupCoordinator>),
     Txn(Transactions),
 }
 
@@ -54,6 +54,7 @@ impl CoordinatorRequest {
                 GroupRequest::Heartbeat(_)
                     | GroupRequest::FetchOffsets(_)
                     | GroupRequest::Describe(_)
+                    | GroupRequest::DescribeConsumer(_)
                     | GroupRequest::List(_)
             ),
             CoordinatorRequest::GroupAs(..) => false,
@@ -71,7 +72,7 @@ impl Coordinator {
         match topic {
             OFFSETS_TOPIC => {
                 let groups = GroupCoordinator::new(config.groups.clone(), image.clone());
-                Some(Coordinator::Group(groups))
+                Some(Coordinator::Group(Box::new(groups)))
             }
             TRANSACTIONS_TOPIC => Some(Coordinator::Txn(Transactions::new(&config.transactions))),
             _ => None,
@@ -173,6 +174,22 @@ impl Coordinator {
         match self {
             Coordinator::Group(groups) => groups.on_topics_deleted(topics, now).map(CoordinatorReply::Group),
             // A marker for a topic that is gone is one that needs no writing.
+            Coordinator::Txn(_) => Effects::default(),
+        }
+    }
+
+    /// Searches that it wants done.
+    pub(super) fn take_searches(&mut self) -> Vec<Search> {
+        match self {
+            Coordinator::Group(groups) => groups.take_searches(),
+            Coordinator::Txn(_) => Vec::new(),
+        }
+    }
+
+    /// What a search has found.
+    pub(super) fn on_found(&mut self, found: Found, now: Now) -> Effects<CoordinatorReply> {
+        match self {
+            Coordinator::Group(groups) => groups.on_found(found, now).map(CoordinatorReply::Group),
             Coordinator::Txn(_) => Effects::default(),
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Seat;
+use crate::config::ConsumerSettings;
 use crate::group::{Catalog, CatalogTopic};
 use crate::metadata::Image;
 use crate::model::{PartitionId, TopicId};
@@ -19,6 +20,14 @@ impl Catalog for Image {
             id: topic.id,
             partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
         })
+    }
+
+    fn consumer_settings(&self, group: &str) -> ConsumerSettings {
+        let config = &self.config().groups.consumer;
+        match self.group_configs.get(group) {
+            Some(set) => config.settings_of(set),
+            None => config.settings,
+        }
     }
 
     fn name_of(&self, id: &TopicId) -> Option<Arc<str>> {

@@ -64,6 +64,7 @@ impl Shard {
         match written {
             Ok(written) => {
                 let ready = active.hold(written, Outgoing { replies, markers }, now.instant);
+                self.begin_searches(id);
                 self.set_deadline(id);
                 self.give(id, ready);
             }

@@ -14,6 +14,7 @@
 //! | seats | which coordinators are here, and how they come and go |
 //! | effects | writes, held replies, deadlines |
 //! | load | the state from the partition's records |
+//! | search | topics for the regular expressions of groups |
 //! | markers | ends of transactions on their way to the partitions |
 //! | shown | what others may know of groups without asking |
 //! | transactions | the transaction coordinator under the shard's clock |
@@ -23,6 +24,7 @@ mod catalog;
 mod effects;
 mod load;
 mod markers;
+mod search;
 mod seats;
 mod shown;
 #[cfg(test)]
@@ -36,6 +38,7 @@ pub use ask::{CoordinatorReply, CoordinatorRequest};
 pub(super) use effects::Stamp;
 pub(super) use load::{LoadDone, LoadJob};
 pub(super) use markers::{MarkerDone, MarkerJob};
+pub(super) use search::{SearchDone, SearchJob};
 
 use crate::model::{MarkerOrder, PartitionId, Ticket};
 use crate::rt::Instant;

@@ -66,6 +66,7 @@ async fn committed(router: &Router, at: PartitionId, group: &str) -> Vec<Fetched
     let request = || {
         GroupRequest::FetchOffsets(FetchOffsets {
             group: group.into(),
+            sender: Sender::nobody(),
             partitions: None,
             require_stable: false,
         })
@@ -138,6 +139,7 @@ fn deleted_topics_take_their_offsets_along() {
         let fetch = || {
             GroupRequest::FetchOffsets(FetchOffsets {
                 group: "g".into(),
+                sender: Sender::nobody(),
                 partitions: None,
                 require_stable: false,
             })
@@ -162,6 +164,7 @@ fn a_full_disk_unseats_nobody() {
         let fetch = || {
             GroupRequest::FetchOffsets(FetchOffsets {
                 group: "g".into(),
+                sender: Sender::nobody(),
                 partitions: None,
                 require_stable: false,
             })

@@ -70,6 +70,15 @@ macro_rules! served {
             sync_group: SYNC_GROUP, 0..=5,
                 SyncGroupRequestData = SyncGroupRequest as SYNC_GROUP_REQUEST,
                 SyncGroupResponseData = SyncGroupResponse as SYNC_GROUP_RESPONSE;
+            consumer_group_heartbeat: CONSUMER_GROUP_HEARTBEAT, 0..=1,
+                ConsumerGroupHeartbeatRequestData = ConsumerGroupHeartbeatRequest
+                    as CONSUMER_GROUP_HEARTBEAT_REQUEST,
+                ConsumerGroupHeartbeatResponseData = ConsumerGroupHeartbeatResponse
+                    as CONSUMER_GROUP_HEARTBEAT_RESPONSE;
+            consumer_group_describe: CONSUMER_GROUP_DESCRIBE, 0..=1,
+                ConsumerGroupDescribeRequestData = ConsumerGroupDescribeRequest as CONSUMER_GROUP_DESCRIBE_REQUEST,
+                ConsumerGroupDescribeResponseData = ConsumerGroupDescribeResponse
+                    as CONSUMER_GROUP_DESCRIBE_RESPONSE;
             describe_groups: DESCRIBE_GROUPS, 0..=6,
                 DescribeGroupsRequestData = DescribeGroupsRequest as DESCRIBE_GROUPS_REQUEST,
                 DescribeGroupsResponseData = DescribeGroupsResponse as DESCRIBE_GROUPS_RESPONSE;
