@@ -18,7 +18,9 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use crate::support::{self, Broker, PATIENCE};
 
-const PARTITIONS: i32 = 12;
+const PARTITIONS: i32 = 4;
+/// So many that their batches share the journal's frames.
+const MANY_PARTITIONS: i32 = 12;
 const PRODUCERS: usize = 3;
 
 /// What one producer knows about a record: the partition and offset that the broker acknowledged.
@@ -60,7 +62,7 @@ fn what_was_acknowledged_survives_kill_9() {
     create_topics(&broker);
     let (idempotent, plain) = (Ledger::default(), Ledger::default());
     let mut random = seed;
-    let mut ends = vec![0; PARTITIONS as usize];
+    let mut ends = vec![0; MANY_PARTITIONS as usize];
     let mut journal_writes = 0;
     for round in 0..rounds {
         let stop = Arc::new(AtomicBool::new(false));
@@ -129,7 +131,7 @@ fn start_producer(
     thread::spawn(move || {
         let mut sequence = 0u64;
         while !stop.load(Ordering::Relaxed) {
-            let partition = (sequence % PARTITIONS as u64) as i32;
+            let partition = (sequence % MANY_PARTITIONS as u64) as i32;
             let payload = payload(&format!("{round}/{n}/{partition}/{sequence:08}"));
             let record: BaseRecord<'_, (), String> = BaseRecord::to(topic).payload(&payload).partition(partition);
             match producer.send(record) {
@@ -148,7 +150,7 @@ fn start_producer(
 /// Reads every partition of both topics from its start and holds it against the ledgers. Returns the ends.
 fn verify(broker: &Broker, idempotent: &Ledger, plain: &Ledger, ends_before: &[i64]) -> Vec<i64> {
     let mut ends = Vec::new();
-    for partition in 0..PARTITIONS {
+    for partition in 0..MANY_PARTITIONS {
         let end = verify_partition(broker, "idempotent", partition, &idempotent.0.lock().unwrap(), true);
         assert!(
             end >= ends_before[partition as usize],
@@ -243,7 +245,7 @@ fn create_topics(broker: &Broker) {
             producer
                 .client()
                 .fetch_metadata(Some(topic), PATIENCE)
-                .is_ok_and(|all| all.topics()[0].partitions().len() == PARTITIONS as usize)
+                .is_ok_and(|all| all.topics()[0].partitions().len() == MANY_PARTITIONS as usize)
         });
     }
 }

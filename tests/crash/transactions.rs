@@ -34,7 +34,7 @@ fn transactions_end_as_a_whole_through_kill_9() {
     let rounds: u64 = std::env::var("ROUNDS").map_or(20, |rounds| rounds.parse().unwrap());
     let seed: u64 = std::env::var("SEED").map_or_else(|_| seed_from_clock(), |seed| seed.parse().unwrap());
     eprintln!("SEED={seed} ROUNDS={rounds} cargo test --test e2e transactions_end_as_a_whole   # the same moments");
-    let mut broker = Broker::start(&[("shard.count", "2"), ("num.partitions", "12")]);
+    let mut broker = Broker::start(&[("shard.count", "2"), ("num.partitions", "4")]);
     let mut random = seed;
     let mut told = BTreeMap::new();
     for round in 0..rounds {
