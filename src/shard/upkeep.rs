@@ -12,7 +12,7 @@ use crate::rt::{self, Now};
 use crate::storage::StorageError;
 
 /// Every partition is looked at once in this many ticks, as far as the limit below allows.
-const TICKS_PER_ROUND: usize = 10;
+const TICKS_PER_ROUND: usize = 20;
 /// A transaction is late once nothing was written to it for transaction.max.timeout.ms and this much more. //= KIP-664
 const LATE_MS: i64 = 5 * 60_000;
 /// Partitions that one tick looks at: a few hundred microseconds at most.

@@ -50,9 +50,9 @@ pub(super) const KEYS: &[Key] = &[
     long("log.flush.interval.messages").default("9223372036854775807").at_least(1).cluster_wide().effective()
         .doc("1: an acknowledged record survives a power cut, each write is synced. Any other value: no sync per write; an acknowledged record survives a killed process."),
     long("log.flush.interval.ms").cluster_wide().synonyms(FLUSH).effective()
-        .doc("Milliseconds after which written records are synced in the background, to about a second. Unset: log.flush.scheduler.interval.ms."),
+        .doc("Milliseconds after which written records are synced in the background, to about two seconds. Unset: log.flush.scheduler.interval.ms."),
     long("log.flush.scheduler.interval.ms").default("9223372036854775807").synonyms(FLUSH).effective()
-        .doc("The default of log.flush.interval.ms. Corelane looks about once a second for logs that are due."),
+        .doc("The default of log.flush.interval.ms. Corelane looks about every two seconds for logs that are due."),
     int("log.flush.offset.checkpoint.interval.ms").default("60000").at_least(0).effective()
         .doc("Milliseconds between two writes of the recovery point: what lies before it is not scanned after a crash."),
     int("log.flush.start.offset.checkpoint.interval.ms").default("60000").at_least(0)

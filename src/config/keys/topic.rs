@@ -23,7 +23,7 @@ pub(super) const KEYS: &[Key] = &[
     long("flush.messages").default("9223372036854775807").at_least(1).topic(&["log.flush.interval.messages"]).effective()
         .doc("1: an acknowledged record survives a power cut, each write is synced. Any other value: no sync per write; an acknowledged record survives a killed process."),
     long("flush.ms").default("9223372036854775807").at_least(0).topic(FLUSH).effective()
-        .doc("Milliseconds after which written records are synced in the background, to about a second. It does not delay acknowledgements."),
+        .doc("Milliseconds after which written records are synced in the background, to about two seconds. It does not delay acknowledgements."),
     list("follower.replication.throttled.replicas").default("").topic(&[])
         .doc("Replicas whose copying is throttled on the follower: partition:broker pairs, or * for all."),
     int("index.interval.bytes").default("4096").at_least(0).topic(&["log.index.interval.bytes"]).effective()
