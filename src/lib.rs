@@ -39,6 +39,7 @@
 //! | [`client`] | a small blocking client for the command line and for tests |
 //! | [`partition`] | one replica's state in memory |
 //! | [`group`] | group coordinators and committed offsets, as pure state |
+//! | [`share`] | what a share group has of a partition: its records in flight, and what is kept of them; pure state |
 //! | [`txn`] | one partition's transaction coordinator, as a pure state machine |
 //! | [`metadata`] | records, image, apply, decide, engine; the control thread |
 //! | [`shard`] | the pump, its messages, the router |
@@ -56,7 +57,7 @@
 //!   conn, admin
 //!   api
 //!   shard
-//!   partition, group, txn, metadata   (these do not import each other; shard connects them)
+//!   partition, group, share, txn, metadata   (these do not import each other; shard connects them)
 //!   storage, client
 //!   config, metrics, wire, record, tuning
 //!   logging
@@ -95,6 +96,7 @@ pub mod preflight;
 pub mod record;
 pub mod rt;
 pub mod shard;
+pub mod share;
 pub mod storage;
 pub mod tuning;
 pub mod txn;

@@ -115,7 +115,11 @@ pub enum ErrorCode {
     UnsupportedEndpointType = 115,
     UnknownControllerId = 116,
     TransactionAbortable = 120,
+    InvalidRecordState = 121,
+    ShareSessionNotFound = 122,
+    InvalidShareSessionEpoch = 123,
     InvalidRegularExpression = 128,
+    ShareSessionLimitReached = 133,
 }
 
 impl ErrorCode {
@@ -242,7 +246,11 @@ impl ErrorCode {
             115 => ErrorCode::UnsupportedEndpointType,
             116 => ErrorCode::UnknownControllerId,
             120 => ErrorCode::TransactionAbortable,
+            121 => ErrorCode::InvalidRecordState,
+            122 => ErrorCode::ShareSessionNotFound,
+            123 => ErrorCode::InvalidShareSessionEpoch,
             128 => ErrorCode::InvalidRegularExpression,
+            133 => ErrorCode::ShareSessionLimitReached,
             _ => ErrorCode::UnknownServerError,
         }
     }

@@ -17,3 +17,5 @@ pub const NO_EPOCH: i32 = -1;
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// The topic that keeps the transactions; each of its partitions is one transaction coordinator's log.
 pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+/// The topic that keeps what share groups have acknowledged.
+pub const SHARE_STATE_TOPIC: &str = "__share_group_state";

@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["logging"],
     &["config", "metrics", "wire", "record", "tuning"],
     &["storage", "client"],
-    &["partition", "group", "txn", "auth", "metadata"],
+    &["partition", "group", "share", "txn", "auth", "metadata"],
     &["shard"],
     &["api", "replica"],
     &["admin", "conn"],
