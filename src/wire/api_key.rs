@@ -62,6 +62,13 @@ api_keys! {
     CONSUMER_GROUP_HEARTBEAT = 68, flexible from 0;
     CONSUMER_GROUP_DESCRIBE = 69, flexible from 0;
     DESCRIBE_TOPIC_PARTITIONS = 75, flexible from 0;
+    SHARE_GROUP_HEARTBEAT = 76, flexible from 0;
+    SHARE_GROUP_DESCRIBE = 77, flexible from 0;
+    SHARE_FETCH = 78, flexible from 0;
+    SHARE_ACKNOWLEDGE = 79, flexible from 0;
+    DESCRIBE_SHARE_GROUP_OFFSETS = 90, flexible from 0;
+    ALTER_SHARE_GROUP_OFFSETS = 91, flexible from 0;
+    DELETE_SHARE_GROUP_OFFSETS = 92, flexible from 0;
 }
 
 /// Whether a request of this key and version has a tag section in its header (request header version 2) and its body. A

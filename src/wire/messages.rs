@@ -17,6 +17,13 @@ pub use kacrab_protocol::generated::{
     },
     alter_configs_request::{AlterConfigsRequestData, AlterConfigsResource, AlterableConfig},
     alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponseData},
+    alter_share_group_offsets_request::{
+        AlterShareGroupOffsetsRequestData, AlterShareGroupOffsetsRequestPartition, AlterShareGroupOffsetsRequestTopic,
+    },
+    alter_share_group_offsets_response::{
+        AlterShareGroupOffsetsResponseData, AlterShareGroupOffsetsResponsePartition,
+        AlterShareGroupOffsetsResponseTopic,
+    },
     api_versions_request::ApiVersionsRequestData,
     api_versions_response::{ApiVersion, ApiVersionsResponseData, FinalizedFeatureKey, SupportedFeatureKey},
     consumer_group_describe_request::ConsumerGroupDescribeRequestData,
@@ -42,6 +49,8 @@ pub use kacrab_protocol::generated::{
     delete_groups_response::{DeletableGroupResult, DeleteGroupsResponseData},
     delete_records_request::{DeleteRecordsPartition, DeleteRecordsRequestData, DeleteRecordsTopic},
     delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsResponseData, DeleteRecordsTopicResult},
+    delete_share_group_offsets_request::{DeleteShareGroupOffsetsRequestData, DeleteShareGroupOffsetsRequestTopic},
+    delete_share_group_offsets_response::{DeleteShareGroupOffsetsResponseData, DeleteShareGroupOffsetsResponseTopic},
     delete_topics_request::{DeleteTopicState, DeleteTopicsRequestData},
     delete_topics_response::{DeletableTopicResult, DeleteTopicsResponseData},
     describe_cluster_request::DescribeClusterRequestData,
@@ -60,6 +69,14 @@ pub use kacrab_protocol::generated::{
     describe_producers_response::{
         DescribeProducersResponseData, PartitionResponse as DescribedProducersPartition,
         ProducerState as DescribedProducer, TopicResponse as DescribedProducersTopic,
+    },
+    describe_share_group_offsets_request::{
+        DescribeShareGroupOffsetsRequestData, DescribeShareGroupOffsetsRequestGroup,
+        DescribeShareGroupOffsetsRequestTopic,
+    },
+    describe_share_group_offsets_response::{
+        DescribeShareGroupOffsetsResponseData, DescribeShareGroupOffsetsResponseGroup,
+        DescribeShareGroupOffsetsResponsePartition, DescribeShareGroupOffsetsResponseTopic,
     },
     describe_topic_partitions_request::{
         Cursor as DescribeTopicPartitionsRequestCursor, DescribeTopicPartitionsRequestData, TopicRequest,
@@ -121,6 +138,30 @@ pub use kacrab_protocol::generated::{
         OffsetForLeaderEpochRequestData, OffsetForLeaderPartition, OffsetForLeaderTopic,
     },
     offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderEpochResponseData, OffsetForLeaderTopicResult},
+    share_acknowledge_request::{
+        AcknowledgePartition as ShareAcknowledgePartition, AcknowledgeTopic as ShareAcknowledgeTopic,
+        AcknowledgementBatch as ShareAcknowledgementBatch, ShareAcknowledgeRequestData,
+    },
+    share_acknowledge_response::{
+        LeaderIdAndEpoch as ShareAcknowledgeLeader, NodeEndpoint as ShareAcknowledgeNode,
+        PartitionData as ShareAcknowledgedPartition, ShareAcknowledgeResponseData,
+        ShareAcknowledgeTopicResponse as ShareAcknowledgedTopic,
+    },
+    share_fetch_request::{
+        AcknowledgementBatch as ShareFetchAcknowledgement, FetchPartition as ShareFetchPartition,
+        FetchTopic as ShareFetchTopic, ForgottenTopic as ShareForgottenTopic, ShareFetchRequestData,
+    },
+    share_group_describe_request::ShareGroupDescribeRequestData,
+    share_group_describe_response::{
+        Assignment as ShareGroupDescribedAssignment, DescribedGroup as ShareGroupDescribed,
+        Member as ShareGroupDescribedMember, ShareGroupDescribeResponseData,
+        TopicPartitions as ShareGroupDescribedTopic,
+    },
+    share_group_heartbeat_request::ShareGroupHeartbeatRequestData,
+    share_group_heartbeat_response::{
+        Assignment as ShareGroupAssignment, ShareGroupHeartbeatResponseData,
+        TopicPartitions as ShareGroupTopicPartitions,
+    },
     sync_group_request::{SyncGroupRequestAssignment, SyncGroupRequestData},
     sync_group_response::SyncGroupResponseData,
     txn_offset_commit_request::{
@@ -268,6 +309,19 @@ messages! {
     OffsetFetchResponseData: OFFSET_FETCH, OFFSET_FETCH_RESPONSE;
     OffsetForLeaderEpochRequestData: OFFSET_FOR_LEADER_EPOCH, OFFSET_FOR_LEADER_EPOCH_REQUEST;
     OffsetForLeaderEpochResponseData: OFFSET_FOR_LEADER_EPOCH, OFFSET_FOR_LEADER_EPOCH_RESPONSE;
+    AlterShareGroupOffsetsRequestData: ALTER_SHARE_GROUP_OFFSETS, ALTER_SHARE_GROUP_OFFSETS_REQUEST;
+    AlterShareGroupOffsetsResponseData: ALTER_SHARE_GROUP_OFFSETS, ALTER_SHARE_GROUP_OFFSETS_RESPONSE;
+    DeleteShareGroupOffsetsRequestData: DELETE_SHARE_GROUP_OFFSETS, DELETE_SHARE_GROUP_OFFSETS_REQUEST;
+    DeleteShareGroupOffsetsResponseData: DELETE_SHARE_GROUP_OFFSETS, DELETE_SHARE_GROUP_OFFSETS_RESPONSE;
+    DescribeShareGroupOffsetsRequestData: DESCRIBE_SHARE_GROUP_OFFSETS, DESCRIBE_SHARE_GROUP_OFFSETS_REQUEST;
+    DescribeShareGroupOffsetsResponseData: DESCRIBE_SHARE_GROUP_OFFSETS, DESCRIBE_SHARE_GROUP_OFFSETS_RESPONSE;
+    ShareAcknowledgeRequestData: SHARE_ACKNOWLEDGE, SHARE_ACKNOWLEDGE_REQUEST;
+    ShareAcknowledgeResponseData: SHARE_ACKNOWLEDGE, SHARE_ACKNOWLEDGE_RESPONSE;
+    ShareFetchRequestData: SHARE_FETCH, SHARE_FETCH_REQUEST;
+    ShareGroupDescribeRequestData: SHARE_GROUP_DESCRIBE, SHARE_GROUP_DESCRIBE_REQUEST;
+    ShareGroupDescribeResponseData: SHARE_GROUP_DESCRIBE, SHARE_GROUP_DESCRIBE_RESPONSE;
+    ShareGroupHeartbeatRequestData: SHARE_GROUP_HEARTBEAT, SHARE_GROUP_HEARTBEAT_REQUEST;
+    ShareGroupHeartbeatResponseData: SHARE_GROUP_HEARTBEAT, SHARE_GROUP_HEARTBEAT_RESPONSE;
     SyncGroupRequestData: SYNC_GROUP, SYNC_GROUP_REQUEST;
     SyncGroupResponseData: SYNC_GROUP, SYNC_GROUP_RESPONSE;
     TxnOffsetCommitRequestData: TXN_OFFSET_COMMIT, TXN_OFFSET_COMMIT_REQUEST;

@@ -14,6 +14,7 @@ pub mod primitives;
 pub mod produce;
 mod response;
 mod shape;
+pub mod share_fetch;
 #[cfg(test)]
 mod tests;
 

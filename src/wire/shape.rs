@@ -826,3 +826,159 @@ pub(super) const CONSUMER_GROUP_DESCRIBE_RESPONSE: Shape = Struct(&[
         ])),
     ),
 ]);
+
+pub(super) const SHARE_GROUP_HEARTBEAT_REQUEST: Shape = Struct(&[
+    (0, ON, String),
+    (0, ON, String),
+    (0, ON, I32),
+    (0, ON, NullableString),
+    (0, ON, NullableArray(&String)),
+]);
+const SHARE_GROUP_PARTITIONS: Shape = Struct(&[(0, ON, UUID), (0, ON, Array(&I32))]);
+pub(super) const SHARE_GROUP_HEARTBEAT_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, ON, NullableString),
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, NullableStruct(&[(0, ON, Array(&SHARE_GROUP_PARTITIONS))])),
+]);
+
+pub(super) const SHARE_GROUP_DESCRIBE_REQUEST: Shape = Struct(&[(0, ON, Array(&String)), (0, ON, Bool)]);
+const SHARE_GROUP_NAMED_PARTITIONS: Shape = Struct(&[(0, ON, UUID), (0, ON, String), (0, ON, Array(&I32))]);
+const SHARE_GROUP_MEMBER: Shape = Struct(&[
+    (0, ON, String),
+    (0, ON, NullableString),
+    (0, ON, I32),
+    (0, ON, String),
+    (0, ON, String),
+    (0, ON, Array(&String)),
+    (0, ON, Struct(&[(0, ON, Array(&SHARE_GROUP_NAMED_PARTITIONS))])),
+]);
+const SHARE_GROUP_DESCRIBED: Shape = Struct(&[
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, ON, String),
+    (0, ON, String),
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, String),
+    (0, ON, Array(&SHARE_GROUP_MEMBER)),
+    (0, ON, I32),
+]);
+pub(super) const SHARE_GROUP_DESCRIBE_RESPONSE: Shape = Struct(&[(0, ON, I32), (0, ON, Array(&SHARE_GROUP_DESCRIBED))]);
+
+const SHARE_ACKNOWLEDGEMENTS: Shape = Array(&Struct(&[(0, ON, I64), (0, ON, I64), (0, ON, Array(&I8))]));
+const SHARE_PARTITION: Shape = Struct(&[(0, ON, I32), (0, ON, SHARE_ACKNOWLEDGEMENTS)]);
+const SHARE_TOPIC: Shape = Struct(&[(0, ON, UUID), (0, ON, Array(&SHARE_PARTITION))]);
+pub(super) const SHARE_FETCH_REQUEST: Shape = Struct(&[
+    (0, ON, NullableString),
+    (0, ON, NullableString),
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, I32),
+    (1, ON, I32),
+    (1, ON, I32),
+    (2, ON, I8),
+    (2, ON, Bool),
+    (0, ON, Array(&SHARE_TOPIC)),
+    (0, ON, Array(&SHARE_GROUP_PARTITIONS)),
+]);
+pub(super) const SHARE_ACKNOWLEDGE_REQUEST: Shape = Struct(&[
+    (0, ON, NullableString),
+    (0, ON, NullableString),
+    (0, ON, I32),
+    (2, ON, Bool),
+    (0, ON, Array(&SHARE_TOPIC)),
+]);
+const SHARE_LEADER: Shape = Struct(&[(0, ON, I32), (0, ON, I32)]);
+const SHARE_NODES: Shape = Array(&Struct(&[
+    (0, ON, I32),
+    (0, ON, String),
+    (0, ON, I32),
+    (0, ON, NullableString),
+]));
+const SHARE_ACKNOWLEDGED: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, ON, SHARE_LEADER),
+]);
+pub(super) const SHARE_ACKNOWLEDGE_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (2, ON, I32),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, UUID), (0, ON, Array(&SHARE_ACKNOWLEDGED))])),
+    ),
+    (0, ON, SHARE_NODES),
+]);
+
+const SHARE_OFFSETS_ASKED: Shape = Struct(&[(0, ON, String), (0, ON, Array(&I32))]);
+pub(super) const DESCRIBE_SHARE_GROUP_OFFSETS_REQUEST: Shape = Struct(&[(
+    0,
+    ON,
+    Array(&Struct(&[
+        (0, ON, String),
+        (0, ON, NullableArray(&SHARE_OFFSETS_ASKED)),
+    ])),
+)]);
+const SHARE_OFFSETS_PARTITION: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I64),
+    (0, ON, I32),
+    (1, ON, I64),
+    (0, ON, I16),
+    (0, ON, NullableString),
+]);
+const SHARE_OFFSETS_TOPIC: Shape = Struct(&[(0, ON, String), (0, ON, UUID), (0, ON, Array(&SHARE_OFFSETS_PARTITION))]);
+const SHARE_OFFSETS_GROUP: Shape = Struct(&[
+    (0, ON, String),
+    (0, ON, Array(&SHARE_OFFSETS_TOPIC)),
+    (0, ON, I16),
+    (0, ON, NullableString),
+]);
+pub(super) const DESCRIBE_SHARE_GROUP_OFFSETS_RESPONSE: Shape =
+    Struct(&[(0, ON, I32), (0, ON, Array(&SHARE_OFFSETS_GROUP))]);
+
+const SHARE_OFFSETS_NEW: Shape = Struct(&[(0, ON, String), (0, ON, Array(&Struct(&[(0, ON, I32), (0, ON, I64)])))]);
+pub(super) const ALTER_SHARE_GROUP_OFFSETS_REQUEST: Shape =
+    Struct(&[(0, ON, String), (0, ON, Array(&SHARE_OFFSETS_NEW))]);
+const SHARE_OFFSETS_ALTERED: Shape = Struct(&[
+    (0, ON, String),
+    (0, ON, UUID),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, I32), (0, ON, I16), (0, ON, NullableString)])),
+    ),
+]);
+pub(super) const ALTER_SHARE_GROUP_OFFSETS_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, ON, Array(&SHARE_OFFSETS_ALTERED)),
+]);
+
+pub(super) const DELETE_SHARE_GROUP_OFFSETS_REQUEST: Shape =
+    Struct(&[(0, ON, String), (0, ON, Array(&Struct(&[(0, ON, String)])))]);
+pub(super) const DELETE_SHARE_GROUP_OFFSETS_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (
+        0,
+        ON,
+        Array(&Struct(&[
+            (0, ON, String),
+            (0, ON, UUID),
+            (0, ON, I16),
+            (0, ON, NullableString),
+        ])),
+    ),
+]);

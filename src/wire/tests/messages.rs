@@ -152,7 +152,7 @@ fn fields(message: &impl Debug) -> Vec<String> {
 }
 
 /// Fields that only one of the two has: the tags that neither knows, and those of releases that the oracle is behind.
-const UNSHARED: [&str; 7] = [
+const UNSHARED: [&str; 10] = [
     "_unknown_tagged_fields: []",
     "unknown_tagged_fields: {}",
     "is_cordoned: false",
@@ -160,6 +160,9 @@ const UNSHARED: [&str; 7] = [
     "enable_2_pc: false",
     "keep_prepared_txn: false",
     "transaction_version: 0",
+    "is_renew_ack: false",
+    "acquisition_lock_timeout_ms: 0",
+    "lag: -1",
 ];
 
 fn is_dress(token: &str) -> bool {

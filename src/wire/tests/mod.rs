@@ -123,6 +123,30 @@ macro_rules! served {
             list_transactions: LIST_TRANSACTIONS, 0..=2,
                 ListTransactionsRequestData = ListTransactionsRequest as LIST_TRANSACTIONS_REQUEST,
                 ListTransactionsResponseData = ListTransactionsResponse as LIST_TRANSACTIONS_RESPONSE;
+            share_group_heartbeat: SHARE_GROUP_HEARTBEAT, 1..=1,
+                ShareGroupHeartbeatRequestData = ShareGroupHeartbeatRequest as SHARE_GROUP_HEARTBEAT_REQUEST,
+                ShareGroupHeartbeatResponseData = ShareGroupHeartbeatResponse as SHARE_GROUP_HEARTBEAT_RESPONSE;
+            share_group_describe: SHARE_GROUP_DESCRIBE, 1..=1,
+                ShareGroupDescribeRequestData = ShareGroupDescribeRequest as SHARE_GROUP_DESCRIBE_REQUEST,
+                ShareGroupDescribeResponseData = ShareGroupDescribeResponse as SHARE_GROUP_DESCRIBE_RESPONSE;
+            share_acknowledge: SHARE_ACKNOWLEDGE, 1..=1,
+                ShareAcknowledgeRequestData = ShareAcknowledgeRequest as SHARE_ACKNOWLEDGE_REQUEST,
+                ShareAcknowledgeResponseData = ShareAcknowledgeResponse as SHARE_ACKNOWLEDGE_RESPONSE;
+            describe_share_group_offsets: DESCRIBE_SHARE_GROUP_OFFSETS, 0..=0,
+                DescribeShareGroupOffsetsRequestData = DescribeShareGroupOffsetsRequest
+                    as DESCRIBE_SHARE_GROUP_OFFSETS_REQUEST,
+                DescribeShareGroupOffsetsResponseData = DescribeShareGroupOffsetsResponse
+                    as DESCRIBE_SHARE_GROUP_OFFSETS_RESPONSE;
+            alter_share_group_offsets: ALTER_SHARE_GROUP_OFFSETS, 0..=0,
+                AlterShareGroupOffsetsRequestData = AlterShareGroupOffsetsRequest
+                    as ALTER_SHARE_GROUP_OFFSETS_REQUEST,
+                AlterShareGroupOffsetsResponseData = AlterShareGroupOffsetsResponse
+                    as ALTER_SHARE_GROUP_OFFSETS_RESPONSE;
+            delete_share_group_offsets: DELETE_SHARE_GROUP_OFFSETS, 0..=0,
+                DeleteShareGroupOffsetsRequestData = DeleteShareGroupOffsetsRequest
+                    as DELETE_SHARE_GROUP_OFFSETS_REQUEST,
+                DeleteShareGroupOffsetsResponseData = DeleteShareGroupOffsetsResponse
+                    as DELETE_SHARE_GROUP_OFFSETS_RESPONSE;
         }
     };
 }
@@ -132,4 +156,5 @@ mod headers;
 mod hostile;
 mod messages;
 mod produce_fetch;
+mod share_fetch;
 mod topic_ids;
