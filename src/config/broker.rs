@@ -11,6 +11,7 @@ use super::check;
 use super::groups::GroupConfig;
 use super::listeners;
 use super::properties::{ConfigProblem, Properties};
+use super::shares::ShareConfig;
 use super::topic::TopicConfig;
 use super::transactions::TransactionConfig;
 use super::values::{DynamicConfigs, Values};
@@ -82,6 +83,7 @@ pub struct BrokerConfig {
     pub max_incremental_fetch_session_cache_slots: i32,
     pub broker_session_timeout_ms: i64,
     pub groups: GroupConfig,
+    pub shares: ShareConfig,
     pub transactions: TransactionConfig,
     /// Our own keys.
     pub shard_count: Option<usize>,
@@ -179,6 +181,7 @@ impl BrokerConfig {
             max_incremental_fetch_session_cache_slots: values.int("max.incremental.fetch.session.cache.slots"),
             broker_session_timeout_ms: values.long("broker.session.timeout.ms"),
             groups: GroupConfig::read(values),
+            shares: ShareConfig::read(values),
             transactions: TransactionConfig::read(values),
             shard_count: values.explicit("shard.count").map(|_| values.size("shard.count")),
             shard_cpus: shard_cpus(values, report),

@@ -12,6 +12,7 @@ use super::keys::{
     BROKER_KEYS, Key, Origin, Scope, broker_key, broker_or_listener_key, group_key, listener_key, topic_key,
 };
 use super::properties::{ConfigProblem, NO_LINE, Properties};
+use super::shares::ShareReset;
 use super::values::{Values, segment_bytes_min};
 
 /// How the keys begin that Kafka changes at run time for one listener only.
@@ -226,6 +227,11 @@ pub fn check_group_configs(configs: &BTreeMap<String, String>, config: &BrokerCo
             return Err(format!("Unknown group config name: {name}"));
         };
         key.check(value)?;
+        if name == "share.auto.offset.reset" && ShareReset::parse(value).is_none() {
+            return Err(format!(
+                "Invalid value {value} for configuration {name}: must be earliest, latest or by_duration: and a duration as PnDTnHnMn.nS"
+            ));
+        }
         let Some((kind, matter)) = name.split_once('.') else {
             continue;
         };

@@ -18,6 +18,9 @@ pub struct GroupConfig {
     pub initial_rebalance_delay: Duration,
     /// Members that a group may have.
     pub size_max: usize,
+    /// The same of share groups, and how long they wait for a member to be heard of.
+    pub share_size_max: usize,
+    pub share_session_timeout: Duration,
     pub offset_metadata_bytes_max: usize,
     /// How long an answer may wait for what its request has written.
     pub write_timeout: Duration,
@@ -44,6 +47,8 @@ impl GroupConfig {
             session_timeout_max: millis(i64::from(values.int("group.max.session.timeout.ms"))),
             initial_rebalance_delay: millis(i64::from(values.int("group.initial.rebalance.delay.ms"))),
             size_max: size(values.int("group.max.size")),
+            share_size_max: size(values.int("group.share.max.size")),
+            share_session_timeout: millis(i64::from(values.int("group.share.session.timeout.ms"))),
             offset_metadata_bytes_max: size(values.int("offset.metadata.max.bytes")),
             write_timeout: millis(i64::from(values.int("offsets.commit.timeout.ms"))),
             offsets_retention_ms: i64::from(values.int("offsets.retention.minutes")) * 60_000,

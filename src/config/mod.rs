@@ -19,6 +19,7 @@ mod listeners;
 mod properties;
 mod render;
 mod reread;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -38,6 +39,7 @@ pub use listeners::keep_own_listener;
 pub use properties::{ConfigProblem, Properties};
 pub use render::server_properties;
 pub use reread::Reread;
+pub use shares::{ShareConfig, ShareReset};
 pub use topic::{CleanupPolicy, CompressionLevels, TopicConfig, check_topic_configs};
 pub use transactions::TransactionConfig;
 pub use values::DynamicConfigs;

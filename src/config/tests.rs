@@ -251,7 +251,7 @@ fn topic_overrides_win_over_defaults() {
 
 #[test] // The table holds together: names once, defaults legal, synonyms real, a sentence for each.
 fn table_is_sound() {
-    for table in [BROKER_KEYS, TOPIC_KEYS] {
+    for table in [BROKER_KEYS, TOPIC_KEYS, super::keys::GROUP_KEYS] {
         let mut names = BTreeSet::new();
         for key in table {
             assert!(names.insert(key.name), "{} stands twice", key.name);

@@ -49,13 +49,13 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Which groups with members may change protocol: upgrade (classic to consumer), downgrade, bidirectional or disabled."),
     int("group.consumer.regex.refresh.interval.ms").default("600000").at_least(10000).internal().effective()
         .doc("Milliseconds after which a subscription by pattern is matched again."),
-    int("group.share.session.timeout.ms").default("45000").at_least(1)
+    int("group.share.session.timeout.ms").default("45000").at_least(1).effective()
         .doc("Milliseconds of silence after which a share group's member is dropped."),
     int("group.share.min.session.timeout.ms").default("45000").at_least(1)
         .doc("Milliseconds of the shortest session timeout that a share group may set."),
     int("group.share.max.session.timeout.ms").default("60000").at_least(1)
         .doc("Milliseconds of the longest session timeout that a share group may set."),
-    int("group.share.heartbeat.interval.ms").default("5000").at_least(1)
+    int("group.share.heartbeat.interval.ms").default("5000").at_least(1).effective()
         .doc("Milliseconds between two heartbeats of a share group's member."),
     int("group.share.min.heartbeat.interval.ms").default("5000").at_least(1)
         .doc("Milliseconds of the shortest heartbeat interval that a share group may set."),
@@ -67,29 +67,29 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Milliseconds of the shortest assignment interval that a share group may set."),
     int("group.share.max.assignment.interval.ms").default("15000").at_least(0)
         .doc("Milliseconds of the longest assignment interval that a share group may set."),
-    int("group.share.max.size").default("200").between(1.0, 1000.0)
+    int("group.share.max.size").default("200").between(1.0, 1000.0).effective()
         .doc("Members that a share group may have."),
     list("group.share.assignors").default("simple")
         .doc("The assignor of share groups: simple."),
-    int("group.share.delivery.count.limit").default("5").between(2.0, 10.0)
+    int("group.share.delivery.count.limit").default("5").between(2.0, 10.0).effective()
         .doc("Times that a record is offered to a share group before it is given up."),
-    int("group.share.min.delivery.count.limit").default("2").between(2.0, 5.0)
+    int("group.share.min.delivery.count.limit").default("2").between(2.0, 5.0).effective()
         .doc("Lowest limit of deliveries that a share group may set."),
-    int("group.share.max.delivery.count.limit").default("10").between(5.0, 25.0)
+    int("group.share.max.delivery.count.limit").default("10").between(5.0, 25.0).effective()
         .doc("Highest limit of deliveries that a share group may set."),
-    int("group.share.record.lock.duration.ms").default("30000").between(1000.0, 3600000.0)
+    int("group.share.record.lock.duration.ms").default("30000").between(1000.0, 3600000.0).effective()
         .doc("Milliseconds for which a record belongs to the member that was offered it."),
-    int("group.share.min.record.lock.duration.ms").default("15000").between(1000.0, 30000.0)
+    int("group.share.min.record.lock.duration.ms").default("15000").between(1000.0, 30000.0).effective()
         .doc("Milliseconds of the shortest record lock that a share group may set."),
-    int("group.share.max.record.lock.duration.ms").default("60000").between(30000.0, 3600000.0)
+    int("group.share.max.record.lock.duration.ms").default("60000").between(30000.0, 3600000.0).effective()
         .doc("Milliseconds of the longest record lock that a share group may set."),
-    int("group.share.partition.max.record.locks").default("2000").between(100.0, 10000.0)
+    int("group.share.partition.max.record.locks").default("2000").between(100.0, 10000.0).effective()
         .doc("Records of one partition that a share group may hold at once."),
-    int("group.share.min.partition.max.record.locks").default("100").between(100.0, 2000.0)
+    int("group.share.min.partition.max.record.locks").default("100").between(100.0, 2000.0).effective()
         .doc("Lowest limit of locked records per partition that a share group may set."),
-    int("group.share.max.partition.max.record.locks").default("4000").between(2000.0, 10000.0)
+    int("group.share.max.partition.max.record.locks").default("4000").between(2000.0, 10000.0).effective()
         .doc("Highest limit of locked records per partition that a share group may set."),
-    int("group.share.max.share.sessions").default("2000").at_least(1)
+    int("group.share.max.share.sessions").default("2000").at_least(1).effective()
         .doc("Share sessions that the broker remembers."),
     int("group.share.initialize.retry.interval.ms").default("30000").at_least(1).internal()
         .doc("Milliseconds before a share group's state is asked to be set up again."),
@@ -179,15 +179,15 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Updates between two snapshots of the state of a share group's partition."),
     int("share.coordinator.cold.partition.snapshot.interval.ms").default("300000").at_least(1).internal()
         .doc("Milliseconds after which a share group's state of a quiet partition is written again."),
-    int("share.coordinator.state.topic.num.partitions").default("50").at_least(1)
+    int("share.coordinator.state.topic.num.partitions").default("50").at_least(1).effective()
         .doc("Partitions of the topic that keeps share groups' state. Not to be changed once it exists."),
-    short("share.coordinator.state.topic.replication.factor").default("3").at_least(1)
+    short("share.coordinator.state.topic.replication.factor").default("3").at_least(1).effective()
         .doc("Replicas of the topic that keeps share groups' state. It cannot be created until as many brokers are there."),
-    short("share.coordinator.state.topic.min.isr").default("2").at_least(1)
+    short("share.coordinator.state.topic.min.isr").default("2").at_least(1).effective()
         .doc("Replicas of the topic that keeps share groups' state that must be in sync for a write."),
-    int("share.coordinator.state.topic.segment.bytes").default("104857600").at_least(1)
+    int("share.coordinator.state.topic.segment.bytes").default("104857600").at_least(1).effective()
         .doc("Segment bytes of the topic that keeps share groups' state."),
-    int("share.coordinator.state.topic.compression.codec").default("0")
+    int("share.coordinator.state.topic.compression.codec").default("0").effective()
         .doc("The codec of the topic that keeps share groups' state, by its number: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd."),
     int("share.coordinator.state.topic.prune.interval.ms").default("300000").at_least(1).internal()
         .doc("Milliseconds between two cuts of the old records of the topic that keeps share groups' state."),

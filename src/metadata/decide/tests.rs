@@ -828,6 +828,32 @@ fn broker_configs_are_held_to_their_scope() {
     }
 }
 
+/// A group has configs of its own, within the broker's bounds; a snapshot holds them.
+#[test]
+fn groups_have_configs_of_their_own() {
+    let mut image = cluster(1);
+    let group = ConfigResource::Group("g".to_owned());
+    let key = "share.record.lock.duration.ms";
+    alter(&mut image, group.clone(), &[(key, set("20000"))], false).unwrap();
+    for (key, value) in [
+        (key, "14999"),
+        ("share.auto.offset.reset", "none"),
+        ("retention.ms", "1"),
+    ] {
+        let (code, message) = alter(&mut image, group.clone(), &[(key, set(value))], false).unwrap_err();
+        assert_eq!(code, ErrorCode::InvalidConfig, "{key}={value}: {message}");
+    }
+    let mut again = Image::empty(&image.cluster_id, image.broker.clone());
+    for record in image.to_records() {
+        again.apply(&record);
+    }
+    assert_eq!(again.group_configs, image.group_configs);
+    let own = again.config().shares.with_group(&again.group_configs["g"]);
+    assert_eq!(own.lock.as_millis(), 20_000);
+    alter(&mut image, group, &[(key, ConfigOp::Delete)], false).unwrap();
+    assert!(image.group_configs.is_empty());
+}
+
 /// A dynamic broker config is the default of topics: this broker's own goes before the cluster's, a topic's override
 /// before both.
 #[test]
