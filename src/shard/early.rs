@@ -89,6 +89,7 @@ impl Shard {
 fn partitions(question: &Question) -> Box<dyn Iterator<Item = PartitionId> + '_> {
     match question {
         Question::Append(_) | Question::LogSizes(_) | Question::Coordinate(..) => Box::new(std::iter::empty()),
+        Question::Share(id, _) => Box::new(std::iter::once(*id)),
         Question::Fetch(part) => Box::new(part.items.iter().map(|item| item.partition)),
         Question::ListOffsets(items) => Box::new(items.iter().map(|item| item.partition)),
         Question::EpochEnds(items) => Box::new(items.iter().map(|item| item.partition)),

@@ -8,6 +8,7 @@ use super::long_poll::LongPoll;
 use super::message::*;
 use super::placement::owner;
 use super::reply::ReplyTx;
+use super::share::ShareReply;
 use super::state::Shard;
 use super::types::*;
 use crate::metrics::Spent;
@@ -31,6 +32,7 @@ pub(super) enum Join {
     LogSizes(Gather<LogSize>),
     Producers(Gather<PartitionProducers>),
     Coordinate(ReplyTx<Result<Box<CoordinatorReply>, ErrorCode>>, Begin),
+    Share(ReplyTx<Result<ShareReply, ErrorCode>>, Begin),
 }
 
 /// One shard's items, with their places in the request.
@@ -142,6 +144,16 @@ pub(super) struct Begin {
     pub(super) spent: Spent,
 }
 
+impl Begin {
+    /// All of it counts as the owner's.
+    fn spent_until(self, now: Instant) -> Spent {
+        Spent {
+            local: now.since(self.at).as_nanos() as u64,
+            ..self.spent
+        }
+    }
+}
+
 /// The times of a part's answer, on the clock that all shards share.
 #[derive(Clone, Copy)]
 pub(super) struct Took {
@@ -244,6 +256,15 @@ impl Shard {
                 let to = owner(partition, self.shards());
                 self.ask(to, request, Question::Coordinate(partition, asked));
             }
+            Request::Share { partition, ask, reply } => {
+                let request = self.joins.next();
+                self.joins.insert(request, Join::Share(reply, begin));
+                self.ask(
+                    owner(partition, self.shards()),
+                    request,
+                    Question::Share(partition, ask),
+                );
+            }
         }
     }
 
@@ -300,14 +321,21 @@ impl Shard {
             taken,
             done,
         } = answer;
-        if let Answer::Coordinate(reply) = answer {
-            if let Some(Join::Coordinate(waiting, begin)) = self.joins.open.remove(&request) {
-                let mut spent = begin.spent;
-                spent.local = self.clock.since(begin.at).as_nanos() as u64;
-                waiting.send_after(reply, spent);
+        let answer = match answer {
+            Answer::Coordinate(reply) => {
+                if let Some(Join::Coordinate(waiting, begin)) = self.joins.open.remove(&request) {
+                    waiting.send_after(reply, begin.spent_until(self.clock));
+                }
+                return;
             }
-            return;
-        }
+            Answer::Share(reply) => {
+                if let Some(Join::Share(waiting, begin)) = self.joins.open.remove(&request) {
+                    waiting.send_after(reply, begin.spent_until(self.clock));
+                }
+                return;
+            }
+            answer => answer,
+        };
         let took = Took {
             from,
             is_own: from == self.id,
@@ -345,6 +373,6 @@ fn finish(join: Join) {
         Join::DeleteRecords(gather) => gather.finish(),
         Join::LogSizes(gather) => gather.finish(),
         Join::Producers(gather) => gather.finish(),
-        Join::Fetch(_) | Join::Coordinate(..) => {}
+        Join::Fetch(_) | Join::Coordinate(..) | Join::Share(..) => {}
     }
 }

@@ -10,6 +10,7 @@ use super::coordinator::{
 use super::fetch_memory::Held;
 use super::hosted::Place;
 use super::reply::ReplyTx;
+use super::share::{ShareAsk, ShareJob, ShareJobDone, ShareReply};
 use super::types::*;
 use crate::model::{DirId, ErrorCode, Incarnation, PartitionId, ShardId};
 use crate::partition::Producers;
@@ -66,6 +67,8 @@ pub(super) enum Question {
     Producers(Vec<ProducersItem>),
     /// Of the coordinator whose log the partition is.
     Coordinate(PartitionId, Box<CoordinatorRequest>),
+    /// Of a group's share of the partition.
+    Share(PartitionId, Box<ShareAsk>),
 }
 
 pub(super) struct AppendPart {
@@ -100,6 +103,7 @@ pub(super) enum Answer {
     LogSizes(Vec<LogSize>),
     Producers(Vec<PartitionProducers>),
     Coordinate(Result<Box<CoordinatorReply>, ErrorCode>),
+    Share(Result<ShareReply, ErrorCode>),
 }
 
 pub(super) struct FetchAnswer {
@@ -180,6 +184,11 @@ pub(super) enum Request {
         request: Box<CoordinatorRequest>,
         reply: ReplyTx<Result<Box<CoordinatorReply>, ErrorCode>>,
     },
+    Share {
+        partition: PartitionId,
+        ask: Box<ShareAsk>,
+        reply: ReplyTx<Result<ShareReply, ErrorCode>>,
+    },
 }
 
 /// The life of a partition that a job belongs to.
@@ -207,6 +216,7 @@ pub(super) enum Job {
     Load(Life, Box<LoadJob>),
     Search(PartitionId, Box<SearchJob>),
     Markers(Box<MarkerJob>),
+    Share(Box<ShareJob>),
     Alarm(Instant),
 }
 
@@ -234,6 +244,7 @@ pub(super) enum Done {
     Loaded(Life, Box<LoadDone>),
     Searched(PartitionId, Box<SearchDone>),
     Markers(Box<MarkerDone>),
+    Share(Box<ShareJobDone>),
 }
 
 /// One read for a fetch, and the memory for what it brings.
@@ -288,6 +299,7 @@ impl Question {
             Question::Producers(items) => Answer::Producers(vec![PartitionProducers::refused(error); items.len()]),
             // Whatever the reason, the client is to look for the coordinator again.
             Question::Coordinate(..) => Answer::Coordinate(Err(ErrorCode::NotCoordinator)),
+            Question::Share(..) => Answer::Share(Err(error)),
         }
     }
 }

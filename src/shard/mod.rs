@@ -14,6 +14,7 @@
 //! | append, acks, read, waits, query | the owner's side |
 //! | journals | which small appends go out in one write |
 //! | coordinator | the coordinators of groups, on their partitions' owners |
+//! | share | share groups' side of the partitions |
 //! | early | questions that come before their log is open |
 //! | catchup, fetch_memory | reads from the disk in turn and at a pace; the memory for what they bring |
 //! | hosted, reconcile, claims, placement | which partitions are here, and how they come and go |
@@ -41,6 +42,7 @@ mod read;
 mod reconcile;
 mod reply;
 mod router;
+mod share;
 mod state;
 mod stop;
 mod timers;
@@ -66,6 +68,7 @@ pub use mesh::{INBOX_MAX, Inbox, ShardHandle, mesh};
 pub use message::{CheckpointRow, Message, Stopped};
 pub use placement::owner;
 pub use router::Router;
+pub use share::{ShareAction, ShareAsk, ShareBegin, ShareReply};
 pub use types::*;
 
 /// What one shard is built from, on its own thread.

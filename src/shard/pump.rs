@@ -126,6 +126,7 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
         Job::Load(life, job) => Done::Loaded(life, Box::new(job.run().await)),
         Job::Search(id, job) => Done::Searched(id, Box::new(job.run().await)),
         Job::Markers(job) => Done::Markers(Box::new(job.run(Router::new(post.clone())).await)),
+        Job::Share(job) => Done::Share(Box::new(job.run(Router::new(post.clone())).await)),
         Job::Alarm(at) => {
             rt::sleep(at.since(rt::now())).await;
             return post.push(Local::Alarm(at));

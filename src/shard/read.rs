@@ -172,6 +172,7 @@ impl Shard {
         let waiters = open.partition.waiters().to_vec();
         self.fail_acks(abandoned, ErrorCode::KafkaStorageError);
         self.unseat(life.partition, ErrorCode::CoordinatorNotAvailable);
+        self.drop_shares(life.partition, ErrorCode::KafkaStorageError);
         self.notify_all(waiters);
     }
 }

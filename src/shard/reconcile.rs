@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::coordinator::DeletedTopic;
 use super::early::Early;
 use super::hosted::{Failed, Hosted, Leaving, Open, Opening, Place, directory_name, position};
 use super::message::{ClosingLog, Job, Life};
@@ -81,7 +82,10 @@ impl Shard {
             .values()
             .filter(|topic| image.topic_by_id(&topic.id).is_none())
         {
-            gone.push(topic.name.to_string());
+            gone.push(DeletedTopic {
+                id: topic.id,
+                name: topic.name.to_string(),
+            });
             changed.push(topic.name.clone());
             self.leave_topic(topic.id, now);
         }
@@ -319,6 +323,7 @@ impl Shard {
             }
             Some(Hosted::Open(mut open)) => {
                 self.unseat(id, ErrorCode::NotCoordinator);
+                self.drop_shares(id, ErrorCode::UnknownTopicOrPartition);
                 let mut abandoned = Vec::new();
                 open.partition.abandon(&mut abandoned);
                 let waiters = open.partition.waiters().to_vec();

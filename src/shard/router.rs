@@ -9,6 +9,7 @@ use super::coordinator::{CoordinatorReply, CoordinatorRequest, Stamp};
 use super::message::{Local, Request};
 use super::post::Post;
 use super::reply::{ReplyRx, ReplyTx, reply};
+use super::share::{ShareAsk, ShareReply};
 use super::types::*;
 use crate::group::{GroupReply, GroupRequest};
 use crate::metadata::{Handle, Image};
@@ -17,6 +18,7 @@ use crate::model::{ErrorCode, PartitionId, ProducerIdentity};
 use crate::partition::Warrant;
 use crate::record::{BatchHeader, ValidBatch};
 use crate::rt::wall_ms;
+use crate::share::{StateReply, StateRequest};
 use crate::txn::{TxnReply, TxnRequest};
 
 /// A handle to all shards, on one shard. Cheap to clone; not Send.
@@ -140,7 +142,7 @@ impl Router {
     ) -> impl Future<Output = Result<GroupReply, ErrorCode>> + 'static {
         self.coordinate(partition, CoordinatorRequest::Group(request), |reply| match reply {
             CoordinatorReply::Group(reply) => Some(reply),
-            CoordinatorReply::Txn(_) | CoordinatorReply::Unverified(_) => None,
+            _ => None,
         })
     }
 
@@ -157,7 +159,7 @@ impl Router {
         self.coordinate(partition, request, |reply| match reply {
             CoordinatorReply::Group(reply) => Some(Stamped::Answered(reply)),
             CoordinatorReply::Unverified(guard) => Some(Stamped::Unverified(guard)),
-            CoordinatorReply::Txn(_) => None,
+            _ => None,
         })
     }
 
@@ -169,8 +171,38 @@ impl Router {
     ) -> impl Future<Output = Result<TxnReply, ErrorCode>> + 'static {
         self.coordinate(partition, CoordinatorRequest::Txn(request), |reply| match reply {
             CoordinatorReply::Txn(reply) => Some(reply),
-            CoordinatorReply::Group(_) | CoordinatorReply::Unverified(_) => None,
+            _ => None,
         })
+    }
+
+    /// Asks a group's share of a partition. Enqueued at once.
+    pub fn share(
+        &self,
+        partition: PartitionId,
+        ask: ShareAsk,
+    ) -> impl Future<Output = Result<ShareReply, ErrorCode>> + 'static {
+        let answer = self.timely(self.put(|reply| Request::Share {
+            partition,
+            ask: Box::new(ask),
+            reply,
+        }));
+        async move { answer.await.unwrap_or(Err(ErrorCode::NotLeaderOrFollower)) }
+    }
+
+    /// Asks the coordinator that keeps share groups' state and whose log `partition` is. Enqueued at once.
+    pub fn share_state(
+        &self,
+        partition: PartitionId,
+        request: StateRequest,
+    ) -> impl Future<Output = Result<StateReply, ErrorCode>> + 'static {
+        self.coordinate(
+            partition,
+            CoordinatorRequest::ShareState(request),
+            |reply| match reply {
+                CoordinatorReply::ShareState(reply) => Some(reply),
+                _ => None,
+            },
+        )
     }
 
     /// `asked_for` takes out of a reply what the request asks for. Enqueued at once.

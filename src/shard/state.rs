@@ -18,6 +18,7 @@ use super::journals::Journals;
 use super::mesh::ShardHandle;
 use super::message::*;
 use super::reconcile::Openings;
+use super::share::Shares;
 use super::stop::Stopping;
 use super::timers::{Due, Timers};
 use super::upkeep::Upkeep;
@@ -79,6 +80,7 @@ pub(super) struct Shard {
     pub(super) compacting: Compacting,
     pub(super) coordinators: Coordinators,
     pub(super) journals: Journals,
+    pub(super) shares: Shares,
     pub(super) stopping: Option<Stopping>,
     pub(super) exit: bool,
 
@@ -124,6 +126,7 @@ impl Shard {
             upkeep: Upkeep::default(),
             compacting: Compacting::default(),
             coordinators: Coordinators::default(),
+            shares: Shares::default(),
             stopping: None,
             exit: false,
             clock: Instant(0),
@@ -182,6 +185,7 @@ impl Shard {
                 Due::Ack(request) => self.on_ack_timeout(request),
                 Due::Fetch(request) => self.on_fetch_timeout(request),
                 Due::Coordinator(partition) => self.on_coordinator_due(partition, now),
+                Due::Share(partition) => self.on_share_due(partition, now),
                 Due::Opening(partition) => self.on_opening_due(partition, now),
                 // Begun at the end of the turn.
                 Due::Read => {}
@@ -222,6 +226,7 @@ impl Shard {
             Question::LogSizes(items) => self.on_log_sizes(from, request, items),
             Question::Producers(items) => self.on_producers(from, request, items),
             Question::Coordinate(partition, asked) => self.on_coordinate(from, request, (partition, *asked), now),
+            Question::Share(partition, ask) => self.on_share(from, request, (partition, *ask), now),
         }
     }
 
@@ -242,6 +247,7 @@ impl Shard {
             Done::Searched(id, done) => self.on_searched(id, *done, now),
             Done::Loaded(life, done) => self.on_loaded(life, *done, now),
             Done::Markers(done) => self.on_markers_done(*done, now),
+            Done::Share(done) => self.on_share_job(*done, now),
         }
     }
 

@@ -31,6 +31,7 @@ impl Shard {
             closing: 0,
         });
         self.stop_coordinators();
+        self.stop_shares();
         self.cancel_openings(now);
         let ids: Vec<PartitionId> = self.hosted.keys().copied().collect();
         for id in ids {

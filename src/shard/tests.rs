@@ -162,7 +162,7 @@ pub(super) async fn topic(router: &Router, name: &str) -> TopicId {
 }
 
 /// A batch of `count` records of `value_bytes` each.
-fn batch(count: i64, value_bytes: usize) -> ValidBatch {
+pub(super) fn batch(count: i64, value_bytes: usize) -> ValidBatch {
     valid(records(BatchBuilder::new(Compression::None), count, value_bytes))
 }
 
@@ -202,7 +202,7 @@ fn item(topic: TopicId, index: i32, batch: &ValidBatch) -> AppendItem {
 }
 
 /// Appends one batch and gives its outcome. A partition whose owner has not seen the topic yet is asked again.
-async fn append(router: &Router, topic: TopicId, index: i32, batch: &ValidBatch) -> AppendOutcome {
+pub(super) async fn append(router: &Router, topic: TopicId, index: i32, batch: &ValidBatch) -> AppendOutcome {
     let deadline = rt::now().after(TIMEOUT);
     loop {
         let outcome = router

@@ -14,6 +14,8 @@ pub(super) enum Due {
     Fetch(u64),
     /// What the coordinator of this partition wants to be reminded of.
     Coordinator(PartitionId),
+    /// Locks of share groups on this partition's records.
+    Share(PartitionId),
     /// Questions that wait for a log to open.
     Opening(PartitionId),
     /// The next read from the disk may begin.

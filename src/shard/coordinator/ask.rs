@@ -8,12 +8,14 @@ use bytes::Bytes;
 use crate::config::BrokerConfig;
 use crate::group::{Found, GroupCoordinator, GroupReply, GroupRequest, Search};
 use crate::metadata::Image;
-use crate::model::{Effects, OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Ticket};
+use crate::model::{Effects, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TRANSACTIONS_TOPIC, Ticket};
 use crate::partition::Guard;
 use crate::record::Compression;
 use crate::rt::{Instant, Now};
+use crate::share::{ShareStates, StateReply, StateRequest};
 use crate::txn::{MarkersDone, TxnReply, TxnRequest};
 
+use super::DeletedTopic;
 use super::effects::Stamp;
 use super::transactions::Transactions;
 
@@ -23,6 +25,7 @@ pub enum CoordinatorRequest {
     /// What it writes is part of a producer's transaction.
     GroupAs(Stamp, GroupRequest),
     Txn(TxnRequest),
+    ShareState(StateRequest),
 }
 
 #[derive(Debug)]
@@ -31,18 +34,20 @@ pub enum CoordinatorReply {
     /// To a `GroupAs` whose transaction is not known here yet: nothing was done.
     Unverified(Guard),
     Txn(TxnReply),
+    ShareState(StateReply),
 }
 
 pub(in crate::shard) enum Coordinator {
     Group(Box<GroupCoordinator>),
     Txn(Transactions),
+    ShareState(ShareStates),
 }
 
 impl CoordinatorRequest {
     pub(super) fn stamp(&self) -> Option<Stamp> {
         match self {
             CoordinatorRequest::GroupAs(stamp, _) => Some(*stamp),
-            CoordinatorRequest::Group(_) | CoordinatorRequest::Txn(_) => None,
+            _ => None,
         }
     }
 
@@ -58,6 +63,7 @@ impl CoordinatorRequest {
                     | GroupRequest::List(_)
             ),
             CoordinatorRequest::GroupAs(..) => false,
+            CoordinatorRequest::ShareState(request) => request.only_asks(),
             CoordinatorRequest::Txn(request) => matches!(
                 request,
                 TxnRequest::Verify(_) | TxnRequest::Describe(_) | TxnRequest::List
@@ -75,6 +81,7 @@ impl Coordinator {
                 Some(Coordinator::Group(Box::new(groups)))
             }
             TRANSACTIONS_TOPIC => Some(Coordinator::Txn(Transactions::new(&config.transactions))),
+            SHARE_STATE_TOPIC => Some(Coordinator::ShareState(ShareStates::default())),
             _ => None,
         }
     }
@@ -84,6 +91,7 @@ impl Coordinator {
         match self {
             Coordinator::Group(_) => config.groups.compression,
             Coordinator::Txn(_) => Compression::None,
+            Coordinator::ShareState(_) => config.shares.compression,
         }
     }
 
@@ -92,7 +100,7 @@ impl Coordinator {
     pub(super) fn write_timeout(&self, config: &BrokerConfig) -> Option<Duration> {
         match self {
             Coordinator::Group(_) => Some(config.groups.write_timeout),
-            Coordinator::Txn(_) => None,
+            Coordinator::Txn(_) | Coordinator::ShareState(_) => None,
         }
     }
 
@@ -102,6 +110,7 @@ impl Coordinator {
         match self {
             Coordinator::Group(groups) => groups.replay(key, value, producer),
             Coordinator::Txn(transactions) => transactions.replay(key, value),
+            Coordinator::ShareState(states) => states.replay(key, value),
         }
     }
 
@@ -109,7 +118,7 @@ impl Coordinator {
     pub(super) fn replay_marker(&mut self, producer: i64, committed: bool) {
         match self {
             Coordinator::Group(groups) => groups.end_transaction(producer, committed),
-            Coordinator::Txn(_) => {}
+            Coordinator::Txn(_) | Coordinator::ShareState(_) => {}
         }
     }
 
@@ -118,6 +127,7 @@ impl Coordinator {
         match self {
             Coordinator::Group(groups) => groups.on_loaded(now).map(CoordinatorReply::Group),
             Coordinator::Txn(transactions) => transactions.on_loaded(now).map(CoordinatorReply::Txn),
+            Coordinator::ShareState(_) => Effects::default(),
         }
     }
 
@@ -135,6 +145,9 @@ impl Coordinator {
             (Coordinator::Txn(transactions), CoordinatorRequest::Txn(request)) => {
                 transactions.handle(ticket, request, now).map(CoordinatorReply::Txn)
             }
+            (Coordinator::ShareState(states), CoordinatorRequest::ShareState(request)) => {
+                states.handle(ticket, request, now).map(CoordinatorReply::ShareState)
+            }
             _ => unreachable!("a partition is asked for what its topic keeps"),
         }
     }
@@ -144,6 +157,7 @@ impl Coordinator {
         match self {
             Coordinator::Group(groups) => groups.next_time(),
             Coordinator::Txn(transactions) => transactions.next_time(),
+            Coordinator::ShareState(_) => None,
         }
     }
 
@@ -151,13 +165,14 @@ impl Coordinator {
         match self {
             Coordinator::Group(groups) => groups.on_time(now).map(CoordinatorReply::Group),
             Coordinator::Txn(transactions) => transactions.on_time(now).map(CoordinatorReply::Txn),
+            Coordinator::ShareState(_) => Effects::default(),
         }
     }
 
     /// Markers that it ordered have been written, or have failed.
     pub(super) fn on_markers_done(&mut self, done: MarkersDone, now: Now) -> Effects<CoordinatorReply> {
         match self {
-            Coordinator::Group(_) => Effects::default(),
+            Coordinator::Group(_) | Coordinator::ShareState(_) => Effects::default(),
             Coordinator::Txn(transactions) => transactions.on_markers_done(done, now).map(CoordinatorReply::Txn),
         }
     }
@@ -166,15 +181,22 @@ impl Coordinator {
     pub(super) fn set_catalog(&mut self, image: Arc<Image>, changed: &[Arc<str>]) {
         match self {
             Coordinator::Group(groups) => groups.set_catalog(image, changed),
-            Coordinator::Txn(_) => {}
+            Coordinator::Txn(_) | Coordinator::ShareState(_) => {}
         }
     }
 
-    pub(super) fn on_topics_deleted(&mut self, topics: &[String], now: Now) -> Effects<CoordinatorReply> {
+    pub(super) fn on_topics_deleted(&mut self, topics: &[DeletedTopic], now: Now) -> Effects<CoordinatorReply> {
         match self {
-            Coordinator::Group(groups) => groups.on_topics_deleted(topics, now).map(CoordinatorReply::Group),
+            Coordinator::Group(groups) => {
+                let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+                groups.on_topics_deleted(&names, now).map(CoordinatorReply::Group)
+            }
             // A marker for a topic that is gone is one that needs no writing.
             Coordinator::Txn(_) => Effects::default(),
+            Coordinator::ShareState(states) => {
+                let is_gone = |id| topics.iter().any(|topic| topic.id == id);
+                states.on_topics_deleted(is_gone).map(CoordinatorReply::ShareState)
+            }
         }
     }
 
@@ -182,7 +204,7 @@ impl Coordinator {
     pub(super) fn take_searches(&mut self) -> Vec<Search> {
         match self {
             Coordinator::Group(groups) => groups.take_searches(),
-            Coordinator::Txn(_) => Vec::new(),
+            Coordinator::Txn(_) | Coordinator::ShareState(_) => Vec::new(),
         }
     }
 
@@ -190,7 +212,7 @@ impl Coordinator {
     pub(super) fn on_found(&mut self, found: Found, now: Now) -> Effects<CoordinatorReply> {
         match self {
             Coordinator::Group(groups) => groups.on_found(found, now).map(CoordinatorReply::Group),
-            Coordinator::Txn(_) => Effects::default(),
+            Coordinator::Txn(_) | Coordinator::ShareState(_) => Effects::default(),
         }
     }
 
@@ -198,7 +220,7 @@ impl Coordinator {
     pub(super) fn take_waiting(&mut self) -> Vec<Ticket> {
         match self {
             Coordinator::Group(groups) => groups.take_waiting(),
-            Coordinator::Txn(_) => Vec::new(),
+            Coordinator::Txn(_) | Coordinator::ShareState(_) => Vec::new(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Hosts the coordinators: of groups and of transactions, one per partition of their topics that this shard owns.
+//! Hosts the coordinators: of groups, of transactions and of share groups' state, one per partition of their topics that
+//! this shard owns.
 //!
 //! A coordinator is a plain value. It handles a request at once in its own state and says what is to be written and
 //! answered; the shard appends what one call wrote as one batch to the coordinator's partition, along the way of every
@@ -40,7 +41,7 @@ pub(super) use load::{LoadDone, LoadJob};
 pub(super) use markers::{MarkerDone, MarkerJob};
 pub(super) use search::{SearchDone, SearchJob};
 
-use crate::model::{MarkerOrder, PartitionId, Ticket};
+use crate::model::{MarkerOrder, PartitionId, Ticket, TopicId};
 use crate::rt::Instant;
 
 /// The coordinators of a shard, by their partitions.
@@ -64,7 +65,14 @@ struct Loading {
     /// At rest: the next record to read lies behind what is written yet.
     waiting: Option<LoadJob>,
     /// Topics that were deleted meanwhile.
-    deleted_topics: Vec<String>,
+    deleted_topics: Vec<DeletedTopic>,
+}
+
+/// A topic that is gone.
+#[derive(Clone, Debug)]
+pub(in crate::shard) struct DeletedTopic {
+    pub(in crate::shard) id: TopicId,
+    pub(in crate::shard) name: String,
 }
 
 struct Active {

@@ -1,7 +1,7 @@
 //! Coordinators come with their partitions' leaderships and go with them.
 
 use super::effects::Stamp;
-use super::{Active, Coordinator, CoordinatorReply, Loading, Seat};
+use super::{Active, Coordinator, CoordinatorReply, DeletedTopic, Loading, Seat};
 use crate::model::{ErrorCode, PartitionId, ShardId, Ticket};
 use crate::partition::ProducerError;
 use crate::rt::Now;
@@ -116,7 +116,7 @@ impl Shard {
     }
 
     /// Offsets of topics that are gone mean nothing any more.
-    pub(in crate::shard) fn forget_topics(&mut self, topics: &[String], now: Now) {
+    pub(in crate::shard) fn forget_topics(&mut self, topics: &[DeletedTopic], now: Now) {
         let ids: Vec<PartitionId> = self.coordinators.seats.keys().copied().collect();
         for id in ids {
             match self.coordinators.seats.get_mut(&id) {
