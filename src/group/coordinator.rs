@@ -159,6 +159,12 @@ impl GroupCoordinator {
                 let listed = self.groups.values().filter_map(|group| group.list(&filter));
                 GroupReply::Listed(listed.collect())
             }
+            GroupRequest::ShareBeat(beat) => GroupReply::ShareHeard(self.share_beat(beat, &mut effects, now)),
+            GroupRequest::DescribeShare(id) => {
+                let group = self.groups.get(id.as_str());
+                GroupReply::DescribedShare(group.and_then(Group::describe_share))
+            }
+            GroupRequest::PrepareShare(id) => GroupReply::SharePrepared(self.prepare_share(&id, &mut effects, now)),
             GroupRequest::Delete(id) => GroupReply::Deleted(self.delete_group(&id, &mut effects)),
         };
         effects.reply(ticket, reply);
@@ -175,6 +181,10 @@ impl GroupCoordinator {
         self.go_classic_if_empty(&id, effects);
         self.with_group(&id, effects, now, |group, turn| match &mut group.kind {
             Kind::Classic(classic) => classic.join(join, ticket, turn),
+            Kind::Share(_) => {
+                let refused = JoinReply::refused(ErrorCode::InconsistentGroupProtocol, join.sender.member_id);
+                turn.reply(ticket, GroupReply::Joined(refused));
+            }
             Kind::Consumer(consumer) => {
                 consumer.classic_join(join, ticket, turn);
                 group.go_classic_if_all_are(turn);
@@ -205,6 +215,10 @@ impl GroupCoordinator {
             Ok(id) => {
                 self.with_group(&id, effects, now, |group, turn| match &mut group.kind {
                     Kind::Classic(classic) => classic.sync(sync, ticket, turn),
+                    Kind::Share(_) => {
+                        let refused = SyncReply::refused(ErrorCode::UnknownMemberId);
+                        turn.reply(ticket, GroupReply::Synced(refused));
+                    }
                     Kind::Consumer(consumer) => {
                         let reply = consumer.classic_sync(&sync, turn);
                         turn.reply(ticket, GroupReply::Synced(reply));
@@ -215,9 +229,47 @@ impl GroupCoordinator {
         }
     }
 
+    /// A share group begins with the first member that joins it.
+    fn share_beat(
+        &mut self,
+        beat: ShareBeat,
+        effects: &mut Effects<GroupReply>,
+        now: Now,
+    ) -> Result<ShareHeard, ErrorCode> {
+        let joins = beat.epoch == 0;
+        if beat.longest_name() > NAME_BYTES_MAX {
+            return Err(ErrorCode::InvalidRequest);
+        }
+        let id = match joins {
+            true => self.group_or_new(&beat.group).id.clone(),
+            false => Arc::from(beat.group.as_str()),
+        };
+        let heard = self.with_group(&id, effects, now, |group, turn| match group.share(joins) {
+            Some(share) => share.beat(beat, turn),
+            None => Err(ErrorCode::GroupIdNotFound),
+        });
+        self.drop_if_blank(&id);
+        heard.unwrap_or(Err(ErrorCode::GroupIdNotFound))
+    }
+
+    /// The offsets of a share group may be set before its first member joins.
+    fn prepare_share(&mut self, id: &str, effects: &mut Effects<GroupReply>, now: Now) -> ErrorCode {
+        if id.is_empty() || id.len() > NAME_BYTES_MAX {
+            return ErrorCode::InvalidGroupId;
+        }
+        let id = self.group_or_new(id).id.clone();
+        let prepared = self.with_group(&id, effects, now, |group, turn| match group.share(true) {
+            Some(share) => share.prepare(turn),
+            None => ErrorCode::GroupIdNotFound,
+        });
+        self.drop_if_blank(&id);
+        prepared.unwrap_or(ErrorCode::GroupIdNotFound)
+    }
+
     fn heartbeat(&mut self, heartbeat: &Heartbeat, effects: &mut Effects<GroupReply>, now: Now) -> ErrorCode {
         let beat = |group: &mut Group, turn: &mut Turn<'_>| match &mut group.kind {
             Kind::Classic(classic) => classic.heartbeat(&heartbeat.sender, turn),
+            Kind::Share(_) => ErrorCode::UnknownMemberId,
             Kind::Consumer(consumer) => consumer.classic_heartbeat(&heartbeat.sender, turn),
         };
         match self.known(&heartbeat.group) {
@@ -231,12 +283,13 @@ impl GroupCoordinator {
     fn leave(&mut self, leave: Leave, effects: &mut Effects<GroupReply>, now: Now) -> Result<Vec<Left>, ErrorCode> {
         let id = self.known(&leave.group)?;
         let leave = |group: &mut Group, turn: &mut Turn<'_>| match &mut group.kind {
-            Kind::Classic(classic) => classic.leave(leave.leavers, turn),
-            Kind::Consumer(consumer) => consumer.classic_leave(leave.leavers, turn),
+            Kind::Classic(classic) => Some(classic.leave(leave.leavers, turn)),
+            Kind::Consumer(consumer) => Some(consumer.classic_leave(leave.leavers, turn)),
+            Kind::Share(_) => None,
         };
         let left = self.with_group(&id, effects, now, leave);
         self.drop_if_blank(&id);
-        left.ok_or(ErrorCode::UnknownMemberId)
+        left.flatten().ok_or(ErrorCode::UnknownMemberId)
     }
 
     /// A group that requests of members may be about. To a member of one that is gone it is the member that is unknown.

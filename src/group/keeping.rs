@@ -34,6 +34,7 @@ impl GroupCoordinator {
                 checked.map(|()| Allowed::All)
             }
             Kind::Consumer(consumer) => consumer.check_commit(&commit.sender, commit.version, transactional),
+            Kind::Share(_) => Err(ErrorCode::GroupIdNotFound),
         };
         let allowed = match self.with_group(&commit.group, effects, now, check) {
             Some(checked) => checked?,

@@ -16,6 +16,7 @@
 //! | consumer | the members of a group, by the consumer protocol |
 //! | assignor | which member is to read which partitions |
 //! | embedded | what consumers of the classic protocol say to each other |
+//! | share | the members of a share group |
 //! | turn, deadlines | what the handling of one call has at hand; the clock |
 //! | offsets | what a group has committed, and what a transaction may yet commit |
 //! | look | what others may know without asking |
@@ -36,6 +37,7 @@ mod one;
 mod protocols;
 mod record;
 mod request;
+mod share;
 mod turn;
 
 #[cfg(test)]

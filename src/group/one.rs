@@ -8,7 +8,8 @@ use super::classic::{CONSUMER, Classic, MemberId, State, group_tombstone};
 use super::consumer::{Change, Consumer};
 use super::offsets::Offsets;
 use super::record::{GroupValue, OffsetValue, RecordKind};
-use super::request::{DescribedGroup, DescribedMember, ListFilter, ListedGroup};
+use super::request::{DescribedGroup, DescribedMember, DescribedShareGroup, ListFilter, ListedGroup};
+use super::share::ShareGroup;
 use super::turn::Turn;
 use crate::model::{Entry, Ticket};
 use crate::rt::Instant;
@@ -26,6 +27,7 @@ pub(super) struct Group {
 pub(super) enum Kind {
     Classic(Classic),
     Consumer(Consumer),
+    Share(ShareGroup),
 }
 
 impl Group {
@@ -41,11 +43,23 @@ impl Group {
 
     /// Takes in a record of the log; `part` is what it is about within the group.
     pub(super) fn replay(&mut self, kind: RecordKind, part: &str, value: Option<&Bytes>) -> Result<(), DecodeError> {
+        if kind.is_of_share_groups() {
+            return self.replay_share(kind, part, value);
+        }
         match Change::read(kind, part, value)? {
             Some(change) => self.replay_change(change, value.is_some()),
             None => self.replay_classic(value)?,
         }
         Ok(())
+    }
+
+    fn replay_share(&mut self, kind: RecordKind, part: &str, value: Option<&Bytes>) -> Result<(), DecodeError> {
+        match (&mut self.kind, value) {
+            (Kind::Share(share), value) => share.replay(kind, part, value),
+            (_, Some(_)) => self.share_or_new().replay(kind, part, value),
+            // What it was before: forgotten since.
+            (_, None) => Ok(()),
+        }
     }
 
     fn replay_classic(&mut self, value: Option<&Bytes>) -> Result<(), DecodeError> {
@@ -59,6 +73,35 @@ impl Group {
             (None, _) => {}
         }
         Ok(())
+    }
+
+    /// Its records say that it is one.
+    fn share_or_new(&mut self) -> &mut ShareGroup {
+        if !matches!(self.kind, Kind::Share(_)) {
+            self.kind = Kind::Share(ShareGroup::new(self.id.clone()));
+        }
+        match &mut self.kind {
+            Kind::Share(share) => share,
+            _ => unreachable!("it was just made one"),
+        }
+    }
+
+    /// The group as a share group; it becomes one if nothing is known of it and somebody joins.
+    pub(super) fn share(&mut self, joins: bool) -> Option<&mut ShareGroup> {
+        if joins && self.is_blank() {
+            return Some(self.share_or_new());
+        }
+        match &mut self.kind {
+            Kind::Share(share) => Some(share),
+            _ => None,
+        }
+    }
+
+    pub(super) fn describe_share(&self) -> Option<DescribedShareGroup> {
+        match &self.kind {
+            Kind::Share(share) => Some(share.describe()),
+            _ => None,
+        }
     }
 
     /// The first record of a consumer group makes it one, the last tombstone ends it.
@@ -93,6 +136,7 @@ impl Group {
         match &self.kind {
             Kind::Classic(_) => entries.push(group_tombstone(&self.id)),
             Kind::Consumer(consumer) => entries.extend(consumer.tombstones()),
+            Kind::Share(share) => share.tombstones(entries),
         }
     }
 
@@ -141,6 +185,7 @@ impl Kind {
         match self {
             Kind::Classic(classic) => classic.members.len(),
             Kind::Consumer(consumer) => consumer.member_count(),
+            Kind::Share(share) => share.member_count(),
         }
     }
 
@@ -148,6 +193,7 @@ impl Kind {
         match self {
             Kind::Classic(_) => "classic",
             Kind::Consumer(_) => "consumer",
+            Kind::Share(_) => "share",
         }
     }
 
@@ -155,6 +201,7 @@ impl Kind {
         match self {
             Kind::Classic(classic) => classic.state.name(),
             Kind::Consumer(consumer) => consumer.state_name(),
+            Kind::Share(share) => share.state_name(),
         }
     }
 
@@ -162,6 +209,7 @@ impl Kind {
         match self {
             Kind::Classic(classic) => classic.protocol_type.as_deref().unwrap_or_default(),
             Kind::Consumer(_) => CONSUMER,
+            Kind::Share(_) => "share",
         }
     }
 
@@ -170,6 +218,7 @@ impl Kind {
         match self {
             Kind::Classic(classic) => classic.is_blank(),
             Kind::Consumer(consumer) => consumer.is_blank(),
+            Kind::Share(share) => share.is_blank(),
         }
     }
 
@@ -178,14 +227,17 @@ impl Kind {
         match self {
             Kind::Classic(classic) => classic.is_empty(),
             Kind::Consumer(consumer) => consumer.is_empty(),
+            Kind::Share(share) => share.is_empty(),
         }
     }
 
-    /// Ids were given out that somebody may yet join with.
+    /// Ids were given out that somebody may yet join with; or what the group has acknowledged is kept elsewhere, and goes
+    /// only when it is deleted.
     pub(super) fn has_pending(&self) -> bool {
         match self {
             Kind::Classic(classic) => classic.has_pending(),
             Kind::Consumer(_) => false,
+            Kind::Share(_) => true,
         }
     }
 
@@ -194,6 +246,7 @@ impl Kind {
         match self {
             Kind::Classic(classic) => classic.is_consumer(),
             Kind::Consumer(_) => true,
+            Kind::Share(_) => false,
         }
     }
 
@@ -201,6 +254,7 @@ impl Kind {
         match self {
             Kind::Classic(classic) => classic.is_subscribed_to(topic),
             Kind::Consumer(consumer) => consumer.is_subscribed_to(topic),
+            Kind::Share(share) => share.is_subscribed_to(topic),
         }
     }
 
@@ -212,6 +266,7 @@ impl Kind {
         let base_ms = match self {
             Kind::Classic(classic) => classic.retention_base_ms(value),
             Kind::Consumer(_) => Some(value.commit_ms),
+            Kind::Share(_) => None,
         };
         match (base_ms, value.expire_ms) {
             (None, _) => false,
@@ -225,6 +280,7 @@ impl Kind {
         match self {
             Kind::Classic(classic) => classic.on_loaded(turn),
             Kind::Consumer(consumer) => consumer.on_loaded(turn),
+            Kind::Share(share) => share.on_loaded(turn),
         }
     }
 
@@ -233,6 +289,7 @@ impl Kind {
         match self {
             Kind::Classic(classic) => classic.on_phase(turn),
             Kind::Consumer(_) => {}
+            Kind::Share(_) => {}
         }
     }
 
@@ -241,6 +298,7 @@ impl Kind {
         match self {
             Kind::Classic(classic) => classic.on_member_time(member, at, turn),
             Kind::Consumer(consumer) => consumer.on_member_time(member, at, turn),
+            Kind::Share(share) => share.on_member_time(member, turn),
         }
     }
 
@@ -249,6 +307,7 @@ impl Kind {
         match self {
             Kind::Classic(classic) => classic.take_waiting(),
             Kind::Consumer(_) => Vec::new(),
+            Kind::Share(_) => Vec::new(),
         }
     }
 }

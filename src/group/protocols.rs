@@ -26,7 +26,7 @@ impl GroupCoordinator {
         let beat = |group: &mut Group, turn: &mut Turn<'_>| match &mut group.kind {
             Kind::Consumer(consumer) if heartbeat.sender.epoch < 0 => consumer.leave(&heartbeat.sender, turn),
             Kind::Consumer(consumer) => consumer.heartbeat(heartbeat, turn),
-            Kind::Classic(_) => Err(no_such_group(&group.id)),
+            Kind::Classic(_) | Kind::Share(_) => Err(no_such_group(&group.id)),
         };
         let heard = self.with_group(&id, effects, now, beat);
         self.with_group(&id, effects, now, Group::go_classic_if_all_are);
@@ -67,6 +67,7 @@ impl GroupCoordinator {
         let joins = heartbeat.sender.epoch == 0;
         match self.groups.get(heartbeat.group.as_str()).map(|group| &group.kind) {
             Some(Kind::Consumer(_)) => {}
+            Some(Kind::Share(_)) => return Err(no_such_group(&heartbeat.group)),
             Some(Kind::Classic(_)) if !joins => return Err(no_such_group(&heartbeat.group)),
             None if !joins => return Err(no_such_group(&heartbeat.group)),
             Some(Kind::Classic(_)) | None => {}

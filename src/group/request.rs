@@ -24,6 +24,10 @@ pub enum GroupRequest {
     DescribeConsumer(String),
     List(ListFilter),
     Delete(String),
+    ShareBeat(ShareBeat),
+    DescribeShare(String),
+    /// Makes a share group without members, if there is no group yet.
+    PrepareShare(String),
 }
 
 #[derive(Debug, PartialEq)]
@@ -44,6 +48,10 @@ pub enum GroupReply {
     DescribedConsumer(Option<DescribedConsumer>),
     Listed(Vec<ListedGroup>),
     Deleted(ErrorCode),
+    ShareHeard(Result<ShareHeard, ErrorCode>),
+    /// None: there is no such share group.
+    DescribedShare(Option<DescribedShareGroup>),
+    SharePrepared(ErrorCode),
 }
 
 /// Who a request says that it comes from.
@@ -398,5 +406,54 @@ impl SyncReply {
             protocol: None,
             assignment: Bytes::new(),
         }
+    }
+}
+
+/// The heartbeat of a share group's member.
+#[derive(Clone, Debug)]
+pub struct ShareBeat {
+    pub group: String,
+    pub member_id: String,
+    /// 0: it joins; -1: it leaves.
+    pub epoch: i32,
+    pub rack: Option<String>,
+    pub client_id: String,
+    pub client_host: String,
+    /// None: as before.
+    pub topics: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShareHeard {
+    pub member_id: String,
+    pub epoch: i32,
+    /// None: as it was told before.
+    pub assigned: Option<BTreeMap<TopicId, BTreeSet<i32>>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribedShareGroup {
+    pub state: &'static str,
+    pub epoch: i32,
+    pub assignment_epoch: i32,
+    pub members: Vec<DescribedShareMember>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribedShareMember {
+    pub member_id: String,
+    pub rack: Option<String>,
+    pub epoch: i32,
+    pub client_id: String,
+    pub client_host: String,
+    pub topics: Vec<String>,
+    pub assigned: BTreeMap<TopicId, BTreeSet<i32>>,
+}
+
+impl ShareBeat {
+    pub(super) fn longest_name(&self) -> usize {
+        let topics = self.topics.iter().flatten().map(String::len);
+        let names = [self.group.len(), self.member_id.len(), self.client_id.len()];
+        topics.chain(names).max().unwrap_or(0)
     }
 }

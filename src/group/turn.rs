@@ -22,6 +22,11 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Looks at the member then.
+    pub(super) fn remind_of_member(&mut self, group: &Arc<str>, id: &MemberId, at: Instant) {
+        self.deadlines.add(at, Timer::Member(group.clone(), id.clone()));
+    }
+
     pub(super) fn reply(&mut self, ticket: Ticket, reply: GroupReply) {
         self.effects.reply(ticket, reply);
     }

@@ -42,7 +42,7 @@ impl Change {
             RecordKind::Target => Change::Target(part.into(), value.map(read_target).transpose()?),
             RecordKind::Current => Change::Current(part.into(), value.map(CurrentValue::read).transpose()?),
             RecordKind::Regex => Change::Regex(part.into(), value.map(RegexValue::read).transpose()?),
-            RecordKind::Classic => return Ok(None),
+            _ => return Ok(None),
         }))
     }
 

@@ -15,6 +15,7 @@
 mod classic;
 mod consumer;
 mod offset;
+mod share;
 
 use bytes::Bytes;
 
@@ -23,6 +24,7 @@ use crate::wire::primitives::{DecodeError, Reader, Writer};
 pub use classic::{GroupValue, MemberValue};
 pub use consumer::*;
 pub use offset::OffsetValue;
+pub use share::{ShareAssignmentValue, ShareCurrentValue, ShareGroupValue, ShareMemberValue, share_target_epoch};
 
 const OFFSET_KEY_OLD: i16 = 0;
 const OFFSET_KEY: i16 = 1;
@@ -59,6 +61,28 @@ pub enum RecordKind {
     Target,
     Current,
     Regex,
+    ShareMember,
+    /// A share group's epoch.
+    ShareGroup,
+    /// The epoch of what its members are to read.
+    ShareTargetEpoch,
+    /// What a member is to read.
+    ShareTarget,
+    /// What a member has been told to read.
+    ShareCurrent,
+}
+
+impl RecordKind {
+    pub fn is_of_share_groups(self) -> bool {
+        matches!(
+            self,
+            RecordKind::ShareMember
+                | RecordKind::ShareGroup
+                | RecordKind::ShareTargetEpoch
+                | RecordKind::ShareTarget
+                | RecordKind::ShareCurrent
+        )
+    }
 }
 
 /// How the key of a kind is written: the number that it begins with, and whether it names a part behind the group.
@@ -78,6 +102,11 @@ const KINDS: &[KeyForm] = &[
     form(RecordKind::Target, 7, true),
     form(RecordKind::Current, 8, true),
     form(RecordKind::Regex, 16, true),
+    form(RecordKind::ShareMember, 10, true),
+    form(RecordKind::ShareGroup, 11, false),
+    form(RecordKind::ShareTargetEpoch, 12, false),
+    form(RecordKind::ShareTarget, 13, true),
+    form(RecordKind::ShareCurrent, 14, true),
 ];
 
 const fn form(kind: RecordKind, number: i16, has_part: bool) -> KeyForm {

@@ -8,6 +8,7 @@ mod limits;
 mod migration;
 mod offsets;
 mod random;
+mod shares;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
