@@ -60,6 +60,8 @@ fn answer(request: &ApiVersionsRequestData, version: i16, epoch: i64) -> ApiVers
 const FEATURES: &[(&str, i16)] = &[
     // Groups of the consumer protocol. //= KIP-848
     ("group.version", 1),
+    // Share groups. //= KIP-932
+    ("share.version", 1),
     // Clients that see level 2 finalized let the broker add partitions and bump the epoch. //= KIP-890
     ("transaction.version", 2),
 ];

@@ -2,7 +2,7 @@
 //! Shared by Metadata, DescribeCluster and DescribeTopicPartitions, so that they never disagree.
 
 use crate::metadata::{Endpoint, Image, PartitionState, Topic};
-use crate::model::{BrokerId, ErrorCode, OFFSETS_TOPIC, PartitionId};
+use crate::model::{BrokerId, ErrorCode, OFFSETS_TOPIC, PartitionId, SHARE_STATE_TOPIC, TRANSACTIONS_TOPIC};
 
 /// "Not asked for" in fields of authorized operations.
 pub const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
@@ -96,7 +96,7 @@ pub fn led_by_name(image: &Image, name: &str, index: i32, me: BrokerId) -> Resul
 
 /// Topics that the broker itself writes: clients may read them, but produce to them only as Kafka's admin does.
 pub fn is_internal(topic: &str) -> bool {
-    matches!(topic, OFFSETS_TOPIC | "__transaction_state")
+    matches!(topic, OFFSETS_TOPIC | TRANSACTIONS_TOPIC | SHARE_STATE_TOPIC)
 }
 
 /// //= protocol: topic names are 1 to 249 characters of [a-zA-Z0-9._-], and neither "." nor ".."

@@ -11,6 +11,7 @@ use crate::shard::Router;
 
 use super::fetch_session::FetchSessions;
 use super::init_producer_id::ProducerIds;
+use super::share_session::{ShareSessions, ShareSlots};
 use super::timing::SlowLog;
 use super::topic_creation::TopicCreation;
 use super::topic_traffic::TopicTraffic;
@@ -25,6 +26,7 @@ pub struct Services {
     pub(super) topic_creation: TopicCreation,
     pub(super) topic_traffic: TopicTraffic,
     pub(super) slow_log: SlowLog,
+    share_slots: Rc<ShareSlots>,
 }
 
 impl Services {
@@ -38,9 +40,15 @@ impl Services {
             topic_creation: TopicCreation::default(),
             topic_traffic: TopicTraffic::new(metrics.clone()),
             slow_log: SlowLog::default(),
+            share_slots: ShareSlots::new(config.shares.sessions_max.div_ceil(shards.max(1))),
             config,
             metrics,
         })
+    }
+
+    /// For a connection that begins.
+    pub fn share_sessions(&self) -> ShareSessions {
+        ShareSessions::new(self.router.clone(), self.share_slots.clone())
     }
 }
 
@@ -53,6 +61,7 @@ pub struct Context {
     pub peer: Rc<str>,
     /// What others may know of the connection.
     pub connection: Entry<(ShardId, u64), ConnectionCells>,
+    pub share_sessions: ShareSessions,
 }
 
 impl Context {

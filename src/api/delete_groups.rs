@@ -4,12 +4,15 @@ use std::rc::Rc;
 
 use crate::group::{GroupReply, GroupRequest};
 use crate::model::ErrorCode;
+use crate::shard::ShareAction;
 use crate::wire::ApiKey;
 use crate::wire::messages::{
     DeletableGroupResult, DeleteGroupsRequestData, DeleteGroupsResponseData, kafka_string, text,
 };
 
 use super::groups::ask;
+use super::share_group_describe::describe;
+use super::share_offsets::{change, kept};
 use super::{Answer, Api, Context, Refusal, Request};
 
 pub const API: Api = Api {
@@ -25,7 +28,7 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let message = request.decode::<DeleteGroupsRequestData>(&cx)?;
     let mut results = Vec::with_capacity(message.groups_names.len());
     for id in message.groups_names.iter().map(text) {
-        let error = match ask(&cx, &id, GroupRequest::Delete(id.clone())).await {
+        let error = match delete(&cx, &id).await {
             Ok(GroupReply::Deleted(error)) => error,
             Ok(_) => ErrorCode::UnknownServerError,
             Err(error) => error,
@@ -41,4 +44,20 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         ..Default::default()
     };
     Answer::message(&response, version)
+}
+
+/// What a share group has acknowledged goes first: a group that is made anew under the name shall not go on from there.
+async fn delete(cx: &Context, id: &str) -> Result<GroupReply, ErrorCode> {
+    if let Ok(described) = describe(cx, id).await {
+        if !described.members.is_empty() {
+            return Err(ErrorCode::NonEmptyGroup);
+        }
+        for partition in kept(cx, id).await?.into_keys() {
+            let error = change(cx, id, partition, ShareAction::Delete).await;
+            if !matches!(error, ErrorCode::None | ErrorCode::UnknownTopicOrPartition) {
+                return Err(error);
+            }
+        }
+    }
+    ask(cx, id, GroupRequest::Delete(id.to_owned())).await
 }

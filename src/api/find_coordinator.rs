@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::group::partition_of;
 use crate::metadata::{CreateTopic, Image};
-use crate::model::{ErrorCode, OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
+use crate::model::{ErrorCode, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TRANSACTIONS_TOPIC, TopicId};
 use crate::wire::ApiKey;
 use crate::wire::messages::{Coordinator, FindCoordinatorRequestData, FindCoordinatorResponseData, kafka_string, text};
 
@@ -26,6 +26,8 @@ pub const API: Api = Api {
 const KEYS_FROM: i16 = 4;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+/// The key is a group, a topic id and a partition, with colons between them. //= KIP-932
+const SHARE: i8 = 2;
 
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
@@ -41,6 +43,11 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
             cx.services
                 .topic_creation
                 .start_internal(&cx, transactions_topic(&cx, &image));
+        }
+        SHARE if image.topic(SHARE_STATE_TOPIC).is_none() => {
+            cx.services
+                .topic_creation
+                .start_internal(&cx, share_state_topic(&cx, &image));
         }
         _ => {}
     }
@@ -70,12 +77,31 @@ fn transactions_topic(cx: &Context, image: &Image) -> CreateTopic {
     }
 }
 
+pub fn share_state_topic(cx: &Context, image: &Image) -> CreateTopic {
+    let shares = &cx.config().shares;
+    CreateTopic {
+        name: SHARE_STATE_TOPIC.to_string(),
+        partitions: shares.topic_partitions,
+        replication_factor: replication_factor(image, shares.topic_replication_factor),
+        assignments: Default::default(),
+        configs: shares.topic_configs(),
+    }
+}
+
 /// On a broker alone every factor but 1 would keep its clients waiting for brokers that never come.
 fn replication_factor(image: &Image, configured: i16) -> i16 {
     match image.brokers.values().filter(|broker| !broker.fenced).count() {
         0 | 1 => 1,
         _ => configured,
     }
+}
+
+fn is_share_key(key: &str) -> bool {
+    let mut parts = key.rsplitn(3, ':');
+    let index = parts.next().and_then(|index| index.parse::<i32>().ok());
+    let id = parts.next().and_then(|id| id.parse::<TopicId>().ok());
+    let group = parts.next().filter(|group| !group.is_empty());
+    index.is_some_and(|index| index >= 0) && id.is_some() && group.is_some()
 }
 
 struct Found {
@@ -88,6 +114,7 @@ fn find(image: &Image, listener: &str, key_type: i8, key: &str) -> Result<Found,
     let topic = match key_type {
         GROUP => image.topic(OFFSETS_TOPIC),
         TRANSACTION => image.topic(TRANSACTIONS_TOPIC),
+        SHARE if is_share_key(key) => image.topic(SHARE_STATE_TOPIC),
         _ => return Err(ErrorCode::InvalidRequest),
     };
     let topic = topic.ok_or(ErrorCode::CoordinatorNotAvailable)?;
@@ -196,6 +223,22 @@ mod tests {
             assert_eq!(ask(version, GROUP, &with), vec![(1, 0); count]);
             assert_eq!(ask(version, TRANSACTION, &with), vec![(-1, 15); count]);
             assert_eq!(ask(version, 9, &with), vec![(-1, 42); count]);
+        }
+    }
+
+    /// A share partition is named by its group, which may hold colons, its topic's id and its index.
+    #[test]
+    fn share_partitions_are_named_in_full() {
+        let id = TopicId([7; 16]);
+        assert!(is_share_key(&format!("g:{id}:0")));
+        assert!(is_share_key(&format!("g:with:colons:{id}:12")));
+        for wrong in [
+            "g".to_owned(),
+            format!(":{id}:0"),
+            format!("g:{id}:-1"),
+            "g:x:0".to_owned(),
+        ] {
+            assert!(!is_share_key(&wrong), "{wrong}");
         }
     }
 }

@@ -9,6 +9,7 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_share_group_offsets;
 mod api_versions;
 mod broker_loggers;
 mod cluster_view;
@@ -19,12 +20,14 @@ mod create_partitions;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
+mod delete_share_group_offsets;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_share_group_offsets;
 mod describe_topic_partitions;
 mod describe_transactions;
 mod end_txn;
@@ -48,6 +51,14 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod share_acknowledge;
+mod share_batches;
+mod share_fetch;
+mod share_group_describe;
+mod share_group_heartbeat;
+mod share_offsets;
+mod share_session;
+mod shares;
 mod sync_group;
 #[cfg(test)]
 pub mod testing;
@@ -78,6 +89,7 @@ use crate::wire::{
 use timing::Timing;
 
 pub use context::{Context, Services};
+pub use share_session::ShareSessions;
 
 /// Every API that this broker serves, by key.
 pub static ALL: &[&Api] = &[
@@ -120,6 +132,13 @@ pub static ALL: &[&Api] = &[
     &consumer_group_heartbeat::API,
     &consumer_group_describe::API,
     &describe_topic_partitions::API,
+    &share_group_heartbeat::API,
+    &share_group_describe::API,
+    &share_fetch::API,
+    &share_acknowledge::API,
+    &describe_share_group_offsets::API,
+    &alter_share_group_offsets::API,
+    &delete_share_group_offsets::API,
 ];
 
 /// One row of the list.

@@ -50,6 +50,7 @@ fn admit(stream: Stream, listener: &Rc<str>, shared: &Rc<Shared>) {
         listener: listener.clone(),
         peer: peer.into(),
         connection: metrics.connections().enter(key, shown),
+        share_sessions: shared.services.share_sessions(),
     };
     rt::spawn(Connection::new(stream, Rc::new(cx), shared.clone(), slot).run());
 }

@@ -22,8 +22,10 @@ fn context(router: &Router) -> Context {
     let metrics = registry.shard(0);
     let cells = ConnectionCells::new("PLAINTEXT".into(), "127.0.0.1:1".into(), 0);
     let connection = metrics.connections().enter((ShardId(0), 0), cells);
+    let services = Services::new(router.clone(), config, metrics, 1);
     Context {
-        services: Services::new(router.clone(), config, metrics, 1),
+        share_sessions: services.share_sessions(),
+        services,
         listener: Rc::from("PLAINTEXT"),
         peer: Rc::from("127.0.0.1:1"),
         connection,

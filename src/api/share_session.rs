@@ -1,0 +1,181 @@
+//! Share sessions: which partitions a member of a share group reads, kept so that its requests need not name them.
+//!
+//! A session belongs to the connection that began it, and so does what its member has acquired: when the connection
+//! closes, all of that is offered to others at once.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::model::{ErrorCode, PartitionId};
+use crate::shard::{Router, ShareAction, ShareAsk, ShareBegin};
+use crate::share::Limits;
+
+/// The epochs that begin and end a session.
+const EPOCH_FIRST: i32 = 0;
+const EPOCH_FINAL: i32 = -1;
+
+/// A group and one of its members.
+pub type Member = (Arc<str>, Arc<str>);
+
+/// How many sessions the connections of one shard may have.
+pub struct ShareSlots {
+    free: Cell<usize>,
+}
+
+/// The sessions of one connection.
+pub struct ShareSessions {
+    router: Router,
+    slots: Rc<ShareSlots>,
+    sessions: RefCell<BTreeMap<Member, Session>>,
+}
+
+struct Session {
+    /// What the next request must name.
+    epoch: i32,
+    partitions: Vec<PartitionId>,
+    /// Where something was acquired, under these limits.
+    touched: BTreeMap<PartitionId, Limits>,
+}
+
+/// What a request does with its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    First,
+    Running,
+    Final,
+}
+
+impl ShareSlots {
+    pub fn new(count: usize) -> Rc<ShareSlots> {
+        Rc::new(ShareSlots { free: Cell::new(count) })
+    }
+
+    fn take(&self) -> bool {
+        let free = self.free.get();
+        self.free.set(free.saturating_sub(1));
+        free > 0
+    }
+
+    fn give_back(&self) {
+        self.free.set(self.free.get() + 1);
+    }
+}
+
+impl ShareSessions {
+    pub fn new(router: Router, slots: Rc<ShareSlots>) -> ShareSessions {
+        ShareSessions {
+            router,
+            slots,
+            sessions: RefCell::default(),
+        }
+    }
+
+    /// Takes up a fetch: `named` join the session's partitions and `forgotten` leave them. Gives all that it has now.
+    pub fn fetch(
+        &self,
+        member: &Member,
+        epoch: i32,
+        named: &[PartitionId],
+        forgotten: &BTreeSet<PartitionId>,
+    ) -> Result<(Phase, Vec<PartitionId>), ErrorCode> {
+        if epoch == EPOCH_FIRST {
+            self.begin(member, named)?;
+            return Ok((Phase::First, named.to_vec()));
+        }
+        let mut sessions = self.sessions.borrow_mut();
+        let session = sessions.get_mut(member).ok_or(ErrorCode::ShareSessionNotFound)?;
+        if epoch == EPOCH_FINAL {
+            return Ok((Phase::Final, Vec::new()));
+        }
+        session.step(epoch)?;
+        session.partitions.retain(|partition| !forgotten.contains(partition));
+        for partition in named {
+            if !session.partitions.contains(partition) {
+                session.partitions.push(*partition);
+            }
+        }
+        Ok((Phase::Running, session.partitions.clone()))
+    }
+
+    /// Takes up an acknowledgement: it belongs to a session that there is.
+    pub fn acknowledge(&self, member: &Member, epoch: i32) -> Result<Phase, ErrorCode> {
+        if epoch == EPOCH_FIRST {
+            return Err(ErrorCode::InvalidShareSessionEpoch);
+        }
+        let mut sessions = self.sessions.borrow_mut();
+        let session = sessions.get_mut(member).ok_or(ErrorCode::ShareSessionNotFound)?;
+        if epoch == EPOCH_FINAL {
+            return Ok(Phase::Final);
+        }
+        session.step(epoch)?;
+        Ok(Phase::Running)
+    }
+
+    /// The member may hold records of the partition from now on. Those that were read last are read first next time after
+    /// all others.
+    pub fn touch(&self, member: &Member, partition: PartitionId, limits: Limits) {
+        if let Some(session) = self.sessions.borrow_mut().get_mut(member) {
+            session.touched.insert(partition, limits);
+            session.partitions.retain(|one| *one != partition);
+            session.partitions.push(partition);
+        }
+    }
+
+    /// Ends the session, and offers what its member holds to others.
+    pub fn end(&self, member: &Member) {
+        let session = self.sessions.borrow_mut().remove(member);
+        if let Some(session) = session {
+            self.slots.give_back();
+            self.release(member, session);
+        }
+    }
+
+    fn begin(&self, member: &Member, named: &[PartitionId]) -> Result<(), ErrorCode> {
+        self.end(member);
+        if !self.slots.take() {
+            return Err(ErrorCode::ShareSessionLimitReached);
+        }
+        let session = Session {
+            epoch: 1,
+            partitions: named.to_vec(),
+            touched: BTreeMap::new(),
+        };
+        self.sessions.borrow_mut().insert(member.clone(), session);
+        Ok(())
+    }
+
+    /// Nobody waits for the answers: the questions are on their way when this returns.
+    fn release(&self, (group, member): &Member, session: Session) {
+        for (partition, limits) in session.touched {
+            let ask = ShareAsk {
+                group: group.clone(),
+                member: member.clone(),
+                limits,
+                begin: ShareBegin::Latest,
+                action: ShareAction::Release,
+            };
+            drop(self.router.share(partition, ask));
+        }
+    }
+}
+
+impl Drop for ShareSessions {
+    fn drop(&mut self) {
+        for (member, session) in self.sessions.take() {
+            self.slots.give_back();
+            self.release(&member, session);
+        }
+    }
+}
+
+impl Session {
+    fn step(&mut self, epoch: i32) -> Result<(), ErrorCode> {
+        if epoch != self.epoch {
+            return Err(ErrorCode::InvalidShareSessionEpoch);
+        }
+        self.epoch = self.epoch.checked_add(1).unwrap_or(1);
+        Ok(())
+    }
+}
