@@ -1,5 +1,5 @@
-//! `kafka-configs.sh`: describe and alter the configuration of topics, brokers and brokers' loggers; output as Kafka 4.3
-//! prints it.
+//! `kafka-configs.sh`: describe and alter the configuration of topics, brokers, brokers' loggers and groups; output as
+//! Kafka 4.3 prints it.
 
 use std::process::ExitCode;
 
@@ -35,14 +35,17 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "entity_name")]
     entity_default: bool,
     /// Same as --entity-type topics --entity-name TOPIC
-    #[arg(long, conflicts_with_all = ["entity_type", "entity_name", "broker", "broker_logger"])]
+    #[arg(long, conflicts_with_all = ["entity_type", "entity_name", "broker", "broker_logger", "group"])]
     topic: Option<String>,
     /// Same as --entity-type brokers --entity-name ID
-    #[arg(long, conflicts_with_all = ["entity_type", "entity_name", "broker_logger"])]
+    #[arg(long, conflicts_with_all = ["entity_type", "entity_name", "broker_logger", "group"])]
     broker: Option<String>,
     /// Same as --entity-type broker-loggers --entity-name ID; a level is set for a time as in root=DEBUG for 10m
-    #[arg(long, conflicts_with_all = ["entity_type", "entity_name"])]
+    #[arg(long, conflicts_with_all = ["entity_type", "entity_name", "group"])]
     broker_logger: Option<String>,
+    /// Same as --entity-type groups --entity-name GROUP
+    #[arg(long, conflicts_with_all = ["entity_type", "entity_name"])]
+    group: Option<String>,
     /// Settings to set: key=value,key=value; a list goes in brackets: key=[a,b]
     #[arg(long)]
     add_config: Option<String>,
@@ -141,6 +144,7 @@ fn entity(args: &Args) -> anyhow::Result<(&'static Kind, Option<String>)> {
         ("topics", &args.topic),
         ("brokers", &args.broker),
         ("broker-loggers", &args.broker_logger),
+        ("groups", &args.group),
     ];
     let short = short.into_iter().find(|(_, name)| name.is_some());
     let (plural, name) = match (short, args.entity_type.as_deref()) {
@@ -228,6 +232,9 @@ fn sentence(start: &str, entity: &Entity) -> String {
 
 /// Every topic; or every broker, and the default of them all where there is one.
 fn all_names(cluster: &mut Cluster, kind: &Kind) -> anyhow::Result<Vec<String>> {
+    if kind.number == GROUP {
+        bail!("--entity-type groups asks for --entity-name");
+    }
     let metadata = cluster.metadata(None, false)?;
     if kind.number == TOPIC {
         let topics = metadata.topics.iter();
@@ -323,7 +330,7 @@ fn source(number: i8) -> &'static str {
 
 /// The broker that must be asked: a broker's configuration is answered by that broker only.
 fn connection<'a>(cluster: &'a mut Cluster, entity: &Entity) -> anyhow::Result<&'a mut crate::client::Connection> {
-    if entity.kind.number != TOPIC && !entity.name.is_empty() {
+    if matches!(entity.kind.number, BROKER | BROKER_LOGGER) && !entity.name.is_empty() {
         let id = entity
             .name
             .parse()

@@ -110,9 +110,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-const OUTPUT_BYTES: usize = 1 << 20;
+pub(super) const OUTPUT_BYTES: usize = 1 << 20;
 /// What a shell shows for a program that SIGINT ended: 128 + 2.
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 impl Reader {
     fn open(args: &Args) -> anyhow::Result<Reader> {

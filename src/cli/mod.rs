@@ -7,6 +7,7 @@ mod configuration;
 mod connect;
 mod console_consumer;
 mod console_producer;
+mod console_share_consumer;
 mod consumer_groups;
 mod doctor;
 mod exit;
@@ -16,6 +17,7 @@ mod log_level;
 mod measure;
 mod script_names;
 mod server_stop;
+mod share_groups;
 mod start;
 mod top;
 mod topics;
@@ -70,6 +72,10 @@ enum Command {
     ConsoleConsumer(console_consumer::Args),
     /// List, describe and delete consumer groups, and move their offsets (kafka-consumer-groups.sh)
     ConsumerGroups(Box<consumer_groups::Args>),
+    /// Print the records of a topic as a member of a share group (kafka-console-share-consumer.sh)
+    ConsoleShareConsumer(console_share_consumer::Args),
+    /// List, describe and delete share groups, and move where they begin (kafka-share-groups.sh)
+    ShareGroups(Box<share_groups::Args>),
 }
 
 #[derive(Subcommand)]
@@ -130,5 +136,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::ConsoleProducer(args) => console_producer::run(args),
         Command::ConsoleConsumer(args) => console_consumer::run(args),
         Command::ConsumerGroups(args) => consumer_groups::run(*args),
+        Command::ConsoleShareConsumer(args) => console_share_consumer::run(args),
+        Command::ShareGroups(args) => share_groups::run(*args),
     }
 }

@@ -10,6 +10,8 @@ pub const SCRIPT_NAMES: &[(&str, &str)] = &[
     ("kafka-console-producer.sh", "console-producer"),
     ("kafka-console-consumer.sh", "console-consumer"),
     ("kafka-consumer-groups.sh", "consumer-groups"),
+    ("kafka-console-share-consumer.sh", "console-share-consumer"),
+    ("kafka-share-groups.sh", "share-groups"),
 ];
 
 /// The arguments as `corelane SUBCOMMAND …`, whatever name the binary was called by.

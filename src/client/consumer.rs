@@ -57,7 +57,7 @@ pub struct Consumer {
 }
 
 /// What a batch may grow to when it is opened.
-const BATCH_BYTES_MAX: usize = 1 << 30;
+pub(super) const BATCH_BYTES_MAX: usize = 1 << 30;
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 /// How often a request is tried again before its error is shown: half a minute.
 const RETRIES_MAX: usize = 300;
@@ -331,7 +331,7 @@ impl Consumer {
 /// The replica id of a consumer.
 const CONSUMER: i32 = -1;
 
-fn consumed(partition: i32, header: &BatchHeader, record: Record) -> ConsumedRecord {
+pub(super) fn consumed(partition: i32, header: &BatchHeader, record: Record) -> ConsumedRecord {
     ConsumedRecord {
         partition,
         offset: record.offset,

@@ -2,8 +2,8 @@
 //!
 //! One thread, no background work: a [`Connection`] sends one request and waits, or sends several and collects the answers
 //! in order; a [`Cluster`] finds brokers and leaders;
-//! a [`Producer`] writes a stream of records, a [`Consumer`] reads one, a [`GroupConsumer`] its share of one. Not for
-//! shards: they never block.
+//! a [`Producer`] writes a stream of records, a [`Consumer`] reads one, a [`GroupConsumer`] its share of one, a
+//! [`ShareConsumer`] what others leave of one. Not for shards: they never block.
 
 mod assignment;
 mod cluster;
@@ -15,6 +15,7 @@ mod group_consumer;
 mod membership;
 mod producer;
 mod requests;
+mod share;
 
 pub use cluster::{Address, Cluster, Leaders, TopicLeaders};
 pub use connection::Connection;
@@ -25,3 +26,4 @@ pub use group_consumer::GroupConsumer;
 pub use membership::GroupSettings;
 pub use producer::{Failure, Producer, ProducerSettings};
 pub use requests::Request;
+pub use share::{ShareAnswer, ShareConsumer};

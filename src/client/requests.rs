@@ -6,6 +6,7 @@ use crate::wire::ApiKey;
 use crate::wire::fetch::{FetchRequest, FetchResponse};
 use crate::wire::messages::*;
 use crate::wire::produce::{ProduceRequest, ProduceResponse};
+use crate::wire::share_fetch::ShareFetchResponse;
 
 use super::ClientError;
 
@@ -68,6 +69,12 @@ requests! {
     ConsumerGroupDescribeRequestData => ConsumerGroupDescribeResponseData, CONSUMER_GROUP_DESCRIBE 0 to 1;
     ListGroupsRequestData => ListGroupsResponseData, LIST_GROUPS 0 to 5;
     DeleteGroupsRequestData => DeleteGroupsResponseData, DELETE_GROUPS 0 to 2;
+    ShareGroupHeartbeatRequestData => ShareGroupHeartbeatResponseData, SHARE_GROUP_HEARTBEAT 1 to 1;
+    ShareAcknowledgeRequestData => ShareAcknowledgeResponseData, SHARE_ACKNOWLEDGE 1 to 1;
+    ShareGroupDescribeRequestData => ShareGroupDescribeResponseData, SHARE_GROUP_DESCRIBE 1 to 1;
+    DescribeShareGroupOffsetsRequestData => DescribeShareGroupOffsetsResponseData, DESCRIBE_SHARE_GROUP_OFFSETS 0 to 1;
+    AlterShareGroupOffsetsRequestData => AlterShareGroupOffsetsResponseData, ALTER_SHARE_GROUP_OFFSETS 0 to 0;
+    DeleteShareGroupOffsetsRequestData => DeleteShareGroupOffsetsResponseData, DELETE_SHARE_GROUP_OFFSETS 0 to 0;
     DescribeTopicPartitionsRequestData => DescribeTopicPartitionsResponseData, DESCRIBE_TOPIC_PARTITIONS 0 to 0;
 }
 
@@ -99,5 +106,20 @@ impl Request for FetchRequest {
 
     fn decode_answer(body: Bytes, version: i16) -> Result<FetchResponse, ClientError> {
         Ok(FetchResponse::decode(body, version)?)
+    }
+}
+
+impl Request for ShareFetchRequestData {
+    const KEY: ApiKey = ApiKey::SHARE_FETCH;
+    const OLDEST: i16 = 1;
+    const NEWEST: i16 = 1;
+    type Response = ShareFetchResponse;
+
+    fn encode_body(&self, version: i16) -> Result<Vec<Bytes>, ClientError> {
+        Ok(vec![self.encode(version)?])
+    }
+
+    fn decode_answer(body: Bytes, _version: i16) -> Result<ShareFetchResponse, ClientError> {
+        Ok(ShareFetchResponse::decode(body)?)
     }
 }

@@ -317,3 +317,69 @@ fn groups_are_moved_described_and_deleted() {
     let missing = shell.fails("kafka-consumer-groups.sh", "--describe --group g");
     assert_eq!(missing, "\nError: Consumer group 'g' does not exist.\n");
 }
+
+/// A share group begins where it is told to, reads each record once, and is shown, moved and deleted.
+#[test]
+fn share_groups_read_and_are_moved_described_and_deleted() {
+    let shell = Shell::new();
+    let groups = |arguments: &str| shell.ok("kafka-share-groups.sh", arguments, "");
+    shell.topics("--create --topic t --partitions 1");
+    let lines: String = (0..10).map(|n| format!("line {n}\n")).collect();
+    shell.ok("kafka-console-producer.sh", "--topic t", &lines);
+    assert_eq!(groups("--list"), "");
+    let set = shell.ok(
+        "kafka-configs.sh",
+        "--alter --group g --add-config share.auto.offset.reset=earliest",
+        "",
+    );
+    assert_eq!(set, "Completed updating config for group g.\n");
+    let shown = shell.ok("kafka-configs.sh", "--describe --group g", "");
+    assert!(
+        shown.contains("DYNAMIC_GROUP_CONFIG:share.auto.offset.reset=earliest"),
+        "{shown}"
+    );
+    let moved = groups("--reset-offsets --group g --topic t --to-earliest --execute");
+    let row: Vec<&str> = moved.lines().last().unwrap_or_default().split_whitespace().collect();
+    assert_eq!(row, ["g", "t", "0", "0"], "{moved}");
+
+    let read = |flags: &str| {
+        shell.ok(
+            "kafka-console-share-consumer.sh",
+            &format!("--topic t --group g {flags}"),
+            "",
+        )
+    };
+    assert_eq!(
+        read("--max-messages 4"),
+        lines
+            .lines()
+            .take(4)
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+    );
+    assert_eq!(read("--max-messages 1 --release"), "line 4\n");
+    let rest: String = lines.lines().skip(4).map(|line| format!("{line}\n")).collect();
+    assert_eq!(read("--max-messages 6"), rest);
+
+    assert_eq!(groups("--list"), "g\n");
+    assert_eq!(
+        groups("--list --state"),
+        "GROUP           STATE\ng               Empty\n"
+    );
+    let described = groups("--describe --group g");
+    let row: Vec<&str> = described.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(row, ["g", "t", "0", "10", "0"]);
+    assert!(groups("--describe --group g --json").contains("\"startOffset\":10"));
+    let state = groups("--describe --group g --state --verbose");
+    assert!(state.contains("ASSIGNMENT-EPOCH") && state.contains("Empty"), "{state}");
+
+    let deleted = groups("--delete-offsets --group g --topic t");
+    assert!(deleted.contains("Successful"), "{deleted}");
+    assert_eq!(
+        groups("--delete --group g"),
+        "Deletion of requested share groups ('g') was successful.\n"
+    );
+    assert_eq!(groups("--list"), "");
+    let missing = shell.fails("kafka-share-groups.sh", "--describe --group g");
+    assert!(missing.contains("Group g not found."), "{missing}");
+}

@@ -11,7 +11,7 @@ use crate::wire::messages::*;
 use crate::wire::primitives::{DecodeError, Reader};
 
 /// A partition by the name of its topic.
-pub(super) type Named = (String, i32);
+pub(in crate::cli) type Named = (String, i32);
 
 pub(super) struct Listed {
     pub(super) id: String,
@@ -241,7 +241,7 @@ pub(super) fn delete_offsets(
 }
 
 /// What `--topic t` and `--topic t:0,1` name.
-pub(super) fn partitions(cluster: &mut Cluster, topics: &[String]) -> anyhow::Result<Vec<Named>> {
+pub(in crate::cli) fn partitions(cluster: &mut Cluster, topics: &[String]) -> anyhow::Result<Vec<Named>> {
     let mut partitions = Vec::new();
     for written in topics {
         let (name, indexes) = match written.split_once(':') {
@@ -267,7 +267,7 @@ pub(super) fn partitions(cluster: &mut Cluster, topics: &[String]) -> anyhow::Re
 }
 
 /// The offsets at a time (or -1: the end, -2: the start) of partitions; the ones without an offset there are left out.
-pub(super) fn offsets_at(
+pub(in crate::cli) fn offsets_at(
     cluster: &mut Cluster,
     partitions: impl IntoIterator<Item = Named>,
     timestamp: i64,

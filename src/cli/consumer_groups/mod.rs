@@ -11,6 +11,10 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use serde_json::json;
 
+pub(super) use ask::{Named, offsets_at, partitions};
+pub(super) use reset::time_ms;
+pub(super) use table::{Width, lines};
+
 use super::connect::ConnectArgs;
 use crate::client::Cluster;
 use crate::model::ErrorCode;

@@ -244,7 +244,7 @@ fn duration_ms(text: &str) -> Option<i64> {
 }
 
 /// //= ISO 8601: date, T, time, perhaps with milliseconds; then nothing or Z (UTC), or the offset from it
-fn time_ms(text: &str) -> Option<i64> {
+pub(in crate::cli) fn time_ms(text: &str) -> Option<i64> {
     let (date, time) = text.split_once('T')?;
     let (time, offset_minutes) = match time.find(['Z', '+', '-']) {
         None => (time, 0),

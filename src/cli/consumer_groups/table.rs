@@ -1,7 +1,7 @@
 //! Columns as Kafka's tool aligns them: each line begins on a new line, most columns are as wide as their widest value.
 
 #[derive(Clone, Copy)]
-pub(super) enum Width {
+pub(in crate::cli) enum Width {
     /// As wide as the widest value, and at least this.
     Fit(usize),
     Fixed(usize),
@@ -10,7 +10,7 @@ pub(super) enum Width {
 }
 
 /// The header and the rows, each with a line break in front.
-pub(super) fn lines(header: &[&str], rows: Vec<Vec<String>>, widths: &[Width]) -> String {
+pub(in crate::cli) fn lines(header: &[&str], rows: Vec<Vec<String>>, widths: &[Width]) -> String {
     let header: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
     let width = |column: usize, width: &Width| match width {
         Width::Open => 0,
