@@ -5,6 +5,7 @@ mod exactly_once;
 mod groups;
 mod librdkafka;
 mod segments;
+mod shares;
 mod streams;
 
 use std::process::{Command, Stdio};
