@@ -252,12 +252,12 @@ impl Classic {
         if self.leader.is_none() {
             self.leader = Some(id.clone());
         }
-        self.members.insert(id, member);
+        self.members.insert(id, Box::new(member));
     }
 
     /// Takes a member out of the books, not of its office.
     pub(super) fn detach(&mut self, id: &str) -> Option<Member> {
-        let member = self.members.remove(id)?;
+        let member = *self.members.remove(id)?;
         for protocol in &member.protocols {
             if let Some(count) = self.supported.get_mut(&protocol.name) {
                 *count -= 1;
@@ -275,7 +275,7 @@ impl Classic {
     /// The answer to a join into the current generation. Only the leader is told of the members.
     pub(super) fn joined_reply(&self, id: &MemberId, with_members: bool) -> JoinReply {
         let protocol = self.protocol.as_deref().unwrap_or_default();
-        let joined = |(id, member): (&MemberId, &Member)| JoinedMember {
+        let joined = |id: &MemberId, member: &Member| JoinedMember {
             member_id: id.to_string(),
             instance_id: member.instance_id.clone(),
             metadata: member.metadata(protocol),
@@ -289,7 +289,7 @@ impl Classic {
             skip_assignment: false,
             member_id: id.to_string(),
             members: match with_members {
-                true => self.members.iter().map(joined).collect(),
+                true => self.members.iter().map(|(id, member)| joined(id, member)).collect(),
                 false => Vec::new(),
             },
         }

@@ -30,7 +30,7 @@ pub(in crate::group) struct Mover {
 impl Classic {
     pub(in crate::group) fn movers(&self) -> Vec<Mover> {
         let protocol = self.protocol.as_deref();
-        let mover = |(id, member): (&MemberId, &Member)| Mover {
+        let mover = |id: &MemberId, member: &Member| Mover {
             id: id.clone(),
             instance_id: member.instance_id.clone(),
             client_id: member.client_id.clone(),
@@ -45,7 +45,7 @@ impl Classic {
             },
             assignment: member.assignment.clone(),
         };
-        self.members.iter().map(mover).collect()
+        self.members.iter().map(|(id, member)| mover(id, member)).collect()
     }
 
     /// Who waits is to join again: the group is of another kind then.

@@ -84,7 +84,8 @@ pub(super) struct Classic {
     pub(super) protocol: Option<String>,
     pub(super) generation: i32,
     pub(super) leader: Option<MemberId>,
-    pub(super) members: BTreeMap<MemberId, Member>,
+    /// In boxes: a map keeps room for ten more than it holds.
+    pub(super) members: BTreeMap<MemberId, Box<Member>>,
     /// Static members, by their instance ids.
     instances: BTreeMap<String, MemberId>,
     /// Ids that were given out, to be joined with until then.

@@ -20,7 +20,7 @@ impl Classic {
     /// The group as it is, for the log.
     pub(in crate::group) fn entry(&self) -> Entry {
         let protocol = self.protocol.as_deref().unwrap_or_default();
-        let member = |(id, member): (&MemberId, &Member)| MemberValue {
+        let value_of = |id: &MemberId, member: &Member| MemberValue {
             member_id: id.to_string(),
             instance_id: member.instance_id.clone(),
             client_id: member.client_id.clone(),
@@ -36,7 +36,7 @@ impl Classic {
             protocol: self.protocol.clone(),
             leader: self.leader.as_deref().map(str::to_owned),
             state_ms: self.state_ms,
-            members: self.members.iter().map(member).collect(),
+            members: self.members.iter().map(|(id, member)| value_of(id, member)).collect(),
         };
         Entry {
             key: group_key(RecordKind::Classic, &self.id, ""),

@@ -260,7 +260,8 @@ impl Classic {
             (Some(_), _) if self.members.is_empty() => Some(BTreeSet::new()),
             (Some(kind), Some(protocol)) if kind == CONSUMER => {
                 let of_member = |member: &Member| subscribed_topics(&member.metadata(protocol));
-                let topics: Result<Vec<_>, DecodeError> = self.members.values().map(of_member).collect();
+                let topics = self.members.values().map(|member| of_member(member));
+                let topics: Result<Vec<_>, DecodeError> = topics.collect();
                 topics.ok().map(|topics| topics.into_iter().flatten().collect())
             }
             _ => None,
