@@ -19,7 +19,7 @@ run: build ## build and start a single node on 127.0.0.1:9092, data under ./data
 	exec target/release/corelane start
 
 test: lint clients ## install what the tests need, then run them all
-	$(CARGO) test --profile $(PROFILE) --no-fail-fast -- --test-threads=2
+	$(CARGO) test --profile $(PROFILE) --no-fail-fast -- --test-threads=3
 
 lint: ## formatting and lints
 	$(CARGO) fmt --check
