@@ -56,15 +56,15 @@ public class ShareGroups {
             Map<String, Integer> seen = new HashMap<>();
             int[] parts = new int[2];
             long end = System.currentTimeMillis() + PATIENCE_MS;
-            while (seen.size() < 1000 && System.currentTimeMillis() < end) {
-                for (int at = 0; at < 2; at++) {
-                    for (ConsumerRecord<String, String> record : both.get(at).poll(POLL)) {
-                        seen.merge(record.value(), 1, Integer::sum);
-                        parts[at]++;
-                    }
+            // Whoever has nothing yet is asked until it has: one is given a batch at a time, so there are some left.
+            for (int turn = 0; seen.size() < 1000 && System.currentTimeMillis() < end; turn++) {
+                int at = parts[0] == 0 ? 0 : parts[1] == 0 ? 1 : turn % 2;
+                for (ConsumerRecord<String, String> record : both.get(at).poll(POLL)) {
+                    seen.merge(record.value(), 1, Integer::sum);
+                    parts[at]++;
                 }
+                both.get(at).commitSync();
             }
-            both.forEach(KafkaShareConsumer::commitSync);
             check(seen.size() == 1000, "records: " + seen.size());
             check(seen.values().stream().allMatch(count -> count == 1), "some came twice");
             check(parts[0] > 0 && parts[1] > 0, "parts " + parts[0] + " and " + parts[1]);
@@ -192,6 +192,7 @@ public class ShareGroups {
         properties.put("bootstrap.servers", SERVER);
         properties.put("group.id", group);
         properties.put("share.acknowledgement.mode", mode);
+        properties.put("max.poll.records", "100");
         return new KafkaShareConsumer<>(properties, new StringDeserializer(), new StringDeserializer());
     }
 
@@ -206,7 +207,7 @@ public class ShareGroups {
         return name;
     }
 
-    /** A topic of one partition with so many records. */
+    /** A topic of one partition with so many records, in batches of at most a hundred. */
     static String topic(String name, int count) throws Exception {
         Map<String, Object> properties = Map.of("bootstrap.servers", SERVER);
         try (Admin admin = Admin.create(properties)) {
@@ -215,6 +216,9 @@ public class ShareGroups {
         try (var producer = new KafkaProducer<>(properties, new StringSerializer(), new StringSerializer())) {
             for (int at = 0; at < count; at++) {
                 producer.send(new ProducerRecord<>(name, "record " + at));
+                if (at % 100 == 99) {
+                    producer.flush();
+                }
             }
         }
         return name;
