@@ -1,7 +1,6 @@
 //! `kafka-console-consumer.sh`: prints the records of a topic: as a member of a group, or without one every partition, or one.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use anyhow::{Context, bail};
 
 use super::connect::{ConnectArgs, properties};
 use super::format::Formatter;
+use super::printing::{Printing, Source};
 use crate::client::{ClientError, ConsumedRecord, Consumer, ConsumerSettings, GroupConsumer, GroupSettings, Position};
-use crate::rt::{now, tool};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -68,51 +67,13 @@ enum Reader {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let formatter = Formatter::new(&properties(&args.properties)?, args.json)?;
-    let interrupted = tool::interrupted()?;
-    let mut reader = Reader::open(&args)?;
-    let mut out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
-    let mut printed = 0;
-    let mut last_record_at = now();
-    let code = loop {
-        if args.max_messages.is_some_and(|most| printed >= most) {
-            break ExitCode::SUCCESS;
-        }
-        if interrupted.is_set() {
-            break ExitCode::from(INTERRUPTED);
-        }
-        let idle = now().since(last_record_at);
-        if args.timeout_ms.is_some_and(|most| idle >= Duration::from_millis(most)) {
-            eprintln!("no record for {} ms, as --timeout-ms asks", idle.as_millis());
-            break ExitCode::SUCCESS;
-        }
-        let records = match reader.poll() {
-            Err(ClientError::Broken(..)) if interrupted.is_set() => continue,
-            records => records?,
-        };
-        let left = args.max_messages.map_or(u64::MAX, |most| most - printed);
-        let wanted = records.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        for record in &records[..wanted] {
-            formatter
-                .print(&mut out, record)
-                .context("write to the standard output")?;
-        }
-        printed += wanted as u64;
-        reader.put_back(&records[wanted..]);
-        if !records.is_empty() {
-            last_record_at = now();
-        }
-        out.flush().context("write to the standard output")?;
+    let printing = Printing {
+        formatter: Formatter::new(&properties(&args.properties)?, args.json)?,
+        max_messages: args.max_messages,
+        timeout_ms: args.timeout_ms,
     };
-    out.flush()?;
-    reader.close()?;
-    eprintln!("Processed a total of {printed} messages");
-    Ok(code)
+    printing.run(|| Reader::open(&args))
 }
-
-pub(super) const OUTPUT_BYTES: usize = 1 << 20;
-/// What a shell shows for a program that SIGINT ended: 128 + 2.
-pub(super) const INTERRUPTED: u8 = 130;
 
 impl Reader {
     fn open(args: &Args) -> anyhow::Result<Reader> {
@@ -135,7 +96,9 @@ impl Reader {
             }
         })
     }
+}
 
+impl Source for Reader {
     fn poll(&mut self) -> Result<Vec<ConsumedRecord>, ClientError> {
         match self {
             Reader::Alone(consumer) => consumer.poll(),

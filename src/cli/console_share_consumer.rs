@@ -1,16 +1,11 @@
 //! `kafka-console-share-consumer.sh`: prints the records of a topic as a member of a share group.
 
-use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
-use std::time::Duration;
-
-use anyhow::Context;
 
 use super::connect::{ConnectArgs, properties};
-use super::console_consumer::{INTERRUPTED, OUTPUT_BYTES};
 use super::format::Formatter;
-use crate::client::{ClientError, ShareAnswer, ShareConsumer};
-use crate::rt::{now, tool};
+use super::printing::{Printing, Source};
+use crate::client::{ClientError, ConsumedRecord, ShareAnswer, ShareConsumer};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -43,50 +38,32 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let formatter = Formatter::new(&properties(&args.properties)?, args.json)?;
-    let cluster = args.connect.cluster("console-share-consumer")?;
-    let interrupted = tool::interrupted()?;
+    let printing = Printing {
+        formatter: Formatter::new(&properties(&args.properties)?, args.json)?,
+        max_messages: args.max_messages,
+        timeout_ms: args.timeout_ms,
+    };
     let answer = match (args.reject, args.release) {
         (true, _) => ShareAnswer::Reject,
         (_, true) => ShareAnswer::Release,
         _ => ShareAnswer::Accept,
     };
-    let mut consumer = ShareConsumer::join(cluster, &args.group, &args.topic, answer)?;
-    let mut out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
-    let mut printed = 0;
-    let mut last_record_at = now();
-    let code = loop {
-        if args.max_messages.is_some_and(|most| printed >= most) {
-            break ExitCode::SUCCESS;
-        }
-        if interrupted.is_set() {
-            break ExitCode::from(INTERRUPTED);
-        }
-        let idle = now().since(last_record_at);
-        if args.timeout_ms.is_some_and(|most| idle >= Duration::from_millis(most)) {
-            eprintln!("no record for {} ms, as --timeout-ms asks", idle.as_millis());
-            break ExitCode::SUCCESS;
-        }
-        let records = match consumer.poll() {
-            Err(ClientError::Broken(..)) if interrupted.is_set() => continue,
-            records => records?,
-        };
-        for record in &records {
-            if args.max_messages.is_some_and(|most| printed >= most) {
-                consumer.give_back(record);
-                continue;
-            }
-            formatter
-                .print(&mut out, record)
-                .context("write to the standard output")?;
-            printed += 1;
-        }
-        if !records.is_empty() {
-            last_record_at = now();
-        }
-        out.flush().context("write to the standard output")?;
-    };
-    consumer.close()?;
-    eprintln!("Processed a total of {printed} messages");
-    Ok(code)
+    printing.run(|| {
+        let cluster = args.connect.cluster("console-share-consumer")?;
+        Ok(ShareConsumer::join(cluster, &args.group, &args.topic, answer)?)
+    })
+}
+
+impl Source for ShareConsumer {
+    fn poll(&mut self) -> Result<Vec<ConsumedRecord>, ClientError> {
+        ShareConsumer::poll(self)
+    }
+
+    fn put_back(&mut self, records: &[ConsumedRecord]) {
+        records.iter().for_each(|record| self.give_back(record));
+    }
+
+    fn close(self) -> Result<(), ClientError> {
+        ShareConsumer::close(self)
+    }
 }

@@ -15,6 +15,7 @@ mod format;
 mod generate;
 mod log_level;
 mod measure;
+mod printing;
 mod script_names;
 mod server_stop;
 mod share_groups;

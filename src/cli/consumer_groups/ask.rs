@@ -13,11 +13,11 @@ use crate::wire::primitives::{DecodeError, Reader};
 /// A partition by the name of its topic.
 pub(in crate::cli) type Named = (String, i32);
 
-pub(super) struct Listed {
-    pub(super) id: String,
-    pub(super) state: String,
-    pub(super) kind: String,
-    pub(super) protocol_type: String,
+pub(in crate::cli) struct Listed {
+    pub(in crate::cli) id: String,
+    pub(in crate::cli) state: String,
+    pub(in crate::cli) kind: String,
+    pub(in crate::cli) protocol_type: String,
 }
 
 pub(super) struct Described {
@@ -39,7 +39,7 @@ pub(super) struct Member {
     pub(super) target: Option<(i32, BTreeSet<Named>)>,
 }
 
-pub(super) fn list(cluster: &mut Cluster, states: &[String], kinds: &[String]) -> anyhow::Result<Vec<Listed>> {
+pub(in crate::cli) fn list(cluster: &mut Cluster, states: &[String], kinds: &[String]) -> anyhow::Result<Vec<Listed>> {
     let strings = |names: &[String]| names.iter().map(|name| kafka_string(name)).collect();
     let request = ListGroupsRequestData::default()
         .with_states_filter(strings(states))
@@ -203,7 +203,7 @@ pub(super) fn commit(cluster: &mut Cluster, group: &str, offsets: &BTreeMap<Name
     Ok(ClientError::check(first_error(&answer), None)?)
 }
 
-pub(super) fn delete(cluster: &mut Cluster, group: &str) -> anyhow::Result<ErrorCode> {
+pub(in crate::cli) fn delete(cluster: &mut Cluster, group: &str) -> anyhow::Result<ErrorCode> {
     let request = DeleteGroupsRequestData::default().with_groups_names(vec![kafka_string(group)]);
     let code = |answer: &DeleteGroupsResponseData| answer.results.first().map_or(-1, |result| result.error_code);
     let (answer, _) = with_coordinator(cluster, group, &request, code)?;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use serde_json::json;
 
-pub(super) use ask::{Named, offsets_at, partitions};
+pub(super) use ask::{Named, delete as delete_group, list as list_groups, offsets_at, partitions};
 pub(super) use reset::time_ms;
 pub(super) use table::{Width, lines};
 
@@ -90,13 +90,18 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         delete_offsets(&mut cluster, &args)
     };
-    Ok(match done {
+    Ok(ended(done))
+}
+
+/// As Kafka's tools for groups end: the error on the standard output.
+pub(super) fn ended(done: anyhow::Result<()>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             println!("\nError: {problem:#}");
             ExitCode::FAILURE
         }
-    })
+    }
 }
 
 /// The groups that the flags name.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 
 use super::Named;
+use crate::cli::consumer_groups::list_groups;
 use crate::client::{ClientError, Cluster, with_coordinator};
 use crate::model::{BrokerId, ErrorCode};
 use crate::wire::messages::*;
@@ -38,17 +39,8 @@ pub(super) struct Offset {
 
 /// Ids and states, by id.
 pub(super) fn list(cluster: &mut Cluster, states: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
-    let request = ListGroupsRequestData::default()
-        .with_states_filter(states.iter().map(|state| kafka_string(state)).collect())
-        .with_types_filter(vec![kafka_string(SHARE)]);
-    let mut groups = BTreeMap::new();
-    for broker in cluster.brokers() {
-        let answer = cluster.broker(broker)?.call(&request)?;
-        ClientError::check(answer.error_code, None)?;
-        let listed = answer.groups.iter();
-        groups.extend(listed.map(|group| (text(&group.group_id), text(&group.group_state))));
-    }
-    Ok(groups)
+    let listed = list_groups(cluster, states, &[SHARE.to_owned()])?;
+    Ok(listed.into_iter().map(|group| (group.id, group.state)).collect())
 }
 
 /// None: there is no such share group.
@@ -129,13 +121,6 @@ pub(super) fn alter(cluster: &mut Cluster, group: &str, offsets: &BTreeMap<Named
         ClientError::check(partition.error_code, None)?;
     }
     Ok(())
-}
-
-pub(super) fn delete(cluster: &mut Cluster, group: &str) -> anyhow::Result<ErrorCode> {
-    let request = DeleteGroupsRequestData::default().with_groups_names(vec![kafka_string(group)]);
-    let code = |answer: &DeleteGroupsResponseData| answer.results.first().map_or(-1, |result| result.error_code);
-    let (answer, _) = with_coordinator(cluster, group, &request, code)?;
-    Ok(ErrorCode::from_code(code(&answer)))
 }
 
 /// A code for each topic, or one for the group.

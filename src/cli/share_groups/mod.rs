@@ -10,7 +10,7 @@ use anyhow::bail;
 use serde_json::json;
 
 use super::connect::ConnectArgs;
-use super::consumer_groups::{Named, Width, lines, offsets_at, partitions, time_ms};
+use super::consumer_groups::{Named, Width, delete_group, ended, lines, offsets_at, partitions, time_ms};
 use crate::client::Cluster;
 use crate::model::ErrorCode;
 
@@ -99,13 +99,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         delete_offsets(&mut cluster, &args)
     };
-    Ok(match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            println!("\nError: {problem:#}");
-            ExitCode::FAILURE
-        }
-    })
+    Ok(ended(done))
 }
 
 /// The groups that the flags name.
@@ -155,7 +149,7 @@ fn delete(cluster: &mut Cluster, args: &Args) -> anyhow::Result<()> {
         let state = known.get(&group).map(String::as_str);
         match state {
             None => failed.push((group.clone(), format!("Group '{group}' is not a share group."))),
-            Some("Empty") => match ask::delete(cluster, &group)? {
+            Some("Empty") => match delete_group(cluster, &group)? {
                 ErrorCode::None => deleted.push(group),
                 error => failed.push((group, reason(error))),
             },
