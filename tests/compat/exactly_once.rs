@@ -26,7 +26,7 @@ fn copy_is_exactly_once_through_kill_9() {
     for _ in 0..KILLS {
         wait_until("the copier writes", || {
             assert!(
-                copy.try_wait().unwrap().is_none(),
+                copy.0.try_wait().unwrap().is_none(),
                 "the copy ended before it was disturbed"
             );
             broker.metric("kafka_server_brokertopicmetrics_messagesin_total") >= RECORDS_BETWEEN_KILLS
@@ -38,33 +38,36 @@ fn copy_is_exactly_once_through_kill_9() {
     run(java(&broker, "verify", &["target", &RECORDS.to_string()]));
 }
 
-fn java(broker: &Broker, action: &str, arguments: &[&str]) -> Child {
-    Command::new("java")
+/// Ended with the test, however that ends.
+struct Java(Child);
+
+impl Drop for Java {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn java(broker: &Broker, action: &str, arguments: &[&str]) -> Java {
+    let child = Command::new("java")
         .arg("-cp")
         .arg(target_dir().join("clients/kafka/libs/*"))
         .arg(root().join("tests/clients/ExactlyOnceCopy.java"))
         .args([action, &broker.bootstrap()])
         .args(arguments)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .spawn();
+    Java(child.unwrap())
 }
 
-fn run(mut child: Child) {
+fn run(mut java: Java) {
     let deadline = Instant::now() + PATIENCE;
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > deadline {
-            child.kill().unwrap();
+    let status = loop {
+        if let Some(status) = java.0.try_wait().unwrap() {
+            break status;
         }
+        assert!(Instant::now() < deadline, "the copier does not end");
         std::thread::sleep(Duration::from_millis(50));
-    }
-    let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    };
+    assert!(status.success(), "the copier ended with {status}");
 }
