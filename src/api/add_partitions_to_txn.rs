@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::metadata::Image;
 use crate::model::{ErrorCode, NamedPartitions, ProducerIdentity};
-use crate::txn::{AddPartitions, ClientVersion, TxnReply, TxnRequest};
+use crate::txn::{AddPartitions, TxnReply, TxnRequest};
 use crate::wire::ApiKey;
 use crate::wire::messages::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnRequestData, AddPartitionsToTxnResponseData,
@@ -96,7 +96,7 @@ async fn judge(
             epoch: transaction.producer_epoch,
         },
         partitions: partitions_of(&transaction.topics),
-        version: client_version(version),
+        version: transactions::client_version(version, V2_FROM),
     };
     let ask = if transaction.verify_only {
         TxnRequest::Verify(add)
@@ -110,20 +110,11 @@ async fn judge(
     }
 }
 
-fn client_version(version: i16) -> ClientVersion {
-    match version {
-        V2_FROM.. => ClientVersion::V2,
-        _ => ClientVersion::V0,
-    }
-}
-
 /// Where one partition does not exist, none is added.
 fn unknown_partitions(image: &Image, topics: &[AddPartitionsToTxnTopic]) -> Option<Vec<AddPartitionsToTxnTopicResult>> {
     let error = |topic: &KafkaString, index: i32| {
-        let known = image
-            .topic(topic.as_str())
-            .is_some_and(|topic| usize::try_from(index).is_ok_and(|index| index < topic.partitions.len()));
-        match known {
+        let topic = image.topic(topic.as_str());
+        match topic.is_some_and(|topic| topic.has_partition(index)) {
             true => ErrorCode::OperationNotAttempted,
             false => ErrorCode::UnknownTopicOrPartition,
         }

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use crate::model::{NO_PRODUCER_ID, ProducerIdentity};
-use crate::txn::{ClientVersion, End, TxnRequest};
+use crate::txn::{End, TxnRequest};
 use crate::wire::ApiKey;
 use crate::wire::messages::{EndTxnRequestData, EndTxnResponseData};
 
-use super::transactions::{Problem, ask_for_identity, id_of};
+use super::transactions::{Problem, ask_for_identity, client_version, id_of};
 use super::{Answer, Api, Context, Refusal, Request};
 
 pub const API: Api = Api {
@@ -39,18 +39,11 @@ async fn end(cx: &Context, message: &EndTxnRequestData, version: i16) -> Result<
                 epoch: message.producer_epoch,
             },
             commit: message.committed,
-            version: client_version(version),
+            version: client_version(version, V2_FROM),
             fresh_id,
         })
     };
     ask_for_identity(cx, &transactional_id, end).await
-}
-
-fn client_version(version: i16) -> ClientVersion {
-    match version {
-        V2_FROM.. => ClientVersion::V2,
-        _ => ClientVersion::V0,
-    }
 }
 
 fn answer(ended: Result<ProducerIdentity, Problem>, version: i16) -> EndTxnResponseData {

@@ -101,8 +101,8 @@ fn topic_of<'a>(image: &'a Image, topic: &OffsetCommitRequestTopic, version: i16
 }
 
 fn with_partition(topic: &Topic, index: i32) -> Result<&Topic, ErrorCode> {
-    let is_there = usize::try_from(index).is_ok_and(|index| index < topic.partitions.len());
-    is_there.then_some(topic).ok_or(ErrorCode::UnknownTopicOrPartition)
+    let topic = topic.has_partition(index).then_some(topic);
+    topic.ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
 fn item(topic: Arc<str>, topic_id: TopicId, partition: &OffsetCommitRequestPartition) -> CommitItem {

@@ -40,8 +40,7 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
 }
 
 fn is_known(image: &Image, topic: &str, index: i32) -> bool {
-    let count = image.topic(topic).map_or(0, |topic| topic.partitions.len());
-    usize::try_from(index).is_ok_and(|index| index < count)
+    image.topic(topic).is_some_and(|topic| topic.has_partition(index))
 }
 
 fn known(image: &Image, message: &OffsetDeleteRequestData) -> Vec<(Arc<str>, i32)> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::group::partition_of;
 use crate::metadata::Image;
 use crate::model::{BrokerId, ErrorCode, NamedPartitions, PartitionId, ProducerIdentity, TRANSACTIONS_TOPIC};
-use crate::txn::{TxnError, TxnReply, TxnRequest};
+use crate::txn::{ClientVersion, TxnError, TxnReply, TxnRequest};
 use crate::wire::messages::{AddPartitionsToTxnTopic, KafkaString, text};
 
 use super::Context;
@@ -22,6 +22,15 @@ pub fn id_of(id: &KafkaString) -> Result<Arc<str>, ErrorCode> {
         "" => Err(ErrorCode::InvalidRequest),
         id if id.len() > ID_BYTES_MAX => Err(ErrorCode::InvalidRequest),
         id => Ok(id.into()),
+    }
+}
+
+/// The protocol of transactions that a client speaks who sends this version of an API that has had V2 from `v2_from` on.
+//= KIP-890
+pub fn client_version(version: i16, v2_from: i16) -> ClientVersion {
+    match version >= v2_from {
+        true => ClientVersion::V2,
+        false => ClientVersion::V0,
     }
 }
 

@@ -132,9 +132,8 @@ fn offsets(image: &Image, message: &TxnOffsetCommitRequestData) -> GroupRequest 
 }
 
 fn exists(image: &Image, topic: &str, partition: &TxnOffsetCommitRequestPartition) -> bool {
-    let index = usize::try_from(partition.partition_index).ok();
     let topic = image.topic(topic);
-    topic.is_some_and(|topic| index.is_some_and(|index| index < topic.partitions.len()))
+    topic.is_some_and(|topic| topic.has_partition(partition.partition_index))
 }
 
 /// The coordinator's codes are those of the partitions that exist, in order.

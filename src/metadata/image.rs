@@ -54,6 +54,12 @@ pub struct Topic {
     pub config: Arc<TopicConfig>,
 }
 
+impl Topic {
+    pub fn has_partition(&self, index: i32) -> bool {
+        usize::try_from(index).is_ok_and(|index| index < self.partitions.len())
+    }
+}
+
 /// Share it by Arc; clones share structure (persistent maps).
 #[derive(Clone, Debug)]
 pub struct Image {
