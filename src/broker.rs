@@ -13,7 +13,7 @@ mod strays;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -80,6 +80,7 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     let mut broker = Broker::start_metadata(&config, &dirs, read.clone(), cluster_id, sources.clone(), &limits)?;
     limits.adopt(broker.image.config());
     strays::set_aside(&dirs, &broker.image, &broker.registry);
+    let (listening, is_listening) = mpsc::channel();
     let parts = ShardParts {
         inboxes: Arc::new(Mutex::new(broker.take_inboxes())),
         orders: Arc::new(Mutex::new(broker.take_orders())),
@@ -92,6 +93,7 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
         beats: sources.beats().to_vec(),
         limits,
         listeners: Arc::from(listeners.clone()),
+        listening,
     };
     let options = ShardOptions {
         cores: cores.clone(),
@@ -99,6 +101,10 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
         log_dirs: config.log_dirs.clone(),
     };
     let shards = rt::run_shards(options, move |id| parts.clone().run(id)).context("start the shards")?;
+    // Nobody is told that the broker has started before it can be reached.
+    for _ in &cores {
+        is_listening.recv().context("a shard ended at its start")?;
+    }
     sources.set_phase(Phase::Running);
     for listener in &listeners {
         info!(listener = listener.name, address = %listener.address, "listening");
@@ -359,6 +365,8 @@ struct ShardParts {
     beats: Vec<Arc<AtomicU64>>,
     limits: Arc<Limits>,
     listeners: Arc<[BoundListener]>,
+    /// Told once by each shard, when it listens.
+    listening: mpsc::Sender<()>,
 }
 
 impl ShardParts {
@@ -380,6 +388,7 @@ impl ShardParts {
             services: Services::new(router, self.config, metrics, self.beats.len()),
             limits: self.limits,
         });
+        let _ = self.listening.send(());
         rt::spawn(obey(server, take(&self.orders, at)));
         pump.await;
     }
