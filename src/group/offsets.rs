@@ -8,11 +8,13 @@ use crate::model::{Entry, ErrorCode};
 
 use super::request::FetchedOffset;
 
+/// By topic, in order. Most groups read one topic or a few, and a map's first node would cost them more than all the rest.
+type ByTopic = Vec<(Arc<str>, ByPartition)>;
 type ByPartition = BTreeMap<i32, Committed>;
 
 #[derive(Debug, Default)]
 pub(super) struct Offsets {
-    committed: BTreeMap<Arc<str>, ByPartition>,
+    committed: ByTopic,
     /// By producer id.
     pending: BTreeMap<i64, BTreeMap<(Arc<str>, i32), Committed>>,
 }
@@ -70,12 +72,13 @@ impl Offsets {
     }
 
     fn remove_committed(&mut self, topic: &str, partition: i32) -> bool {
-        let Some(partitions) = self.committed.get_mut(topic) else {
+        let Ok(at) = find(&self.committed, topic) else {
             return false;
         };
+        let (_, partitions) = &mut self.committed[at];
         let removed = partitions.remove(&partition).is_some();
         if partitions.is_empty() {
-            self.committed.remove(topic);
+            self.committed.remove(at);
         }
         removed
     }
@@ -92,13 +95,15 @@ impl Offsets {
     /// Which of these topics have offsets here.
     pub(super) fn topics_among(&self, wanted: &HashSet<&str>) -> BTreeSet<Arc<str>> {
         let pending = self.pending.values().flat_map(BTreeMap::keys);
-        let all = self.committed.keys().chain(pending.map(|(topic, _)| topic));
+        let committed = self.committed.iter();
+        let all = committed.map(|(topic, _)| topic).chain(pending.map(|(topic, _)| topic));
         all.filter(|topic| wanted.contains(&***topic)).cloned().collect()
     }
 
     /// Forgets all offsets of a topic. The partitions that had one.
     pub(super) fn remove_topic(&mut self, topic: &str) -> BTreeSet<i32> {
-        let committed = self.committed.remove(topic).unwrap_or_default();
+        let committed = find(&self.committed, topic).map(|at| self.committed.remove(at));
+        let committed = committed.map(|(_, partitions)| partitions).unwrap_or_default();
         let mut removed: BTreeSet<i32> = committed.into_keys().collect();
         self.pending.retain(|_, offsets| {
             let of_topic = offsets.extract_if(.., |(name, _), _| **name == *topic);
@@ -115,7 +120,8 @@ impl Offsets {
 
     //= behaviour 54: a partition without an offset is present, with offset -1 and no error
     pub(super) fn fetch(&self, topic: &Arc<str>, partition: i32, require_stable: bool) -> FetchedOffset {
-        let committed = self.committed.get(topic).and_then(|of| of.get(&partition));
+        let found = find(&self.committed, topic).ok();
+        let committed = found.and_then(|at| self.committed[at].1.get(&partition));
         let unstable = require_stable && self.is_pending(topic, partition);
         match committed {
             _ if unstable => FetchedOffset {
@@ -153,7 +159,7 @@ impl Offsets {
     ) {
         let pending = &self.pending;
         let is_pending = |key: &(Arc<str>, i32)| pending.values().any(|offsets| offsets.contains_key(key));
-        self.committed.retain(|topic, partitions| {
+        self.committed.retain_mut(|(topic, partitions)| {
             partitions.retain(|partition, committed| {
                 let over = is_over(topic, &committed.value) && !is_pending(&(topic.clone(), *partition));
                 if over {
@@ -166,8 +172,19 @@ impl Offsets {
     }
 }
 
-fn put(committed: &mut BTreeMap<Arc<str>, ByPartition>, topic: &Arc<str>, partition: i32, offset: Committed) {
-    let partitions = committed.entry(topic.clone()).or_default();
+fn find(committed: &ByTopic, topic: &str) -> Result<usize, usize> {
+    committed.binary_search_by(|(known, _)| (**known).cmp(topic))
+}
+
+fn put(committed: &mut ByTopic, topic: &Arc<str>, partition: i32, offset: Committed) {
+    let at = find(committed, topic).unwrap_or_else(|at| {
+        if committed.is_empty() {
+            committed.reserve_exact(1);
+        }
+        committed.insert(at, (topic.clone(), ByPartition::new()));
+        at
+    });
+    let (_, partitions) = &mut committed[at];
     let is_older = |known: &Committed| known.order > offset.order;
     if !partitions.get(&partition).is_some_and(is_older) {
         partitions.insert(partition, offset);

@@ -94,8 +94,8 @@ pub(super) struct Classic {
     unsynced: BTreeSet<MemberId>,
     /// How many members support each protocol.
     supported: BTreeMap<String, usize>,
-    /// What the members read; None: unknown.
-    topics: Option<BTreeSet<String>>,
+    /// What the members read, in order; None: unknown.
+    topics: Option<Box<[String]>>,
     phase: Option<Phase>,
     /// Somebody joined since the last look at the first joins.
     has_new_member: bool,
@@ -144,7 +144,7 @@ impl Classic {
 
     pub(super) fn is_subscribed_to(&self, topic: &str) -> bool {
         match &self.topics {
-            Some(topics) => topics.contains(topic),
+            Some(topics) => topics.binary_search_by(|known| known.as_str().cmp(topic)).is_ok(),
             None => self.is_consumer(),
         }
     }

@@ -257,12 +257,13 @@ impl Classic {
     /// What the members read, as far as they are consumers and their metadata can be read.
     pub(super) fn compute_topics(&mut self) {
         self.topics = match (&self.protocol_type, &self.protocol) {
-            (Some(_), _) if self.members.is_empty() => Some(BTreeSet::new()),
+            (Some(_), _) if self.members.is_empty() => Some(Box::default()),
             (Some(kind), Some(protocol)) if kind == CONSUMER => {
                 let of_member = |member: &Member| subscribed_topics(&member.metadata(protocol));
                 let topics = self.members.values().map(|member| of_member(member));
                 let topics: Result<Vec<_>, DecodeError> = topics.collect();
-                topics.ok().map(|topics| topics.into_iter().flatten().collect())
+                let topics = topics.map(|topics| topics.into_iter().flatten().collect::<BTreeSet<_>>());
+                topics.ok().map(|topics| topics.into_iter().collect())
             }
             _ => None,
         };
