@@ -3,13 +3,15 @@
 //! An idle connection holds [`IDLE_BYTES`]. A read that fills the buffer makes the next one [`BUSY_BYTES`]; a frame that is
 //! larger gets a buffer of exactly its size, once its memory is admitted, and is read straight into it.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
+use crate::rt::Chunk;
 use crate::wire::{FrameError, frame_len};
 
 pub struct Intake {
-    /// Zeroed where nothing has been read yet.
-    buffer: BytesMut,
+    buffer: Chunk,
+    /// The one before it, whose memory serves again once the frames in it are done with. None while little comes.
+    before: Option<Chunk>,
     filled: usize,
     /// socket.request.max.bytes
     frame_bytes_max: i32,
@@ -27,7 +29,8 @@ const HEADER_BYTES: usize = 8;
 impl Intake {
     pub fn new(frame_bytes_max: i32) -> Intake {
         Intake {
-            buffer: BytesMut::zeroed(IDLE_BYTES),
+            buffer: Chunk::new(IDLE_BYTES),
+            before: None,
             filled: 0,
             frame_bytes_max,
             chunk_bytes: IDLE_BYTES,
@@ -59,10 +62,10 @@ impl Intake {
     /// Takes the frame at the front, which must be held whole.
     pub fn take(&mut self, len: usize) -> Bytes {
         debug_assert!(self.holds(len));
-        let mut frame = self.buffer.split_to(PREFIX_BYTES + len);
+        let mut frame = self.buffer.take(PREFIX_BYTES + len);
         self.filled -= frame.len();
         frame.advance(PREFIX_BYTES);
-        frame.freeze()
+        frame
     }
 
     /// Makes room for the next read. `frame` is the admitted frame at the front, if there is one.
@@ -107,11 +110,13 @@ impl Intake {
     }
 
     fn replace(&mut self, size: usize) {
-        let mut fresh = BytesMut::zeroed(size);
+        let used = self.before.take().and_then(|before| before.renew(size));
+        let mut fresh = used.unwrap_or_else(|| Chunk::new(size));
         if let Some(front) = fresh.get_mut(..self.filled) {
             front.copy_from_slice(self.buffer.get(..self.filled).unwrap_or(&[]));
         }
-        self.buffer = fresh;
+        let before = std::mem::replace(&mut self.buffer, fresh);
+        self.before = (size == BUSY_BYTES).then_some(before);
     }
 
     fn bytes(&self) -> &[u8] {

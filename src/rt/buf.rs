@@ -11,49 +11,112 @@ use bytes::Bytes;
 use glommio::io::DmaBuffer;
 
 use super::home::{Home, HomeBound, Parcel, reclaim};
+use super::pool::{self, Allocated};
 
 /// Direct I/O needs offsets, lengths and memory in multiples of this (STATX_DIOALIGN is checked against it at start).
 pub const ALIGN: usize = 4096;
 
-/// A zeroed, aligned, growable-by-copy buffer with one owner. Its length is a multiple of [`ALIGN`].
+/// An aligned buffer with one owner, filled from its front. Its capacity is a multiple of [`ALIGN`]; what goes to disk is
+/// whole blocks.
 pub struct Buf {
     memory: DmaBuffer,
+    /// Bytes at the front that were written: the rest is memory that nobody may look at.
+    filled: usize,
+    /// Bytes of memory that it holds, be it cut to less.
+    allocated: usize,
     /// Where the memory must be dropped; `None` when it came from the allocator off the shards.
     home: Option<Arc<Home>>,
 }
 
 impl Buf {
-    /// A zeroed buffer of at least `len` bytes (and at least one block), rounded up to [`ALIGN`].
-    pub fn zeroed(len: usize) -> Buf {
+    /// An empty buffer for at least `len` bytes (and at least one block), rounded up to [`ALIGN`].
+    pub fn with_capacity(len: usize) -> Buf {
         reclaim();
         let home = Home::here();
-        let mut memory = allocate(len.max(1).next_multiple_of(ALIGN), home.is_some());
-        // SAFETY: the buffer is ours alone and at least `len()` bytes long; zeroing it is what makes it initialised
-        // before the first reference to its bytes is made.
-        unsafe { std::ptr::write_bytes(memory.as_mut_ptr(), 0, memory.len()) };
-        Buf { memory, home }
-    }
-    pub fn as_slice(&self) -> &[u8] {
-        self.memory.as_bytes()
-    }
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        self.memory.as_bytes_mut()
-    }
-    /// Gives up the end of the buffer: `len`, rounded up to [`ALIGN`], is what remains. The memory stays allocated.
-    pub fn truncate(&mut self, len: usize) {
         let len = len.max(1).next_multiple_of(ALIGN);
-        if len < self.memory.len() {
-            self.memory.trim_to_size(len);
+        let used = home.is_some().then(|| pool::take(len)).flatten();
+        let Allocated { memory, bytes } = used.unwrap_or_else(|| Allocated {
+            memory: allocate(len, home.is_some()),
+            bytes: len,
+        });
+        Buf {
+            memory,
+            filled: 0,
+            allocated: bytes,
+            home,
         }
     }
+
+    /// A full buffer of zeros: at least `len` of them (and at least one block), rounded up to [`ALIGN`].
+    pub fn zeroed(len: usize) -> Buf {
+        let mut buf = Buf::with_capacity(len);
+        buf.zero_to(buf.capacity());
+        buf
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Bytes of memory that it holds, also once it is cut to less.
+    pub fn allocated(&self) -> usize {
+        self.allocated
+    }
+
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: the first `filled` bytes were written (`append`, `zero_to`), and lie within the memory.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.filled) }
+    }
+
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: as in `as_slice`; the buffer has one owner, who is borrowed from.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr(), self.filled) }
+    }
+
+    /// Puts the bytes behind those that are there, and shows them. Panics where there is no room for them.
+    pub fn append(&mut self, bytes: &[u8]) -> &mut [u8] {
+        let (start, end) = (self.filled, self.filled + bytes.len());
+        assert!(end <= self.capacity(), "a buffer overflows");
+        // SAFETY: the target lies within our own memory, as was just checked, and cannot overlap a borrow from elsewhere.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.memory.as_mut_ptr().add(start), bytes.len()) };
+        self.filled = end;
+        &mut self.as_mut_slice()[start..]
+    }
+
+    /// Fills up with zeros until `len` bytes are there.
+    pub fn zero_to(&mut self, len: usize) {
+        assert!(len <= self.capacity(), "a buffer overflows");
+        if let Some(more) = len.checked_sub(self.filled) {
+            // SAFETY: the target lies within our own memory, as was just checked.
+            unsafe { std::ptr::write_bytes(self.memory.as_mut_ptr().add(self.filled), 0, more) };
+            self.filled = len;
+        }
+    }
+
+    /// What remains is `len`, rounded up to [`ALIGN`], with zeros where nothing was put. The memory stays allocated.
+    pub fn truncate(&mut self, len: usize) {
+        let len = len.max(1).next_multiple_of(ALIGN);
+        self.zero_to(len.min(self.capacity()));
+        if len < self.capacity() {
+            self.memory.trim_to_size(len);
+            self.filled = len;
+        }
+    }
+
     /// For a write that owns the buffer.
-    pub(super) fn into_memory(self) -> DmaBuffer {
+    pub(super) fn into_memory(mut self) -> DmaBuffer {
+        self.zero_to(self.capacity());
         self.memory
     }
-    /// No more changes: the buffer can be written to disk and shared between shards.
-    pub fn freeze(self) -> Frozen {
+
+    /// No more changes: the buffer, zeros where nothing was put, can be written to disk and shared between shards.
+    pub fn freeze(mut self) -> Frozen {
+        self.zero_to(self.capacity());
         Frozen(Arc::new(match self.home {
-            Some(home) => Memory::Bound(HomeBound::new(Parcel::Buffer(Rc::new(self.memory)), home)),
+            Some(home) => {
+                let parcel = Parcel::Buffer(Rc::new(self.memory), self.allocated);
+                Memory::Bound(HomeBound::new(parcel, home))
+            }
             None => Memory::Free(FreeBuffer(self.memory)),
         }))
     }

@@ -17,12 +17,25 @@ use std::task::{Poll, Waker};
 
 use glommio::io::{DmaBuffer, ReadResult};
 
+use super::pool::{self, Allocated};
+
 /// What glommio hands out and wants back on the same thread.
 pub(super) enum Parcel {
-    /// A buffer of ours, frozen; shared with the writes in flight.
-    Buffer(Rc<DmaBuffer>),
+    /// A buffer of ours, frozen, shared with the writes in flight; and the bytes that it was allocated with.
+    Buffer(Rc<DmaBuffer>, usize),
     /// What a read returned.
     Read(ReadResult),
+}
+
+impl Parcel {
+    /// At home: a buffer that nobody else uses may serve again.
+    fn end(self) {
+        if let Parcel::Buffer(buffer, bytes) = self
+            && let Ok(memory) = Rc::try_unwrap(buffer)
+        {
+            pool::keep(Allocated { memory, bytes });
+        }
+    }
 }
 
 /// One shard's queue of what comes back.
@@ -78,6 +91,7 @@ impl Drop for HomeGuard {
         let mut returned = self.0.lock();
         returned.closed = true;
         returned.parcels.clear();
+        pool::clear();
         leak(std::mem::take(&mut returned.unused));
         leak(std::mem::take(&mut returned.rung));
     }
@@ -163,7 +177,8 @@ pub(super) fn reclaim() {
         let parcels = std::mem::take(&mut returned.parcels);
         let unused = std::mem::take(&mut returned.unused);
         drop(returned);
-        drop((parcels, unused));
+        drop(unused);
+        parcels.into_iter().for_each(Parcel::end);
     }
 }
 
@@ -229,7 +244,7 @@ impl HomeBound {
     pub(super) fn new(parcel: Parcel, home: Arc<Home>) -> HomeBound {
         assert!(home.is_here());
         let bytes: &[u8] = match &parcel {
-            Parcel::Buffer(buffer) => buffer.as_bytes(),
+            Parcel::Buffer(buffer, _) => buffer.as_bytes(),
             Parcel::Read(read) => read,
         };
         let (start, len) = (bytes.as_ptr(), bytes.len());
@@ -247,7 +262,7 @@ impl HomeBound {
             return None;
         }
         match &*self.parcel {
-            Parcel::Buffer(buffer) => Some(buffer.clone()),
+            Parcel::Buffer(buffer, _) => Some(buffer.clone()),
             Parcel::Read(_) => None,
         }
     }
@@ -272,7 +287,7 @@ impl Drop for HomeBound {
         // SAFETY: taken once, here; nothing uses it afterwards.
         let parcel = unsafe { ManuallyDrop::take(&mut self.parcel) };
         if self.home.is_here() {
-            drop(parcel);
+            parcel.end();
         } else {
             self.home.take_back(parcel);
         }

@@ -30,6 +30,7 @@
 //! | takes an empty first file for a sign of polled I/O | a probe file in each log directory is read first (`launch`) |
 //! | leaks cancelled tasks | nothing to cancel with |
 //! | sets rings up without COOP_TASKRUN | added at link time (`ring_flag`, `build.rs`) |
+//! | interrupts all cores each time it falls asleep | a fence instead, put in at link time (`sleep_barrier`) |
 //! | its wakers are unsafe to drop on foreign threads, its buffers to touch there | both go home first (`home`) |
 //! | panics when a path vanishes during its open; sizes by path | opens and sizes by descriptor (`real::file`) |
 //! | unaligned reads count bytes past the end, aligned to another disk | aligned reads of [`ALIGN`], cut here |
@@ -46,6 +47,7 @@ mod address;
 pub mod blocking;
 mod buf;
 mod cgroup;
+mod chunk;
 mod file;
 pub mod gauge;
 mod heartbeat;
@@ -55,11 +57,13 @@ mod http;
 mod lane;
 mod launch;
 mod net;
+mod pool;
 mod process;
 mod real;
 mod ring_flag;
 #[cfg(test)]
 pub mod sim;
+mod sleep_barrier;
 mod task;
 #[cfg(test)]
 pub mod testing;
@@ -70,6 +74,7 @@ mod world;
 
 pub use address::{SocketAddr, claim, host_name, is_own_host, resolve};
 pub use buf::{ALIGN, Buf, Frozen};
+pub use chunk::Chunk;
 pub use file::{Dir, File, Open, Sync};
 pub use heartbeat::Heartbeat;
 pub use http::HttpPort;
@@ -78,4 +83,5 @@ pub use launch::{Cores, PROBE_FILE, ShardOptions, Shards, run_control, run_shard
 pub use net::{Listener, Stream};
 pub use process::{Signal, abort, exit, pid, signals};
 pub use ring_flag::coop_taskrun_setups;
+pub use sleep_barrier::spared_barriers;
 pub use task::{Instant, Now, now, random_u64, sleep, spawn, thread_cpu_nanos, timeout, wall_ms, yield_now};

@@ -133,13 +133,12 @@ impl Staging {
             chunk.tail().clone_into(&mut self.tail);
         }
         let write_len = (chunk.write_end() - chunk.position) as usize;
-        let behind = chunk.buf.as_slice().get(chunk.used..write_len).unwrap_or_default();
+        let allocated = chunk.buf.allocated();
         assert!(
-            behind.len() >= HEADER_LEN,
+            (chunk.used + HEADER_LEN..=chunk.buf.capacity()).contains(&write_len),
             "no room for a zero header behind the last batch"
         );
-        assert!(behind.iter().all(|byte| *byte == 0), "bytes behind the last batch");
-        let allocated = chunk.buf.as_slice().len();
+        // Behind the last batch this leaves zeros.
         chunk.buf.truncate(write_len);
         Some(FrozenChunk {
             allocated,
@@ -167,8 +166,11 @@ impl Staging {
             None => self.tail.as_slice(),
         };
         assert_eq!(front.len(), repeated, "the tail block is not the segment's");
-        let mut buf = Buf::zeroed((repeated + batch_len + HEADER_LEN).max(self.last_chunk_bytes));
-        buf.as_mut_slice()[..repeated].copy_from_slice(front);
+        let needed = repeated + batch_len + HEADER_LEN;
+        // Where it is guessed too large, the cache has to copy what is in it.
+        let guessed = Some(self.last_chunk_bytes).filter(|guessed| *guessed <= 2 * needed);
+        let mut buf = Buf::with_capacity(guessed.unwrap_or_default().max(needed));
+        buf.append(front);
         Chunk {
             segment: place.segment,
             position: place.position - repeated as u64,
@@ -225,9 +227,7 @@ impl Chunk {
     fn push(&mut self, batch: &[u8], place: Place) {
         let end = self.used + batch.len();
         self.reserve(end + HEADER_LEN);
-        let copy = &mut self.buf.as_mut_slice()[self.used..end];
-        copy.copy_from_slice(batch);
-        patch(copy, place.offset, place.epoch);
+        patch(self.buf.append(batch), place.offset, place.epoch);
         self.used = end;
         self.ends.push(BatchEnd {
             next_offset: place.next_offset,
@@ -237,10 +237,10 @@ impl Chunk {
     }
 
     fn reserve(&mut self, len: usize) {
-        let now = self.buf.as_slice().len();
+        let now = self.buf.capacity();
         if len > now {
-            let mut larger = Buf::zeroed(len.max((2 * now).min(CHUNK_BYTES_MAX)));
-            larger.as_mut_slice()[..self.used].copy_from_slice(&self.buf.as_slice()[..self.used]);
+            let mut larger = Buf::with_capacity(len.max((2 * now).min(CHUNK_BYTES_MAX)));
+            larger.append(self.buf.as_slice());
             self.buf = larger;
         }
     }

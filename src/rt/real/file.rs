@@ -166,7 +166,7 @@ async fn reopen(fd: RawFd, open: Open, flags: i32) -> io::Result<DmaFile> {
 }
 
 fn copy(bytes: &[u8]) -> Buf {
-    let mut buf = Buf::zeroed(bytes.len());
-    buf.as_mut_slice()[..bytes.len()].copy_from_slice(bytes);
+    let mut buf = Buf::with_capacity(bytes.len());
+    buf.append(bytes);
     buf
 }

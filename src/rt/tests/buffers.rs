@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::pattern;
 use crate::rt::home::{Home, HomeBound, Parcel, reclaim};
 use crate::rt::testing::{on_control, on_shard, on_shards};
-use crate::rt::{ALIGN, Buf, File, Frozen, Open, Sync, lane};
+use crate::rt::{ALIGN, Buf, Chunk, File, Frozen, Open, Sync, lane};
 
 #[test]
 fn a_buffer_is_zeroed_aligned_and_rounded_up() {
@@ -33,6 +33,41 @@ fn a_buffer_is_zeroed_aligned_and_rounded_up() {
     on_control(|| async { check() });
 }
 
+/// Memory that serves again shows nothing of what was in it.
+#[test]
+fn a_used_buffer_comes_back_empty() {
+    fn check() {
+        for _ in 0..3 {
+            drop(pattern(3 * ALIGN, 7).freeze());
+            let mut buf = Buf::with_capacity(3 * ALIGN - 1);
+            assert!(buf.as_slice().is_empty());
+            buf.append(b"front");
+            let frozen = buf.freeze();
+            assert_eq!(frozen.as_slice().len(), 3 * ALIGN);
+            assert!(frozen.as_slice().starts_with(b"front"));
+            assert!(frozen.as_slice()[5..].iter().all(|byte| *byte == 0));
+        }
+    }
+    check();
+    on_shard(|| async { check() });
+}
+
+#[test]
+fn a_chunk_serves_again_once_nothing_of_it_is_left() {
+    let mut chunk = Chunk::new(100);
+    chunk.fill(1);
+    let taken = chunk.take(40);
+    assert_eq!((taken.len(), chunk.len()), (40, 60));
+    assert!(chunk.renew(100).is_none(), "it is still being read");
+    let mut chunk = Chunk::new(100);
+    drop((chunk.take(40), chunk.take(30)));
+    assert_eq!(chunk.renew(100).map(|chunk| chunk.len()), Some(100));
+    let mut whole = Chunk::new(100);
+    drop(whole.take(100));
+    assert_eq!(whole.renew(100).map(|chunk| chunk.len()), Some(100));
+    assert!(Chunk::new(100).renew(200).is_none(), "it has another size");
+}
+
 #[test]
 fn truncating_keeps_the_front() {
     let mut buf = pattern(3 * ALIGN, 5);
@@ -55,7 +90,7 @@ fn a_view_keeps_the_buffer_alive() {
 fn memory_dropped_on_another_thread_is_freed_at_home() {
     on_shard(|| async {
         let buffer = Rc::new(glommio::allocate_dma_buffer(ALIGN));
-        let bound = HomeBound::new(Parcel::Buffer(buffer.clone()), Home::here().unwrap());
+        let bound = HomeBound::new(Parcel::Buffer(buffer.clone(), ALIGN), Home::here().unwrap());
         std::thread::spawn(move || {
             assert_eq!(bound.len(), ALIGN);
             assert!(bound.buffer_at_home().is_none());
@@ -66,7 +101,7 @@ fn memory_dropped_on_another_thread_is_freed_at_home() {
         assert_eq!(Rc::strong_count(&buffer), 2);
         reclaim();
         assert_eq!(Rc::strong_count(&buffer), 1);
-        let bound = HomeBound::new(Parcel::Buffer(buffer.clone()), Home::here().unwrap());
+        let bound = HomeBound::new(Parcel::Buffer(buffer.clone(), ALIGN), Home::here().unwrap());
         drop(bound);
         assert_eq!(Rc::strong_count(&buffer), 1, "at home at once");
     });

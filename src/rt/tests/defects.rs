@@ -9,7 +9,7 @@ use std::time::Duration;
 use glommio::{Latency, Shares, TaskQueueHandle};
 
 use crate::rt::testing::on_shard;
-use crate::rt::{ALIGN, Buf, File, Open, Sync, coop_taskrun_setups, lane, now, oneshot};
+use crate::rt::{ALIGN, Buf, File, Open, Sync, coop_taskrun_setups, lane, now, oneshot, spared_barriers};
 
 /// D1: when the preempt timer has run out before the first task had its turn, an executor goes to sleep with tasks ready.
 /// A queue that asks for a much shorter timer than ours brings that about all the time; the tick, and the look from outside, must get it to its end.
@@ -82,6 +82,14 @@ fn the_first_file_of_a_shard_may_be_an_empty_one() {
 fn rings_are_set_up_with_coop_taskrun() {
     on_shard(|| async {});
     assert!(coop_taskrun_setups() > 0);
+}
+
+/// As above: without the link argument each sleep interrupts all cores.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_shard_falls_asleep_without_interrupting_other_cores() {
+    on_shard(|| async { crate::rt::sleep(Duration::from_millis(5)).await });
+    assert!(spared_barriers() > 0);
 }
 
 /// An error keeps its number on the way out of glommio, which itself keeps the kind only.

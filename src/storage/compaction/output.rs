@@ -21,7 +21,6 @@ pub(super) struct Output {
     file: File,
     /// What is not written yet, from `written` on.
     buf: Buf,
-    filled: usize,
     written: u64,
     indexes: Indexes,
     index_interval: u64,
@@ -48,8 +47,7 @@ impl Output {
             dir: dir.to_owned(),
             base_offset,
             path,
-            buf: Buf::zeroed(WRITE_BYTES),
-            filled: 0,
+            buf: Buf::with_capacity(WRITE_BYTES),
             written: 0,
             indexes: Indexes::new(base_offset),
             index_interval,
@@ -59,7 +57,7 @@ impl Output {
 
     pub async fn append(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<(), StorageError> {
         let place = BatchPlace {
-            position: self.written + self.filled as u64,
+            position: self.written + self.filled() as u64,
             len: batch.len(),
             last_offset: header.last_offset(),
             max_timestamp: header.max_timestamp,
@@ -67,11 +65,10 @@ impl Output {
         self.indexes.note(place, self.index_interval);
         let mut rest = batch;
         while !rest.is_empty() {
-            let (piece, later) = rest.split_at(rest.len().min(WRITE_BYTES - self.filled));
-            self.buf.as_mut_slice()[self.filled..self.filled + piece.len()].copy_from_slice(piece);
-            self.filled += piece.len();
+            let (piece, later) = rest.split_at(rest.len().min(WRITE_BYTES - self.filled()));
+            self.buf.append(piece);
             rest = later;
-            if self.filled == WRITE_BYTES {
+            if self.filled() == WRITE_BYTES {
                 self.flush().await?;
             }
         }
@@ -85,7 +82,7 @@ impl Output {
     /// Everything is written and synced, the index files too. `with_txn_index`: also where it is empty, because it is to
     /// take the place of one that is not.
     pub async fn finish(mut self, with_txn_index: bool) -> Result<Cleaned, StorageError> {
-        let size = self.written + self.filled as u64;
+        let size = self.written + self.filled() as u64;
         self.flush().await?;
         let cut = self.file.truncate(size).await;
         cut.map_err(|source| StorageError::io("truncate", &self.path, source))?;
@@ -106,22 +103,26 @@ impl Output {
         })
     }
 
+    fn filled(&self) -> usize {
+        self.buf.as_slice().len()
+    }
+
     async fn write(&self, suffix: &str, content: Vec<u8>) -> Result<(), StorageError> {
         let path = with_suffix(&segment_path(&self.dir, self.base_offset, suffix), CLEANED);
         write_file(&path, content).await
     }
 
     async fn flush(&mut self) -> Result<(), StorageError> {
-        let len = self.filled.next_multiple_of(ALIGN);
-        if len == 0 {
+        let filled = self.filled();
+        if filled == 0 {
             return Ok(());
         }
-        let mut buf = std::mem::replace(&mut self.buf, Buf::zeroed(WRITE_BYTES));
+        let len = filled.next_multiple_of(ALIGN);
+        let mut buf = std::mem::replace(&mut self.buf, Buf::with_capacity(WRITE_BYTES));
         buf.truncate(len);
         let written = self.file.write_at(buf.freeze(), 0..len, self.written, Sync::No).await;
         written.map_err(|source| StorageError::io("write", &self.path, source))?;
-        self.written += self.filled as u64;
-        self.filled = 0;
+        self.written += filled as u64;
         Ok(())
     }
 }

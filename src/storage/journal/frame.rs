@@ -41,18 +41,15 @@ pub(in crate::storage) struct Entry {
 /// A frame that is being put together.
 pub struct FrameBuilder {
     buf: Buf,
-    used: usize,
     sync: Sync,
 }
 
 impl FrameBuilder {
     /// Room for entries of so many bytes, their headers included.
     pub(super) fn new(entry_bytes: usize) -> FrameBuilder {
-        FrameBuilder {
-            buf: Buf::zeroed(HEADER_BYTES + entry_bytes),
-            used: HEADER_BYTES,
-            sync: Sync::No,
-        }
+        let mut buf = Buf::with_capacity(HEADER_BYTES + entry_bytes);
+        buf.zero_to(HEADER_BYTES);
+        FrameBuilder { buf, sync: Sync::No }
     }
 
     /// One of the entries is promised to survive a power cut.
@@ -65,32 +62,27 @@ impl FrameBuilder {
     }
 
     pub(in crate::storage) fn push(&mut self, partition: PartitionId, life: u32, segment: i64, batches: &[u8]) {
-        self.put(&partition.topic.0);
-        self.put(&partition.index.to_be_bytes());
-        self.put(&life.to_be_bytes());
-        self.put(&segment.to_be_bytes());
-        self.put(&(batches.len() as u32).to_be_bytes());
-        self.put(batches);
+        self.buf.append(&partition.topic.0);
+        self.buf.append(&partition.index.to_be_bytes());
+        self.buf.append(&life.to_be_bytes());
+        self.buf.append(&segment.to_be_bytes());
+        self.buf.append(&(batches.len() as u32).to_be_bytes());
+        self.buf.append(batches);
     }
 
     /// Whole blocks, zeros behind the last entry.
     pub(super) fn finish(mut self, journal: u64, sequence: u64) -> Frozen {
-        let used = self.used;
-        self.used = 0;
-        self.put(&MAGIC);
-        self.put(&journal.to_be_bytes());
-        self.put(&sequence.to_be_bytes());
-        self.put(&(used as u32).to_be_bytes());
-        let crc = checksum(&self.buf.as_slice()[..used]);
-        self.put(&crc.to_be_bytes());
+        let used = self.buf.as_slice().len();
+        let mut header = Vec::with_capacity(HEADER_BYTES);
+        header.extend_from_slice(&MAGIC);
+        header.extend_from_slice(&journal.to_be_bytes());
+        header.extend_from_slice(&sequence.to_be_bytes());
+        header.extend_from_slice(&(used as u32).to_be_bytes());
+        self.buf.as_mut_slice()[..CRC_AT].copy_from_slice(&header);
+        let crc = checksum(self.buf.as_slice());
+        self.buf.as_mut_slice()[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_be_bytes());
         self.buf.truncate(used);
         self.buf.freeze()
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        let end = self.used + bytes.len();
-        self.buf.as_mut_slice()[self.used..end].copy_from_slice(bytes);
-        self.used = end;
     }
 }
 

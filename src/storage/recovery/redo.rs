@@ -124,10 +124,10 @@ impl OpenSegment {
         let given = self.file.preallocate(end).await;
         given.map_err(|source| StorageError::io("preallocate", &self.path, source))?;
         self.len = self.len.max(end);
-        let mut buf = Buf::zeroed((end - (position - skip as u64)) as usize);
-        buf.as_mut_slice()[..skip].copy_from_slice(&front);
-        buf.as_mut_slice()[skip..skip + bytes.len()].copy_from_slice(bytes);
-        let len = buf.as_slice().len();
+        let mut buf = Buf::with_capacity((end - (position - skip as u64)) as usize);
+        buf.append(&front);
+        buf.append(bytes);
+        let len = buf.capacity();
         let written = self
             .file
             .write_at(buf.freeze(), 0..len, position - skip as u64, Sync::No)
