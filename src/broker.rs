@@ -54,6 +54,8 @@ pub type Reread = Box<dyn Fn() -> Option<BrokerConfig> + Send>;
 /// Runs a broker until it is told to stop. Returns when everything has been written and closed.
 pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode> {
     let began = rt::now();
+    // Before anybody can take the broker for one that has started: a signal that is not caught ends the process.
+    let signals = rt::signals().context("catch signals")?;
     let cores = preflight::cores_of_shards(&config);
     let Preflight {
         io_memory_bytes,
@@ -111,7 +113,7 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     }
     let took_ms = rt::now().since(began).as_millis() as u64;
     info!(broker = config.broker_id, shards = cores.len(), took_ms, "started");
-    broker.serve_until_stopped(shards, reread)
+    broker.serve_until_stopped(shards, signals, reread)
 }
 
 /// Before anything that takes its time: a recovery can be watched.
@@ -214,8 +216,7 @@ impl Broker {
     }
 
     /// Waits for a signal, then stops in order.
-    fn serve_until_stopped(self, shards: Shards, reread: Reread) -> anyhow::Result<ExitCode> {
-        let mut signals = rt::signals().context("catch signals")?;
+    fn serve_until_stopped(self, shards: Shards, mut signals: Rx<Signal>, reread: Reread) -> anyhow::Result<ExitCode> {
         let metadata = self.metadata.clone();
         let supervisor = rt::run_control("corelane-main", move || async move {
             let registry = self.registry.clone();
