@@ -16,7 +16,9 @@ const READY_MAX: Duration = Duration::from_millis(200);
 const STARTS: usize = 3;
 /// How long the CPU is watched, and what share of one core may be used.
 const WATCHED: Duration = Duration::from_secs(10);
-const CPU_SHARE_MAX: f64 = 0.01;
+/// The promise is 1 %, of what runs; a build that is not optimised gets twice as much (`make test PROFILE=release` holds it
+/// to the promise).
+const CPU_SHARE_MAX: f64 = if cfg!(debug_assertions) { 0.02 } else { 0.01 };
 
 #[test]
 fn an_idle_broker_costs_next_to_nothing() {
