@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{ALIGN, Buf};
 
@@ -39,9 +41,31 @@ const OPERATIONS: [u8; 23] = [
     0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 15, 16, 17, 18, 19, 21, 22, 23, 26, 27,
 ];
 
+/// How long the rings of a process that has ended, or of an executor that is gone, may still count as locked memory: the
+/// kernel takes them down behind their backs.
+const LOCKED_MEMORY_PATIENCE: Duration = Duration::from_secs(2);
+const LOCKED_MEMORY_LOOK: Duration = Duration::from_millis(20);
+
+/// Tries what needs locked memory again while that is short, but not for long.
+pub(super) fn with_locked_memory<T, E>(
+    attempt: impl Fn() -> Result<T, E>,
+    is_out_of_memory: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let begun = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if is_out_of_memory(&error) && begun.elapsed() < LOCKED_MEMORY_PATIENCE => {
+                thread::sleep(LOCKED_MEMORY_LOOK);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// Sets a small ring up and asks it for the operations that we use.
 pub fn io_uring() -> Result<(), IoUringRefused> {
-    let ring = match set_up_ring() {
+    let is_out_of_memory = |error: &io::Error| error.raw_os_error() == Some(libc::ENOMEM);
+    let ring = match with_locked_memory(set_up_ring, is_out_of_memory) {
         Ok(ring) => ring,
         Err(error) => return Err(refusal(error.raw_os_error().unwrap_or(0), disabled_by_sysctl())),
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use glommio::io::OpenOptions;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
@@ -164,11 +164,6 @@ where
     Ok(Starting { thread, ready, go })
 }
 
-/// How long the rings of a process that has ended, or of an executor that is gone, may still count as locked memory: the
-/// kernel takes them down behind their backs.
-const LOCKED_MEMORY_PATIENCE: Duration = Duration::from_secs(2);
-const LOCKED_MEMORY_LOOK: Duration = Duration::from_millis(20);
-
 fn build_executor(name: &str, seat: &Seat) -> io::Result<LocalExecutor> {
     let build = || {
         LocalExecutorBuilder::new(Placement::Fixed(seat.core))
@@ -178,13 +173,7 @@ fn build_executor(name: &str, seat: &Seat) -> io::Result<LocalExecutor> {
             .io_memory(seat.io_memory)
             .make()
     };
-    let begun = Instant::now();
-    let mut built = build();
-    while built.as_ref().is_err_and(is_out_of_memory) && begun.elapsed() < LOCKED_MEMORY_PATIENCE {
-        thread::sleep(LOCKED_MEMORY_LOOK);
-        built = build();
-    }
-    built.map_err(|error| {
+    host::with_locked_memory(build, is_out_of_memory).map_err(|error| {
         let cure = if is_out_of_memory(&error) {
             LOCKED_MEMORY_TAKEN
         } else {
