@@ -37,8 +37,6 @@ pub(super) struct Chunk {
     buf: Buf,
     /// Bytes at the front that are repeated.
     repeated: usize,
-    /// Bytes of batches, the repeated ones included.
-    used: usize,
     first_offset: i64,
     ends: Vec<BatchEnd>,
     /// The largest timestamp of each batch.
@@ -117,7 +115,7 @@ impl Staging {
         }
         let chunk = self.chunks.back_mut().expect("pushed where there was none");
         assert_eq!(
-            chunk.position + chunk.used as u64,
+            chunk.position + chunk.used() as u64,
             place.position,
             "a hole between batches"
         );
@@ -128,14 +126,15 @@ impl Staging {
     /// The next chunk, ready to be written.
     pub fn freeze_front(&mut self) -> Option<FrozenChunk> {
         let mut chunk = self.chunks.pop_front()?;
-        self.last_chunk_bytes = chunk.used.min(CHUNK_BYTES_MAX);
+        let used = chunk.used();
+        self.last_chunk_bytes = used.min(CHUNK_BYTES_MAX);
         if self.chunks.is_empty() {
             chunk.tail().clone_into(&mut self.tail);
         }
         let write_len = (chunk.write_end() - chunk.position) as usize;
         let allocated = chunk.buf.allocated();
         assert!(
-            (chunk.used + HEADER_LEN..=chunk.buf.capacity()).contains(&write_len),
+            (used + HEADER_LEN..=chunk.buf.capacity()).contains(&write_len),
             "no room for a zero header behind the last batch"
         );
         // Behind the last batch this leaves zeros.
@@ -144,7 +143,7 @@ impl Staging {
             allocated,
             position: chunk.position,
             buf: chunk.buf.freeze(),
-            len: chunk.used - chunk.repeated,
+            len: used - chunk.repeated,
             repeated: chunk.repeated,
             first_offset: chunk.first_offset,
             ends: chunk.ends,
@@ -176,7 +175,6 @@ impl Staging {
             position: place.position - repeated as u64,
             buf,
             repeated,
-            used: repeated,
             first_offset: place.offset,
             ends: Vec::new(),
             timestamps: Vec::new(),
@@ -186,20 +184,25 @@ impl Staging {
 }
 
 impl Chunk {
+    /// Bytes of batches, the repeated ones included.
+    fn used(&self) -> usize {
+        self.buf.as_slice().len()
+    }
+
     /// Batches that neither the segment nor the journal has.
     pub fn fresh(&self) -> &[u8] {
-        &self.buf.as_slice()[self.journaled..self.used]
+        &self.buf.as_slice()[self.journaled..]
     }
 
     /// Everything that is in the chunk now goes to the journal.
     pub fn note_journaled(&mut self) {
-        self.journaled = self.used;
+        self.journaled = self.used();
     }
 
     /// Some of the batches as a reader gets them: a copy, because the buffer may still grow.
     pub fn select(&self, offset: i64, max_bytes: usize, limit: i64, at_least_one: bool) -> Option<Selected> {
         let range = select(&self.ends, offset, max_bytes, limit, at_least_one)?;
-        let bytes = &self.buf.as_slice()[self.repeated..self.used];
+        let bytes = &self.buf.as_slice()[self.repeated..];
         Some(Selected {
             bytes: Bytes::copy_from_slice(bytes.get(range.bytes)?),
             next_offset: range.next_offset,
@@ -208,27 +211,26 @@ impl Chunk {
 
     /// A copy of all of it.
     pub fn to_run(&self) -> Run {
-        let bytes = Bytes::copy_from_slice(&self.buf.as_slice()[self.repeated..self.used]);
+        let bytes = Bytes::copy_from_slice(&self.buf.as_slice()[self.repeated..]);
         Run::new(bytes, self.first_offset, self.ends.clone())
     }
 
     /// Where the chunk's write ends in the segment.
     pub fn write_end(&self) -> u64 {
-        write_end(self.position + self.used as u64)
+        write_end(self.position + self.used() as u64)
     }
 
     /// What is in the journal must not wait for space that the disk may not have: no batch joins it that needs more.
     fn takes(&self, batch_len: usize, place: Place) -> bool {
-        let has_room = self.used + batch_len + HEADER_LEN <= CHUNK_BYTES_MAX;
+        let has_room = self.used() + batch_len + HEADER_LEN <= CHUNK_BYTES_MAX;
         let has_space = write_end(place.position + batch_len as u64) <= place.space;
         self.segment == place.segment && has_room && (has_space || self.journaled == self.repeated)
     }
 
     fn push(&mut self, batch: &[u8], place: Place) {
-        let end = self.used + batch.len();
+        let end = self.used() + batch.len();
         self.reserve(end + HEADER_LEN);
         patch(self.buf.append(batch), place.offset, place.epoch);
-        self.used = end;
         self.ends.push(BatchEnd {
             next_offset: place.next_offset,
             end: end - self.repeated,
@@ -247,7 +249,7 @@ impl Chunk {
 
     /// The bytes behind the last block boundary.
     fn tail(&self) -> &[u8] {
-        &self.buf.as_slice()[self.used - self.used % ALIGN..self.used]
+        &self.buf.as_slice()[self.used() - self.used() % ALIGN..]
     }
 }
 

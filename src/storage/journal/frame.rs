@@ -73,12 +73,11 @@ impl FrameBuilder {
     /// Whole blocks, zeros behind the last entry.
     pub(super) fn finish(mut self, journal: u64, sequence: u64) -> Frozen {
         let used = self.buf.as_slice().len();
-        let mut header = Vec::with_capacity(HEADER_BYTES);
-        header.extend_from_slice(&MAGIC);
-        header.extend_from_slice(&journal.to_be_bytes());
-        header.extend_from_slice(&sequence.to_be_bytes());
-        header.extend_from_slice(&(used as u32).to_be_bytes());
-        self.buf.as_mut_slice()[..CRC_AT].copy_from_slice(&header);
+        let header = self.buf.as_mut_slice();
+        header[..8].copy_from_slice(&MAGIC);
+        header[8..16].copy_from_slice(&journal.to_be_bytes());
+        header[16..LENGTH_AT].copy_from_slice(&sequence.to_be_bytes());
+        header[LENGTH_AT..CRC_AT].copy_from_slice(&(used as u32).to_be_bytes());
         let crc = checksum(self.buf.as_slice());
         self.buf.as_mut_slice()[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_be_bytes());
         self.buf.truncate(used);
