@@ -1,9 +1,9 @@
 //! Kafka's own client copies a topic exactly once while the broker is killed under it, again and again.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Broker, root, target_dir, wait_until};
+use crate::support::{Broker, Program, root, target_dir, wait_until};
 
 const RECORDS: i64 = 3_000;
 const KILLS: usize = 5;
@@ -38,17 +38,7 @@ fn copy_is_exactly_once_through_kill_9() {
     run(java(&broker, "verify", &["target", &RECORDS.to_string()]));
 }
 
-/// Ended with the test, however that ends.
-struct Java(Child);
-
-impl Drop for Java {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn java(broker: &Broker, action: &str, arguments: &[&str]) -> Java {
+fn java(broker: &Broker, action: &str, arguments: &[&str]) -> Program {
     let child = Command::new("java")
         .arg("-cp")
         .arg(target_dir().join("clients/kafka/libs/*"))
@@ -57,10 +47,10 @@ fn java(broker: &Broker, action: &str, arguments: &[&str]) -> Java {
         .args(arguments)
         .stdin(Stdio::null())
         .spawn();
-    Java(child.unwrap())
+    Program(child.unwrap())
 }
 
-fn run(mut java: Java) {
+fn run(mut java: Program) {
     let deadline = Instant::now() + PATIENCE;
     let status = loop {
         if let Some(status) = java.0.try_wait().unwrap() {

@@ -1,10 +1,10 @@
 //! Kafka Streams counts words exactly once while the broker and the application itself are killed, again and again.
 
 use std::fs::File;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Broker, root, target_dir};
+use crate::support::{Broker, Program, root, target_dir};
 
 const LINES: &str = "6000";
 /// Records that reach the broker between two kills: the words, what is known of them, and the counts.
@@ -58,16 +58,6 @@ fn words_are_counted_once_through_kill_9() {
 
 fn received(broker: &Broker) -> i64 {
     broker.metric("kafka_server_brokertopicmetrics_messagesin_total")
-}
-
-/// Does not outlive the test.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn java(broker: &Broker, action: &str, arguments: &[&str]) -> Program {

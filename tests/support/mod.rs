@@ -14,6 +14,16 @@ use corelane::metrics::METRICS;
 /// How long anything may take before the test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A client's process; it does not outlive the test, however that ends.
+pub struct Program(pub Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A broker process and its scratch directory; both go when this goes.
 pub struct Broker {
     pub port: u16,
