@@ -361,7 +361,24 @@ pub fn is_writable(dir: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    /// What a killed process had is given back behind its back; other errors are no reason to wait.
+    #[test]
+    fn locked_memory_is_waited_for() {
+        let attempts = Cell::new(0);
+        let attempt = || {
+            attempts.set(attempts.get() + 1);
+            if attempts.get() < 3 { Err("short") } else { Ok(()) }
+        };
+        assert_eq!(with_locked_memory(attempt, |error| *error == "short"), Ok(()));
+        assert_eq!(attempts.get(), 3);
+        attempts.set(0);
+        assert_eq!(with_locked_memory(attempt, |_| false), Err("short"));
+        assert_eq!(attempts.get(), 1);
+    }
 
     #[test]
     fn this_machine_can_do_what_we_need() {
