@@ -98,7 +98,12 @@ pub(super) async fn next_id(cx: &Context) -> Result<i64, ErrorCode> {
     if let Some(id) = ids.take() {
         return Ok(id);
     }
-    match cx.router().metadata().submit(Command::AllocateProducerIds).await {
+    let broker = cx.broker_id();
+    let Some(epoch) = cx.image().brokers.get(&broker).map(|known| known.epoch) else {
+        return Err(ErrorCode::CoordinatorLoadInProgress);
+    };
+    let command = Command::AllocateProducerIds { broker, epoch };
+    match cx.router().metadata().submit(command).await {
         Ok(Reply::ProducerIds { first, count }) => {
             let block = first..first.saturating_add(i64::from(count));
             ids.refill(block).ok_or(ErrorCode::CoordinatorNotAvailable)

@@ -60,6 +60,11 @@ fn partition(index: i32) -> PartitionState {
         replicas: vec![BrokerId(1)],
         isr: vec![BrokerId(1)],
         directories: vec![DirId([0; 16])],
+        adding: Vec::new(),
+        removing: Vec::new(),
+        elr: Vec::new(),
+        last_known_elr: Vec::new(),
+        leader_recovering: false,
     }
 }
 
@@ -76,5 +81,7 @@ fn broker_state() -> BrokerState {
         rack: None,
         endpoints: vec![endpoint],
         fenced: false,
+        in_controlled_shutdown: None,
+        log_dirs: Vec::new(),
     }
 }

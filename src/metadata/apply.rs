@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::image::{Image, Topic, metric_name};
 use super::record::{self, Record, Resource};
 use crate::config::{BrokerConfig, TopicConfig};
-use crate::model::{BrokerId, DirId, TopicId};
+use crate::model::{BrokerId, PartitionId, TopicId};
 
 impl Image {
     pub fn apply(&mut self, record: &Record) {
@@ -24,6 +24,8 @@ impl Image {
                 Resource::AllBrokers => self.apply_broker_config(None, record),
                 Resource::Group(id) => self.apply_group_config(id, record),
             },
+            Record::BrokerChange(record) => self.change_broker(record),
+            Record::UnregisterBroker(record) => self.remove_broker(record),
             Record::ProducerIds(record) => self.next_producer_id = self.next_producer_id.max(record.next),
         }
     }
@@ -49,8 +51,20 @@ impl Image {
             return;
         }
         self.brokers.insert(id, Arc::new(record.state()));
-        // Without a quorum the one broker is the controller.
-        self.controller = Some(id);
+    }
+
+    fn change_broker(&mut self, record: &record::BrokerChange) {
+        let known = self.brokers.get_mut(&BrokerId(record.id));
+        if let Some(broker) = known.filter(|broker| broker.epoch == record.epoch) {
+            *broker = Arc::new(record.changed(broker));
+        }
+    }
+
+    fn remove_broker(&mut self, record: &record::UnregisterBroker) {
+        let id = BrokerId(record.id);
+        if self.brokers.get(&id).is_some_and(|known| known.epoch == record.epoch) {
+            self.brokers.remove(&id);
+        }
     }
 
     fn apply_topic(&mut self, record: &record::Topic) {
@@ -86,31 +100,27 @@ impl Image {
             self.derived.collisions.remove(&(metric, topic.name.clone()));
         }
         for partition in &topic.partitions {
-            self.uncount(&partition.replicas, &partition.directories);
+            let index = partition.index;
+            self.derived
+                .note(PartitionId { topic: *id, index }, Some(partition), None);
         }
     }
 
     fn apply_partition(&mut self, record: &record::Partition) {
         let state = record.state();
-        let (replicas, directories) = (state.replicas.clone(), state.directories.clone());
-        let replaced = self.change_topic(&TopicId(record.topic), |topic| {
-            match topic.partitions.binary_search_by_key(&state.index, |known| known.index) {
-                Ok(at) => Some(std::mem::replace(&mut topic.partitions[at], state)),
+        let (topic, index) = (TopicId(record.topic), record.index);
+        let replaced = self.change_topic(&topic, |topic| {
+            match topic.partitions.binary_search_by_key(&index, |known| known.index) {
+                Ok(at) => Some(std::mem::replace(&mut topic.partitions[at], state.clone())),
                 Err(at) => {
-                    topic.partitions.insert(at, state);
+                    topic.partitions.insert(at, state.clone());
                     None
                 }
             }
         });
-        let Some(replaced) = replaced else { return };
-        if let Some(replaced) = replaced {
-            self.uncount(&replaced.replicas, &replaced.directories);
-        }
-        for broker in replicas {
-            *self.derived.partitions_per_broker.entry(broker).or_default() += 1;
-        }
-        for directory in directories {
-            *self.derived.partitions_per_directory.entry(directory).or_default() += 1;
+        if let Some(before) = replaced {
+            let id = PartitionId { topic, index };
+            self.derived.note(id, before.as_ref(), Some(&state));
         }
     }
 
@@ -163,24 +173,6 @@ impl Image {
         let outcome = change(Arc::make_mut(topic));
         self.topics_by_id.insert(*id, topic.clone());
         Some(outcome)
-    }
-
-    fn uncount(&mut self, replicas: &[BrokerId], directories: &[DirId]) {
-        for broker in replicas {
-            release(&mut self.derived.partitions_per_broker, broker);
-        }
-        for directory in directories {
-            release(&mut self.derived.partitions_per_directory, directory);
-        }
-    }
-}
-
-fn release<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            counts.remove(key);
-        }
     }
 }
 

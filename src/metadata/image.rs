@@ -1,46 +1,18 @@
 //! An immutable snapshot of the cluster's metadata. Clones share their structure: a change copies the path to what
 //! changed, whatever the number of topics. Only `apply` changes an image, and only before it is published.
 
+mod derived;
+mod states;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::record::{self, Record, Resource};
 use crate::config::{BrokerConfig, DynamicConfigs, TopicConfig};
-use crate::model::{BrokerId, DirId, LeaderEpoch, TopicId};
+use crate::model::{BrokerId, DirId, PartitionId, TopicId};
 
-/// The number of the commit that an image shows; it grows by one with each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct ImageEpoch(pub u64);
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Endpoint {
-    pub listener: String,
-    pub host: String,
-    pub port: u16,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct BrokerState {
-    pub id: BrokerId,
-    pub epoch: i64,
-    /// Random per process.
-    pub incarnation: [u8; 16],
-    pub rack: Option<String>,
-    pub endpoints: Vec<Endpoint>,
-    pub fenced: bool,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct PartitionState {
-    pub index: i32,
-    pub leader: Option<BrokerId>,
-    pub leader_epoch: LeaderEpoch,
-    pub partition_epoch: i32,
-    pub replicas: Vec<BrokerId>,
-    pub isr: Vec<BrokerId>,
-    /// one per replica
-    pub directories: Vec<DirId>,
-}
+pub(crate) use derived::Derived;
+pub use states::{BrokerState, Endpoint, ImageEpoch, PartitionState};
 
 #[derive(Clone, Debug)]
 pub struct Topic {
@@ -79,17 +51,6 @@ pub struct Image {
     /// How often this broker's file was read again.
     pub(crate) rereads: u64,
     pub(crate) derived: Derived,
-}
-
-/// What follows from the rest of the image and is kept so that no decision needs to look at every topic.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Derived {
-    /// `None`: the file's values, no dynamic broker config changes them.
-    pub config: Option<Arc<BrokerConfig>>,
-    /// Names with '.' or '_', each behind the name of the metric that Kafka would make of it.
-    pub collisions: imbl::OrdSet<(String, Arc<str>)>,
-    pub partitions_per_directory: BTreeMap<DirId, usize>,
-    pub partitions_per_broker: BTreeMap<BrokerId, usize>,
 }
 
 impl Image {
@@ -151,18 +112,29 @@ impl Image {
         (*found == metric).then_some(topic)
     }
 
+    pub fn partition(&self, id: &PartitionId) -> Option<(&Arc<Topic>, &PartitionState)> {
+        let topic = self.topics_by_id.get(&id.topic)?;
+        Some((topic, topic.partition(id.index)?))
+    }
+
+    /// Whether this broker is registered, is not fenced and does not shut down: it may lead and be in sync.
+    pub fn is_active(&self, broker: BrokerId) -> bool {
+        self.brokers.get(&broker).is_some_and(|broker| broker.is_active())
+    }
+
     /// Partitions (of any topic) with a replica in this log directory.
     pub fn partitions_in(&self, directory: &DirId) -> usize {
-        self.derived
-            .partitions_per_directory
-            .get(directory)
-            .copied()
-            .unwrap_or(0)
+        self.derived.in_directory(directory)
     }
 
     /// Partitions (of any topic) with a replica on this broker.
     pub fn partitions_on(&self, broker: BrokerId) -> usize {
-        self.derived.partitions_per_broker.get(&broker).copied().unwrap_or(0)
+        self.derived.of_broker(broker).map_or(0, imbl::OrdSet::len)
+    }
+
+    /// Partitions (of any topic) that this broker leads.
+    pub fn leaderships_of(&self, broker: BrokerId) -> usize {
+        self.derived.led_by(broker)
     }
 
     /// The records that make this image out of an empty one: what a snapshot holds.
@@ -193,6 +165,19 @@ impl Image {
             next: self.next_producer_id,
         }));
         records
+    }
+}
+
+impl Topic {
+    pub fn partition(&self, index: i32) -> Option<&PartitionState> {
+        let at = self.partitions.binary_search_by_key(&index, |known| known.index);
+        at.ok().and_then(|at| self.partitions.get(at))
+    }
+
+    /// How many replicas of a partition of `factor` must be in sync before the high watermark moves on.
+    pub fn min_isr(&self, factor: usize) -> usize {
+        let configured = usize::try_from(self.config.min_insync_replicas).unwrap_or(1);
+        configured.min(factor)
     }
 }
 

@@ -9,6 +9,7 @@
 //! on disk, and what anyone sees is acknowledged or about to be.
 
 mod apply;
+mod archive;
 mod command;
 mod decide;
 pub(crate) mod engine;
@@ -19,10 +20,13 @@ mod thread;
 mod watchdog;
 
 pub use command::{
-    Command, CommandError, ConfigChange, ConfigOp, ConfigResource, CreateTopic, CreatedTopic, DeleteTopic,
-    NewPartitions, Reply,
+    AlterPartition, AssignDirectories, Command, CommandError, ConfigChange, ConfigOp, ConfigResource, CreateTopic,
+    CreatedTopic, DeleteTopic, Election, Heartbeat, IsrChange, NewPartitions, NewReplicas, Registration, Reply,
+    answer_from_bytes, answer_to_bytes,
 };
-pub use decide::{PARTITIONS_PER_BROKER_MAX, PARTITIONS_PER_REQUEST_MAX, PRODUCER_IDS_PER_BLOCK};
+pub use decide::{
+    Contact, Live, PARTITIONS_PER_BROKER_MAX, PARTITIONS_PER_REQUEST_MAX, PRODUCER_IDS_PER_BLOCK, silent_brokers,
+};
 pub use engine::Embedded;
 pub use handle::{Handle, Published, Updates};
 pub use image::{BrokerState, Endpoint, Image, ImageEpoch, PartitionState, Topic};

@@ -4,7 +4,7 @@
 //! all their records durable in one commit, publishes the new image to every shard, and only then answers. So there is one
 //! commit in flight, nobody sees what is not durable, and who asked sees what he asked for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::command::{Command, CommandError, Reply};
-use super::decide::{Draw, Live, decide};
+use super::decide::{Contact, Draw, Live, decide};
 use super::engine::{CommitError, Embedded, Engine, SnapshotPolicy};
 use super::handle::{Handle, Inbox, Published, Request, Updates, handle};
 use super::image::{Endpoint, Image};
@@ -127,6 +127,8 @@ impl<E: Engine> Control<E> {
         let mut image = Image::empty(&options.cluster_id, options.config.clone());
         image.apply_all(&records);
         image.epoch = epoch;
+        // Without a quorum the one broker is the controller.
+        image.controller = Some(BrokerId(options.config.broker_id));
         let me = BrokerId(options.config.broker_id);
         check_identity(&image, me, &options)?;
         let ControlOptions {
@@ -241,9 +243,15 @@ impl<E: Engine> Control<E> {
 
     fn live(&self) -> Live {
         let online = self.log_dirs.iter().copied().filter(|dir| (self.is_online)(dir));
+        let now_ns = rt::now().0;
+        let itself = Contact {
+            last_ns: now_ns,
+            image_epoch: self.image.epoch,
+            online_dirs: online.collect(),
+        };
         Live {
-            me: self.me,
-            online_directories: online.collect(),
+            now_ns,
+            contacts: BTreeMap::from([(self.me, itself)]),
         }
     }
 }
@@ -280,6 +288,8 @@ fn registration(image: &Image) -> Vec<Record> {
         rack: config.rack.clone(),
         endpoints: config.advertised.iter().map(endpoint).collect(),
         fenced: false,
+        in_controlled_shutdown: None,
+        log_dirs: Vec::new(),
     };
     let cluster = record::ClusterId {
         id: image.cluster_id.to_string(),

@@ -4,9 +4,10 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rkyv::{Archive, Deserialize, Serialize};
 
 /// `broker.id` / `node.id`: one process of the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BrokerId(pub i32);
 
 /// One core's worth of broker, numbered from 0. Never stored on disk.
@@ -14,7 +15,7 @@ pub struct BrokerId(pub i32);
 pub struct ShardId(pub u16);
 
 /// The term of a partition's leadership; it fences old leaders and dates batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeaderEpoch(pub i32);
 
 /// A count of lives of one partition on one shard: a message for an earlier life is dropped.
@@ -22,15 +23,15 @@ pub struct LeaderEpoch(pub i32);
 pub struct Incarnation(pub u64);
 
 /// A topic's identity: 16 random bytes, never reused after the topic is created again (KIP-516).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicId(pub [u8; 16]);
 
 /// A log directory's identity, as `directory.id` in its `meta.properties` (KIP-858).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DirId(pub [u8; 16]);
 
 /// One partition of one topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PartitionId {
     pub topic: TopicId,
     pub index: i32,
@@ -68,6 +69,11 @@ macro_rules! print_as_uuid {
             }
         }
     };
+}
+
+impl DirId {
+    /// "No directory yet": its broker still has to choose one (KIP-858).
+    pub const UNASSIGNED: DirId = DirId([0; 16]);
 }
 
 print_as_uuid!(TopicId);

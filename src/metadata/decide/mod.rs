@@ -5,6 +5,7 @@
 //! held to the same rules as two requests.
 
 mod configs;
+mod live;
 mod names;
 mod partitions;
 mod placement;
@@ -16,22 +17,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::command::{Command, CommandError, Reply};
 use super::image::Image;
 use super::record::Record;
-use crate::model::{BrokerId, DirId, ErrorCode, TopicId};
+use crate::model::{ErrorCode, TopicId};
 
+pub use live::{Contact, Live, silent_brokers};
 pub use producer_ids::PRODUCER_IDS_PER_BLOCK;
 
 /// Partitions that one request may create, as KRaft has it.
 pub const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 /// Partitions of which one broker may hold a replica: beyond it recovery and the image take too long.
 pub const PARTITIONS_PER_BROKER_MAX: usize = 100_000;
-
-/// What a decision looks at besides the image: known to this process only, and of this moment.
-#[derive(Clone, Debug)]
-pub struct Live {
-    pub me: BrokerId,
-    /// This broker's log directories that take new partitions.
-    pub online_directories: Vec<DirId>,
-}
 
 /// The random part of a decision, drawn before it.
 #[derive(Clone, Debug)]

@@ -1,0 +1,48 @@
+//! What a decision looks at besides the image: known to the active controller only, and of this moment.
+
+use std::collections::BTreeMap;
+
+use crate::metadata::image::{Image, ImageEpoch};
+use crate::model::{BrokerId, DirId};
+
+/// Who lives, as the active controller has heard. A node that becomes the controller gives every broker that is not
+/// fenced a contact of that moment, so that nobody loses a session by a change of controllers. A broker without a cluster
+/// has one contact, itself, which is always of now.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// CLOCK_BOOTTIME: it goes on in suspend.
+    pub now_ns: u64,
+    pub contacts: BTreeMap<BrokerId, Contact>,
+}
+
+/// The last that a broker said.
+#[derive(Clone, Debug)]
+pub struct Contact {
+    /// When its last registration or heartbeat was accepted.
+    pub last_ns: u64,
+    /// The image that it showed then.
+    pub image_epoch: ImageEpoch,
+    /// Its log directories that take new partitions.
+    pub online_dirs: Vec<DirId>,
+}
+
+impl Live {
+    /// Whether this broker was heard within broker.session.timeout.ms.
+    pub fn has_session(&self, image: &Image, broker: BrokerId) -> bool {
+        let timeout_ms = u64::try_from(image.config().broker_session_timeout_ms).unwrap_or(0);
+        let timeout_ns = timeout_ms.saturating_mul(1_000_000);
+        let contact = self.contacts.get(&broker);
+        contact.is_some_and(|contact| self.now_ns.saturating_sub(contact.last_ns) < timeout_ns)
+    }
+}
+
+/// Brokers that are to be fenced by `FenceSilent`: those that are not fenced and were not heard in time, with their
+/// epochs.
+pub fn silent_brokers(image: &Image, live: &Live) -> Vec<(BrokerId, i64)> {
+    let is_silent = |id: &BrokerId| !live.has_session(image, *id);
+    let unfenced = image.brokers.values().filter(|broker| !broker.fenced);
+    unfenced
+        .filter(|broker| is_silent(&broker.id))
+        .map(|broker| (broker.id, broker.epoch))
+        .collect()
+}
