@@ -133,6 +133,18 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// A question: it is decided, and nothing changes.
+    pub fn validate_only(&self) -> bool {
+        match self {
+            Command::CreateTopics { validate_only, .. }
+            | Command::CreatePartitions { validate_only, .. }
+            | Command::AlterConfigs { validate_only, .. } => *validate_only,
+            _ => false,
+        }
+    }
+}
+
 #[derive(Archive, Serialize, Deserialize, Clone, Debug)]
 pub enum Reply {
     CreateTopics(Vec<Result<CreatedTopic, CommandError>>),

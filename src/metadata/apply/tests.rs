@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::record::{ClusterId, Config, Partition, ProducerIds, RegisterBroker, RemoveTopic};
+use super::super::record::{
+    BrokerChange, ClusterId, Config, Partition, ProducerIds, RegisterBroker, RemoveTopic, UnregisterBroker,
+};
 use super::*;
 use crate::config::BrokerConfig;
+use crate::metadata::image::PartitionState;
+use crate::model::DirId;
 
 fn empty() -> Image {
     let config = Arc::new(BrokerConfig::embedded(Path::new("/nowhere")));
@@ -23,12 +27,24 @@ fn partition(topic: u8, index: i32, partition_epoch: i32, directory: u8) -> Reco
     Record::Partition(Partition {
         topic: [topic; 16],
         index,
-        leader: 0,
-        leader_epoch: 0,
         partition_epoch,
         replicas: vec![0],
         isr: vec![0],
         directories: vec![[directory; 16]],
+        ..Partition::default()
+    })
+}
+
+/// On two brokers, led by this one (-1: by none).
+fn replicated(topic: u8, index: i32, replicas: [i32; 2], leader: i32) -> Record {
+    Record::Partition(Partition {
+        topic: [topic; 16],
+        index,
+        leader,
+        replicas: replicas.to_vec(),
+        isr: replicas.to_vec(),
+        directories: vec![[1; 16], [2; 16]],
+        ..Partition::default()
     })
 }
 
@@ -59,13 +75,25 @@ fn any_record() -> impl Strategy<Value = Record> {
             id,
             epoch,
             incarnation: [epoch as u8; 16],
-            rack: None,
-            endpoints: Vec::new(),
+            ..RegisterBroker::default()
+        })
+    };
+    let change = |(id, epoch, fenced)| {
+        Record::BrokerChange(BrokerChange {
+            id,
+            epoch,
+            fenced,
+            in_controlled_shutdown: None,
+            log_dirs: Vec::new(),
         })
     };
     prop_oneof![
         1 => Just(Record::ClusterId(ClusterId { id: "cluster".to_owned() })),
         1 => (0..2i32, 0..4i64).prop_map(broker),
+        1 => (0..2i32, 0..4i64, any::<bool>()).prop_map(change),
+        1 => (0..2i32, 0..4i64).prop_map(|(id, epoch)| Record::UnregisterBroker(UnregisterBroker { id, epoch })),
+        4 => (0..4u8, 0..4i32, 0..3i32, -1..3i32)
+            .prop_map(|(id, index, first, leader)| replicated(id, index, [first, 3], leader)),
         4 => (0..4u8, 0..3usize).prop_map(|(id, name)| topic(id, ["a.b", "a_b", "c"][name])),
         8 => (0..4u8, 0..4i32, 0..3i32, 0..3u8).prop_map(|(id, index, epoch, dir)| partition(id, index, epoch, dir)),
         2 => (0..4u8).prop_map(|id| Record::RemoveTopic(RemoveTopic { id: [id; 16] })),
@@ -126,6 +154,14 @@ impl History {
                     ..drawn
                 })
             }
+            (Record::BrokerChange(drawn), _) => Record::BrokerChange(BrokerChange {
+                epoch: self.broker_epoch,
+                ..drawn
+            }),
+            (Record::UnregisterBroker(drawn), _) => Record::UnregisterBroker(UnregisterBroker {
+                epoch: self.broker_epoch,
+                ..drawn
+            }),
             (Record::Partition(_) | Record::RemoveTopic(_), None) => return,
             (record, _) => record,
         };
@@ -149,35 +185,75 @@ impl History {
 fn seen(image: &Image) -> impl PartialEq + std::fmt::Debug + use<> {
     let configs: Vec<_> = image.topics.values().map(|topic| topic.config.clone()).collect();
     let collisions: Vec<_> = image.derived.collisions.iter().cloned().collect();
+    (image.to_records(), configs, collisions, indexes(image))
+}
+
+/// What the image keeps of each broker (its partitions, its leaderships), of all partitions without a leader, and of each
+/// directory.
+type Indexes = (Vec<(Vec<PartitionId>, usize)>, Vec<PartitionId>, Vec<usize>);
+
+const BROKERS: std::ops::Range<i32> = 0..5;
+const DIRECTORIES: std::ops::Range<u8> = 0..4;
+
+fn indexes(image: &Image) -> Indexes {
+    let of_broker = |id: i32| {
+        let partitions = image.derived.of_broker(BrokerId(id));
+        let partitions = partitions.into_iter().flatten().copied().collect();
+        (partitions, image.leaderships_of(BrokerId(id)))
+    };
+    let in_directory = |dir: u8| image.partitions_in(&DirId([dir; 16]));
     (
-        image.to_records(),
-        configs,
-        collisions,
-        image.derived.partitions_per_broker.clone(),
-        image.derived.partitions_per_directory.clone(),
+        BROKERS.map(of_broker).collect(),
+        image.derived.leaderless().iter().copied().collect(),
+        DIRECTORIES.map(in_directory).collect(),
     )
 }
 
-/// Both maps hold the same topics, and the counts are those that counting gives.
+/// The same by looking at every partition.
+fn indexes_by_scan(image: &Image) -> Indexes {
+    let all: Vec<_> = image
+        .topics_by_id
+        .values()
+        .flat_map(|topic| topic.partitions.iter().map(|state| (topic.id, state)))
+        .map(|(topic, state)| {
+            (
+                PartitionId {
+                    topic,
+                    index: state.index,
+                },
+                state,
+            )
+        })
+        .collect();
+    let ids = |holds: &dyn Fn(&PartitionState) -> bool| -> Vec<PartitionId> {
+        all.iter()
+            .filter(|(_, state)| holds(state))
+            .map(|(id, _)| *id)
+            .collect()
+    };
+    let of_broker = |id: i32| {
+        let id = BrokerId(id);
+        let led = ids(&|state| state.leader == Some(id)).len();
+        (ids(&|state| state.replicas.contains(&id)), led)
+    };
+    let in_directory = |dir: u8| {
+        let all = all.iter().flat_map(|(_, state)| &state.directories);
+        all.filter(|known| **known == DirId([dir; 16])).count()
+    };
+    (
+        BROKERS.map(of_broker).collect(),
+        ids(&|state| state.leader.is_none()),
+        DIRECTORIES.map(in_directory).collect(),
+    )
+}
+
+/// Both maps hold the same topics, and the indexes are what a look at everything gives.
 fn check_derived(image: &Image) {
     assert_eq!(image.topics.len(), image.topics_by_id.len());
-    let mut directories = BTreeMap::new();
-    let mut brokers = BTreeMap::new();
     for topic in image.topics.values() {
         assert!(Arc::ptr_eq(topic, &image.topics_by_id[&topic.id]));
-        for partition in &topic.partitions {
-            partition
-                .directories
-                .iter()
-                .for_each(|dir| *directories.entry(*dir).or_default() += 1);
-            partition
-                .replicas
-                .iter()
-                .for_each(|broker| *brokers.entry(*broker).or_default() += 1);
-        }
     }
-    assert_eq!(image.derived.partitions_per_directory, directories);
-    assert_eq!(image.derived.partitions_per_broker, brokers);
+    assert_eq!(indexes(image), indexes_by_scan(image));
 }
 
 proptest! {

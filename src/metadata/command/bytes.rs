@@ -50,3 +50,6 @@ impl<D: Fallible + ?Sized> Deserialize<ErrorCode, D> for ArchivedI16 {
         Ok(ErrorCode::from_code(self.to_native()))
     }
 }
+
+#[cfg(test)]
+mod tests;

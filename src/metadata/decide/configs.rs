@@ -1,15 +1,17 @@
 //! AlterConfigs and IncrementalAlterConfigs, of topics and of brokers: all or nothing per resource.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::brokers::elect_again;
 use super::{Scratch, duplicates, refuse};
 use crate::config::{
     Key, Kind, broker_key, check_broker_configs, check_group_configs, check_topic_configs, group_key, topic_key,
 };
 use crate::metadata::command::{CommandError, ConfigChange, ConfigOp, ConfigResource};
-use crate::metadata::image::Image;
+use crate::metadata::image::{Image, Topic};
 use crate::metadata::record::{self, Record, Resource};
-use crate::model::{BrokerId, ErrorCode};
+use crate::model::{BrokerId, ErrorCode, PartitionId};
 
 type Configs = BTreeMap<String, String>;
 
@@ -61,7 +63,39 @@ fn alter_one(scratch: &mut Scratch<'_>, change: &ConfigChange) -> Result<(), Com
         ConfigResource::Group(_) => check_group(&scratch.image, &after)?,
     }
     push_differences(scratch, &resource, &before, &after);
+    let is_other = |key: &&str| before.get(*key) != after.get(*key);
+    if ELECTION_KEYS.iter().any(is_other) {
+        settle_partitions(scratch, &change.resource);
+    }
     Ok(())
+}
+
+/// What these say of a topic decides who may lead, and who is eligible.
+const ELECTION_KEYS: &[&str] = &["min.insync.replicas", "unclean.leader.election.enable"];
+
+/// Whoever is eligible by the old min.insync.replicas may not be by the new one: the leader acknowledges by the new one as
+/// soon as it knows it, so that both must change in one commit. //= KIP-966
+fn settle_partitions(scratch: &mut Scratch<'_>, resource: &ConfigResource) {
+    let concerned = |topic: &Arc<Topic>| -> Vec<PartitionId> {
+        let states = topic.partitions.iter();
+        let waiting = states.filter(|state| state.leader.is_none() || !state.elr.is_empty());
+        let topic = topic.id;
+        waiting
+            .map(|state| PartitionId {
+                topic,
+                index: state.index,
+            })
+            .collect()
+    };
+    let image = &scratch.image;
+    let ids: Vec<_> = match resource {
+        ConfigResource::Topic(name) => image.topic(name).into_iter().flat_map(concerned).collect(),
+        ConfigResource::Broker(_) => image.topics.values().flat_map(concerned).collect(),
+        ConfigResource::Group(_) => Vec::new(),
+    };
+    for id in ids {
+        elect_again(scratch, &id);
+    }
 }
 
 /// The resource as records name it, and the configs that it has now.

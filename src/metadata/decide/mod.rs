@@ -4,12 +4,18 @@
 //! Each item of a command is decided on an image that holds the items before it, so that two items of one request are
 //! held to the same rules as two requests.
 
+mod alter_partition;
+mod brokers;
+mod change;
 mod configs;
+mod elections;
+mod heartbeat;
 mod live;
 mod names;
 mod partitions;
 mod placement;
 mod producer_ids;
+mod reassign;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,24 +52,38 @@ pub struct Decision {
 /// Err: the command as a whole is refused; items that are refused stand in the reply.
 pub fn decide(image: &Image, live: &Live, command: &Command, draw: &Draw) -> Result<Decision, CommandError> {
     let mut scratch = Scratch::new(image, live, draw);
-    let (reply, validate_only) = match command {
-        Command::CreateTopics { topics, validate_only } => (
-            Reply::CreateTopics(topics::create(&mut scratch, topics)?),
-            *validate_only,
-        ),
-        Command::DeleteTopics { topics } => (Reply::DeleteTopics(topics::delete(&mut scratch, topics)), false),
-        Command::CreatePartitions { topics, validate_only } => (
-            Reply::CreatePartitions(partitions::create(&mut scratch, topics)?),
-            *validate_only,
-        ),
-        Command::AlterConfigs { changes, validate_only } => (
-            Reply::AlterConfigs(configs::alter(&mut scratch, changes)),
-            *validate_only,
-        ),
-        Command::AllocateProducerIds => (producer_ids::allocate(&mut scratch)?, false),
+    let reply = reply(&mut scratch, command)?;
+    let records = if command.validate_only() {
+        Vec::new()
+    } else {
+        scratch.records
     };
-    let records = if validate_only { Vec::new() } else { scratch.records };
     Ok(Decision { records, reply })
+}
+
+fn reply(scratch: &mut Scratch<'_>, command: &Command) -> Result<Reply, CommandError> {
+    Ok(match command {
+        Command::CreateTopics { topics, .. } => Reply::CreateTopics(topics::create(scratch, topics)?),
+        Command::DeleteTopics { topics } => Reply::DeleteTopics(topics::delete(scratch, topics)),
+        Command::CreatePartitions { topics, .. } => Reply::CreatePartitions(partitions::create(scratch, topics)?),
+        Command::AlterConfigs { changes, .. } => Reply::AlterConfigs(configs::alter(scratch, changes)),
+        Command::AllocateProducerIds { broker, epoch } => producer_ids::allocate(scratch, *broker, *epoch)?,
+        Command::RegisterBroker(asked) => brokers::register(scratch, asked)?,
+        Command::Heartbeat(beat) => heartbeat::heartbeat(scratch, beat)?,
+        Command::FenceSilent { broker, epoch } => brokers::fence_silent(scratch, *broker, *epoch),
+        Command::UnregisterBroker { broker } => brokers::unregister(scratch, *broker)?,
+        Command::AlterPartition(asked) => Reply::AlterPartition(alter_partition::alter(scratch, asked)?),
+        Command::AssignDirectories(asked) => Reply::AssignDirectories(alter_partition::assign(scratch, asked)?),
+        Command::ElectLeaders { election, partitions } => {
+            Reply::ElectLeaders(elections::elect(scratch, *election, partitions.as_deref()))
+        }
+        Command::BalanceLeaders => elections::balance(scratch),
+        Command::ElectOffline => elections::elect_offline(scratch),
+        Command::AlterReassignments {
+            partitions,
+            allow_factor_change,
+        } => Reply::AlterReassignments(reassign::alter(scratch, partitions, *allow_factor_change)),
+    })
 }
 
 /// A decision under way: the image with what was decided so far.

@@ -4,18 +4,33 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod brokers;
+mod elections;
+mod histories;
+mod isr;
+mod placing;
+mod reassigning;
+mod rig;
+
 use super::*;
 use crate::config::BrokerConfig;
 use crate::metadata::command::{ConfigChange, ConfigOp, ConfigResource, CreateTopic, DeleteTopic, NewPartitions};
+use crate::metadata::image::ImageEpoch;
 use crate::metadata::record;
+use crate::model::{BrokerId, DirId};
 
 const ME: BrokerId = BrokerId(0);
 const DIRECTORIES: [DirId; 2] = [DirId([1; 16]), DirId([2; 16])];
 
 fn live() -> Live {
+    let contact = Contact {
+        last_ns: 0,
+        image_epoch: ImageEpoch(0),
+        online_dirs: DIRECTORIES.to_vec(),
+    };
     Live {
-        me: ME,
-        online_directories: DIRECTORIES.to_vec(),
+        now_ns: 0,
+        contacts: BTreeMap::from([(ME, contact)]),
     }
 }
 
@@ -32,9 +47,7 @@ fn cluster_with(count: i32, change: impl FnOnce(&mut BrokerConfig)) -> Image {
         image.apply(&Record::RegisterBroker(record::RegisterBroker {
             id,
             epoch: 1,
-            incarnation: [0; 16],
-            rack: None,
-            endpoints: Vec::new(),
+            ..record::RegisterBroker::default()
         }));
     }
     image
@@ -68,6 +81,10 @@ fn configured(name: &str, configs: &[(&str, Option<&str>)]) -> CreateTopic {
 
 /// Decides and, as the control thread does, applies.
 fn run(image: &mut Image, command: Command) -> Result<Reply, CommandError> {
+    run_with(image, &live(), command)
+}
+
+fn run_with(image: &mut Image, live: &Live, command: Command) -> Result<Reply, CommandError> {
     static DRAWN: AtomicU64 = AtomicU64::new(1);
     let count = match &command {
         Command::CreateTopics { topics, .. } => topics.len(),
@@ -78,8 +95,9 @@ fn run(image: &mut Image, command: Command) -> Result<Reply, CommandError> {
         topic_ids: (0..count).map(id).collect(),
         placement: 0,
     };
-    let decision = decide(image, &live(), &command, &draw)?;
+    let decision = decide(image, live, &command, &draw)?;
     image.apply_all(&decision.records);
+    image.epoch.0 += u64::from(!decision.records.is_empty());
     Ok(decision.reply)
 }
 
@@ -429,10 +447,11 @@ fn too_many_partitions_in_one_request_are_refused() {
 #[test]
 fn a_full_broker_takes_no_more_partitions() {
     let mut image = cluster(1);
-    image
-        .derived
-        .partitions_per_broker
-        .insert(ME, PARTITIONS_PER_BROKER_MAX - 1);
+    let per_topic = PARTITIONS_PER_REQUEST_MAX as i32;
+    for nth in 0..9 {
+        assert_eq!(create(&mut image, topic(&format!("wide-{nth}"), per_topic, 1)), Ok(()));
+    }
+    assert_eq!(create(&mut image, topic("wide", per_topic - 1, 1)), Ok(()));
     assert_eq!(create(&mut image, topic("a", 1, 1)), Ok(()));
     assert_eq!(
         create(&mut image, topic("b", 1, 1)),
@@ -926,6 +945,10 @@ fn no_change_means_no_records() {
 fn producer_ids_run_out_with_an_error() {
     let mut image = cluster(1);
     image.next_producer_id = i64::MAX - 10;
-    let refusal = run(&mut image, Command::AllocateProducerIds).unwrap_err();
+    let allocate = |epoch| Command::AllocateProducerIds { broker: ME, epoch };
+    let refusal = run(&mut image, allocate(1)).unwrap_err();
     assert_eq!(refusal.message, "All producer ids are given out.");
+    // An earlier life of the broker gets none.
+    let refusal = run(&mut image, allocate(0)).unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::StaleBrokerEpoch);
 }

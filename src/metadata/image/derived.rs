@@ -7,7 +7,7 @@ use super::PartitionState;
 use crate::config::BrokerConfig;
 use crate::model::{BrokerId, DirId, PartitionId};
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Derived {
     /// `None`: the file's values, no dynamic broker config changes them.
     pub config: Option<Arc<BrokerConfig>>,
@@ -57,8 +57,12 @@ impl Derived {
                 *self.leaderships.entry(leader).or_default() += 1;
                 self.leaderless.remove(&id);
             }
-            Some(None) => drop(self.leaderless.insert(id)),
-            None => drop(self.leaderless.remove(&id)),
+            Some(None) => {
+                self.leaderless.insert(id);
+            }
+            None => {
+                self.leaderless.remove(&id);
+            }
         }
     }
 

@@ -166,9 +166,11 @@ fn producer_id_blocks_are_given_out_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut firsts = Vec::new();
     for _ in 0..2 {
-        let (handle, _) = start_in(&dir);
+        let (handle, image) = start_in(&dir);
+        let broker = BrokerId(0);
+        let epoch = image.brokers[&broker].epoch;
         for _ in 0..2 {
-            match block_on(handle.submit(Command::AllocateProducerIds)).unwrap() {
+            match block_on(handle.submit(Command::AllocateProducerIds { broker, epoch })).unwrap() {
                 Reply::ProducerIds { first, count } => firsts.push((first, count)),
                 other => panic!("{other:?}"),
             }
