@@ -11,6 +11,7 @@ use super::check;
 use super::groups::GroupConfig;
 use super::listeners;
 use super::properties::{ConfigProblem, Properties};
+use super::replication::ReplicationConfig;
 use super::shares::ShareConfig;
 use super::topic::TopicConfig;
 use super::transactions::TransactionConfig;
@@ -82,6 +83,7 @@ pub struct BrokerConfig {
     pub producer_id_expiration_ms: i64,
     pub max_incremental_fetch_session_cache_slots: i32,
     pub broker_session_timeout_ms: i64,
+    pub replication: ReplicationConfig,
     pub groups: GroupConfig,
     pub shares: ShareConfig,
     pub transactions: TransactionConfig,
@@ -180,6 +182,7 @@ impl BrokerConfig {
             producer_id_expiration_ms: values.long("producer.id.expiration.ms"),
             max_incremental_fetch_session_cache_slots: values.int("max.incremental.fetch.session.cache.slots"),
             broker_session_timeout_ms: values.long("broker.session.timeout.ms"),
+            replication: ReplicationConfig::read(values),
             groups: GroupConfig::read(values),
             shares: ShareConfig::read(values),
             transactions: TransactionConfig::read(values),

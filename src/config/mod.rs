@@ -18,6 +18,7 @@ mod keys;
 mod listeners;
 mod properties;
 mod render;
+mod replication;
 mod reread;
 mod shares;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use keys::{BROKER_KEYS, Key, Kind, Origin, Scope, TOPIC_KEYS, broker_key, gr
 pub use listeners::keep_own_listener;
 pub use properties::{ConfigProblem, Properties};
 pub use render::server_properties;
+pub use replication::ReplicationConfig;
 pub use reread::Reread;
 pub use shares::{ShareConfig, ShareReset};
 pub use topic::{CleanupPolicy, CompressionLevels, TopicConfig, check_topic_configs};

@@ -287,6 +287,13 @@ impl Producers {
         self.transactions.on_high_watermark(high_watermark);
     }
 
+    /// The log was cut: this is the state at its end. Guards go on being numbered.
+    pub(super) fn rebuild(&mut self, rebuilt: Producers) {
+        let guard = self.transactions.last_guard();
+        *self = rebuilt;
+        self.transactions.start_guards_at(guard);
+    }
+
     /// Guards from here on differ from those of the partition's earlier lives.
     pub(super) fn start_guards_at(&mut self, first: u64) {
         self.transactions.start_guards_at(first);

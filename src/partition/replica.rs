@@ -1,16 +1,19 @@
 //! The partition: the log with its producers, its high watermark, and those who wait for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::leading::Role;
 use super::pending::Pending;
 use super::producers::{RecentBatch, Verdict};
-use super::{AckToken, ProducerError, Producers, Warrant};
+use super::{Ack, AckToken, Leadership, ProducerError, Producers, Warrant};
 use crate::config::TopicConfig;
-use crate::model::{Incarnation, LeaderEpoch, NO_EPOCH, PartitionId, ShardId};
+use crate::model::{Incarnation, PartitionId, ShardId};
 use crate::record::{BatchHeader, ValidBatch};
+use crate::rt::Instant;
 use crate::storage::{
-    Cache, CompactDone, CompactJob, Compacted, CompactionAsk, Frame, FrameBuilder, Log, PrepareDone, PrepareJob,
-    ReadError, ReadPlan, StageError, StorageError, TimePlan, WriteDone, WriteJob,
+    Cache, CompactDone, CompactJob, Compacted, CompactionAsk, Frame, FrameBuilder, Log, PartitionCheckpoint,
+    PrepareDone, PrepareJob, StageError, StorageError, WriteDone, WriteJob,
 };
 
 /// A partition's guards are numbered within each of its lives.
@@ -24,15 +27,6 @@ pub struct Identity {
     pub incarnation: Incarnation,
 }
 
-/// What the cluster's metadata says about this replica's leadership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leadership {
-    pub epoch: LeaderEpoch,
-    pub is_leader: bool,
-    pub replica_count: usize,
-    pub isr_count: usize,
-}
-
 /// A batch that is in the log, or on its way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -40,7 +34,7 @@ pub struct Appended {
     /// -1 for CreateTime.
     pub log_append_time_ms: i64,
     pub duplicate: bool,
-    /// Covered by the high watermark already (a duplicate of a written batch): nothing to wait for.
+    /// What was to be waited for has come already (a duplicate of a written batch).
     pub acked: bool,
 }
 
@@ -53,49 +47,8 @@ pub enum AppendError {
     Stage(#[from] StageError),
     #[error("{in_sync} of {required} required replicas are in sync")]
     NotEnoughReplicas { in_sync: usize, required: usize },
-}
-
-/// A client's idea of the leader epoch does not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EpochError {
-    #[error("leader epoch of the request is older than the partition's")]
-    Fenced,
-    #[error("leader epoch of the request is newer than the partition's")]
-    Unknown,
-}
-
-/// Up to where a reader may see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    HighWatermark,
-    LastStable,
-    LogEnd,
-}
-
-/// One partition of a fetch request.
-#[derive(Clone, Copy, Debug)]
-pub struct ReadAsk {
-    pub offset: i64,
-    pub max_bytes: usize,
-    pub at_least_one: bool,
-    /// The epoch of the last batch that the reader has; -1: unchecked.
-    pub last_fetched_epoch: i32,
-    pub bound: Bound,
-}
-
-/// What a reader gets.
-pub enum Reading {
-    Plan(ReadPlan),
-    /// The reader's log leaves ours at this epoch and end offset: no data before it has truncated.
-    Diverging(i32, i64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReadRefusal {
-    #[error("offset is outside the log")]
-    OutOfRange,
-    #[error("log is offline")]
-    Offline,
+    #[error("replica does not lead its partition")]
+    NotLeader,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,44 +68,64 @@ pub struct WaitToken {
 
 /// One replica. See the module's page for its invariant.
 pub struct Partition {
-    identity: Identity,
-    leadership: Leadership,
-    config: Arc<TopicConfig>,
-    log: Log,
-    producers: Producers,
-    high_watermark: i64,
-    pending: Pending,
+    pub(super) identity: Identity,
+    pub(super) leadership: Leadership,
+    pub(super) role: Role,
+    pub(super) config: Arc<TopicConfig>,
+    pub(super) log: Log,
+    pub(super) producers: Producers,
+    pub(super) high_watermark: i64,
+    pub(super) pending: Pending,
+    /// replica.lag.time.max.ms
+    pub(super) lag_max: Duration,
     /// Bytes that readers have got to see since the log was opened.
     visible_bytes: u64,
     /// Bytes below the high watermark that an open transaction keeps from read_committed.
-    held_back_bytes: u64,
+    pub(super) held_back_bytes: u64,
     waiters: Vec<WaitToken>,
 }
 
 impl Partition {
-    /// Everything that recovery found is visible: with one replica there is nobody who could know better.
+    /// With one replica everything that recovery found is visible: there is nobody who could know better. With others it is
+    /// what the last checkpoint says, and the leader's followers, or the leader, tell the rest.
     pub fn new(
         identity: Identity,
         leadership: Leadership,
         config: Arc<TopicConfig>,
         log: Log,
         mut producers: Producers,
+        lag_max: Duration,
+        now: Instant,
     ) -> Partition {
-        let high_watermark = log.written();
+        let (start, end) = (log.log_start(), log.written());
+        let high_watermark = match leadership.is_alone() {
+            true => end,
+            false => log.high_watermark().unwrap_or(start).clamp(start, end),
+        };
         producers.on_high_watermark(high_watermark);
         producers.start_guards_at(identity.incarnation.0 << GUARD_BITS);
-        Partition {
+        let mut partition = Partition {
             identity,
-            leadership,
+            leadership: leadership.clone(),
+            role: Role::Alone,
             config,
             log,
             producers,
             high_watermark,
             pending: Pending::default(),
+            lag_max,
             visible_bytes: 0,
             held_back_bytes: 0,
             waiters: Vec::new(),
+        };
+        partition.role = partition.role_in(&leadership, true, now);
+        if high_watermark < end {
+            // How many bytes they are nobody knows; readers are woken for as many as there are records.
+            partition.pending.push(end, (end - high_watermark) as usize, None);
         }
+        // A leader that is the whole ISR has nobody to wait for.
+        partition.advance(&mut Vec::new());
+        partition
     }
 
     pub fn identity(&self) -> &Identity {
@@ -186,20 +159,8 @@ impl Partition {
         &self.producers
     }
 
-    pub fn bound(&self, bound: Bound) -> i64 {
-        match bound {
-            Bound::HighWatermark => self.high_watermark,
-            Bound::LastStable => self.last_stable_offset(),
-            Bound::LogEnd => self.log.written(),
-        }
-    }
-
     pub fn visible_bytes(&self) -> u64 {
         self.visible_bytes
-    }
-
-    pub fn set_leadership(&mut self, leadership: Leadership) {
-        self.leadership = leadership;
     }
 
     pub fn set_config(&mut self, config: Arc<TopicConfig>) {
@@ -210,37 +171,27 @@ impl Partition {
         self.config = config;
     }
 
-    /// Whether a client that believes in `epoch` talks to the leader that it means; -1: it does not say.
-    pub fn check_epoch(&self, epoch: i32) -> Result<(), EpochError> {
-        let current = self.leadership.epoch.0;
-        match epoch {
-            NO_EPOCH => Ok(()),
-            _ if epoch < current => Err(EpochError::Fenced),
-            _ if epoch > current => Err(EpochError::Unknown),
-            _ => Ok(()),
-        }
-    }
-
     /// acks=all is refused before the append where too few replicas are in sync (behaviour 24).
     pub fn check_in_sync(&self) -> Result<(), AppendError> {
-        let required = usize::try_from(self.config.min_insync_replicas).unwrap_or(1);
-        let required = required.min(self.leadership.replica_count);
-        let in_sync = self.leadership.isr_count;
+        let (in_sync, required) = (self.in_sync_count(), self.required_in_sync());
         if in_sync < required {
             return Err(AppendError::NotEnoughReplicas { in_sync, required });
         }
         Ok(())
     }
 
-    /// Stages a batch unless it is a duplicate. `ack` comes back from [`Partition::on_written`] when the high watermark
-    /// covers the batch, unless the answer says that it does already.
+    /// Stages a batch unless it is a duplicate. `ack` comes back from [`Partition::on_written`], or from whatever else moves
+    /// the log's cursors, when that has come which it waits for, unless the answer says that it has already.
     pub fn append(
         &mut self,
         batch: &ValidBatch,
         warrant: Warrant,
-        ack: Option<AckToken>,
+        ack: Ack,
         now_wall_ms: i64,
     ) -> Result<Appended, AppendError> {
+        if !self.leadership.is_leader {
+            return Err(AppendError::NotLeader);
+        }
         let header = &batch.header;
         let verdict = match warrant {
             Warrant::Marker {
@@ -263,11 +214,17 @@ impl Partition {
         self.producers.check(header, warrant, now_ms).map(drop)
     }
 
-    fn repeat(&mut self, batch: &ValidBatch, original: RecentBatch, ack: Option<AckToken>) -> Appended {
+    fn repeat(&mut self, batch: &ValidBatch, original: RecentBatch, ack: Ack) -> Appended {
         let next_offset = original.last_offset + 1;
-        let acked = next_offset <= self.high_watermark;
-        if let (Some(ack), false) = (ack, acked) {
-            self.pending.push_duplicate(next_offset, ack);
+        let ack = self.settled(ack);
+        let acked = match ack {
+            Ack::Written(_) => next_offset <= self.promised(),
+            Ack::None | Ack::Replicated(_) => next_offset <= self.high_watermark,
+        };
+        match ack {
+            Ack::Replicated(token) if !acked => self.pending.push_duplicate(next_offset, token),
+            Ack::Written(token) if !acked => self.pending.push_written(next_offset, token),
+            _ => {}
         }
         let stamped = batch.log_append_time_ms >= 0;
         Appended {
@@ -278,11 +235,19 @@ impl Partition {
         }
     }
 
+    /// With one replica a batch is replicated once it is written.
+    fn settled(&self, ack: Ack) -> Ack {
+        match (ack, &self.role) {
+            (Ack::Written(token), Role::Alone) => Ack::Replicated(token),
+            (ack, _) => ack,
+        }
+    }
+
     fn stage(
         &mut self,
         batch: &ValidBatch,
         warrant: Warrant,
-        ack: Option<AckToken>,
+        ack: Ack,
         now_wall_ms: i64,
     ) -> Result<Appended, AppendError> {
         let base_offset = self
@@ -297,7 +262,15 @@ impl Partition {
             self.log.staged(),
             "the log stages exactly the offsets of the batch"
         );
-        self.pending.push(next_offset, batch.bytes.len(), ack);
+        let bytes = batch.bytes.len();
+        match self.settled(ack) {
+            Ack::Replicated(token) => self.pending.push(next_offset, bytes, Some(token)),
+            Ack::None => self.pending.push(next_offset, bytes, None),
+            Ack::Written(token) => {
+                self.pending.push(next_offset, bytes, None);
+                self.pending.push_written(next_offset, token);
+            }
+        }
         Ok(Appended {
             base_offset,
             log_append_time_ms: batch.log_append_time_ms,
@@ -319,7 +292,7 @@ impl Partition {
     }
 
     /// The producers' state reflects everything below `upto`; a snapshot may be newer than the segment that asked for it.
-    fn put_snapshot_if_due(&mut self, upto: i64) {
+    pub(super) fn put_snapshot_if_due(&mut self, upto: i64) {
         if self.log.take_snapshot_due().is_some() {
             self.log.put_producer_snapshot(upto, self.producers.to_snapshot());
         }
@@ -370,16 +343,23 @@ impl Partition {
         self.log.place_soon();
     }
 
-    /// With one replica the high watermark is what is written, or synced where the topic promises that (flush.messages=1).
-    /// It never goes back: not when the topic's promise grows either.
-    fn advance(&mut self, acked: &mut Vec<AckToken>) -> u64 {
-        let promised = if self.config.flush_messages == 1 {
-            self.log.synced()
-        } else {
-            self.log.written()
-        };
+    /// The end of what this replica vouches for: what is written, or synced where the topic promises that
+    /// (flush.messages=1).
+    pub fn promised(&self) -> i64 {
+        match self.config.flush_messages {
+            1 => self.log.synced(),
+            _ => self.log.written(),
+        }
+    }
+
+    /// The high watermark goes where it may. It never goes back: not when the topic's promise grows, nor when a follower
+    /// comes back with less.
+    pub(super) fn advance(&mut self, acked: &mut Vec<AckToken>) -> u64 {
+        let promised = self.promised();
+        self.pending.advance_written(promised, acked);
+        let bound = self.high_watermark_bound(promised);
         let stable = self.last_stable_offset();
-        self.high_watermark = self.high_watermark.max(promised);
+        self.high_watermark = self.high_watermark.max(bound);
         self.producers.on_high_watermark(self.high_watermark);
         self.check_cursors();
         let mut bytes = self.pending.advance(self.high_watermark, acked);
@@ -395,7 +375,7 @@ impl Partition {
         bytes
     }
 
-    fn check_cursors(&self) {
+    pub(super) fn check_cursors(&self) {
         let (staged, written) = (self.log.staged(), self.log.written());
         assert!(self.log.synced() <= written, "synced is at most written");
         assert!(written <= staged, "written is at most staged");
@@ -409,74 +389,6 @@ impl Partition {
     /// Takes out everyone who waits for a write that will not happen.
     pub fn abandon(&mut self, abandoned: &mut Vec<AckToken>) {
         self.pending.abandon(abandoned);
-    }
-
-    /// Plans a read. The caller has checked the leader epoch.
-    pub fn plan_read(&mut self, ask: &ReadAsk, cache: &mut Cache) -> Result<Reading, ReadRefusal> {
-        if let Some((epoch, end_offset)) = self.divergence(ask) {
-            return Ok(Reading::Diverging(epoch, end_offset));
-        }
-        let limit = self.bound(ask.bound);
-        if ask.offset < self.log.log_start() || ask.offset > self.log.written() {
-            return Err(ReadRefusal::OutOfRange);
-        }
-        let plan = self
-            .log
-            .plan_read(ask.offset, ask.max_bytes, limit, ask.at_least_one, cache)
-            .map_err(|error| match error {
-                ReadError::OutOfRange => ReadRefusal::OutOfRange,
-                ReadError::Offline => ReadRefusal::Offline,
-            })?;
-        Ok(Reading::Plan(match ask.bound {
-            Bound::LastStable => plan.with_aborted(self.log.plan_aborted(ask.offset)),
-            Bound::HighWatermark | Bound::LogEnd => plan,
-        }))
-    }
-
-    /// Where a reader whose last batch has `last_fetched_epoch` must cut its log, if it holds what this log does not.
-    //= KIP-320, KIP-595
-    fn divergence(&self, ask: &ReadAsk) -> Option<(i32, i64)> {
-        if ask.last_fetched_epoch == NO_EPOCH {
-            return None;
-        }
-        let (epoch, end_offset) = self.end_of_epoch(ask.last_fetched_epoch)?;
-        (epoch < ask.last_fetched_epoch || end_offset < ask.offset).then_some((epoch, end_offset))
-    }
-
-    /// The largest epoch up to `epoch` and the offset behind its last record (behaviour 44). The current epoch counts
-    /// from the log's end on even before it has a batch, as in Kafka, where a new leader notes where it begins.
-    pub fn end_of_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
-        let current = self.leadership.epoch.0;
-        let written = self.log.written();
-        match self.log.latest_epoch() {
-            _ if epoch > current => None,
-            _ if epoch == current => Some((epoch, written)),
-            Some(latest) if epoch > latest => Some((latest, written)),
-            _ => self.log.end_offset_for_epoch(epoch),
-        }
-    }
-
-    /// The epoch of the batch at `offset`; the newest for the log's end.
-    pub fn epoch_at(&self, offset: i64) -> Option<i32> {
-        let mut epoch = self.log.latest_epoch()?;
-        // Each step goes to an older epoch, so the number of steps is that of leader changes within the log.
-        while let Some((older, end_offset)) = self.log.end_offset_for_epoch(epoch - 1) {
-            if end_offset <= offset || older >= epoch {
-                break;
-            }
-            epoch = older;
-        }
-        Some(epoch)
-    }
-
-    pub fn plan_offset_for_time(&mut self, timestamp_ms: i64, bound: Bound) -> TimePlan {
-        let limit = self.bound(bound);
-        self.log.plan_offset_for_time(timestamp_ms, limit)
-    }
-
-    pub fn plan_max_timestamp(&mut self, bound: Bound) -> TimePlan {
-        let limit = self.bound(bound);
-        self.log.plan_max_timestamp(limit)
     }
 
     /// DeleteRecords: moves the log start up to `offset` (-1: the high watermark); returns the low watermark.
@@ -542,8 +454,22 @@ impl Partition {
         &self.waiters
     }
 
+    /// The row for the checkpoint files of its log directory.
+    pub fn checkpoint(&self) -> PartitionCheckpoint {
+        PartitionCheckpoint {
+            high_watermark: self.noted_high_watermark(),
+            ..self.log.checkpoint()
+        }
+    }
+
+    /// Without other replicas a start knows it from the log's end.
+    fn noted_high_watermark(&self) -> Option<i64> {
+        (!self.leadership.is_alone()).then_some(self.high_watermark)
+    }
+
     /// The log, and the producers' state to close it with.
-    pub fn into_log(self) -> (Log, Vec<u8>) {
+    pub fn into_log(mut self) -> (Log, Vec<u8>) {
+        self.log.note_high_watermark(self.noted_high_watermark());
         let snapshot = self.producers.to_snapshot();
         (self.log, snapshot)
     }

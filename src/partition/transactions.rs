@@ -63,6 +63,10 @@ impl Transactions {
         self.last_guard = first;
     }
 
+    pub(super) fn last_guard(&self) -> u64 {
+        self.last_guard
+    }
+
     pub(super) fn begin(&mut self, producer_id: i64, first_offset: i64) {
         self.open.insert(first_offset, producer_id);
         self.verifications.remove(&producer_id);

@@ -9,7 +9,7 @@ use super::state::Shard;
 use super::timers::Due;
 use super::types::{Acks, AppendItem, AppendOutcome};
 use crate::model::{ErrorCode, ShardId};
-use crate::partition::{AckToken, AppendError, Appended, ProducerError, Warrant};
+use crate::partition::{Ack, AckToken, AppendError, Appended, ProducerError, Warrant};
 use crate::rt::Now;
 use crate::storage::{PrepareDone, StageError, StorageError, WriteDone};
 
@@ -176,7 +176,11 @@ fn stage(open: &mut Open, token: AckToken, item: &AppendItem, acks: Acks, now: N
     {
         return Staging::Settled(append_refused(&error));
     }
-    let ack = (acks != Acks::None).then_some(token);
+    let ack = match acks {
+        Acks::None => Ack::None,
+        Acks::Leader => Ack::Written(token),
+        Acks::All => Ack::Replicated(token),
+    };
     match partition.append(&item.batch, item.warrant, ack, now.wall_ms) {
         Err(error) => Staging::Settled(append_refused(&error)),
         Ok(appended) if acks == Acks::None || appended.acked => {
@@ -208,6 +212,7 @@ fn append_refused(error: &AppendError) -> AppendOutcome {
         AppendError::Stage(StageError::Offline | StageError::DiskFull) => ErrorCode::KafkaStorageError,
         // Retriable, and the client need not look for another leader.
         AppendError::Stage(StageError::Backlog(_)) => ErrorCode::RequestTimedOut,
+        AppendError::NotLeader | AppendError::Stage(StageError::Truncating) => ErrorCode::NotLeaderOrFollower,
     };
     AppendOutcome {
         message: Some(error.to_string()),

@@ -111,7 +111,7 @@ impl Hosted {
     pub(super) fn checkpoint_row(&self, id: PartitionId) -> Option<CheckpointRow> {
         match self {
             Hosted::Opening(opening) => Some(opening.place.row(id, opening.place.checkpoint?)),
-            Hosted::Open(open) => Some(open.place.row(id, open.partition.log().checkpoint())),
+            Hosted::Open(open) => Some(open.place.row(id, open.partition.checkpoint())),
             Hosted::Leaving(_) => None,
             Hosted::Failed(failed) => Some(failed.place.as_ref()?.row(id, failed.checkpoint?)),
         }

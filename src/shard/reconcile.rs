@@ -13,7 +13,7 @@ use super::state::Shard;
 use crate::metadata::{Image, PartitionState, Topic};
 use crate::metrics::{Metric, PartitionCells};
 use crate::model::{BrokerId, ErrorCode, PartitionId, TopicId};
-use crate::partition::{Identity, Leadership, Partition, Producers};
+use crate::partition::{Identity, Leadership, Partition, Peer, Producers};
 use crate::rt::{Instant, Now};
 use crate::storage::{LogOptions, Opened, StorageError};
 
@@ -133,7 +133,7 @@ impl Shard {
                 opening.config = config.clone();
             }
             Some(Hosted::Open(open)) => {
-                open.partition.set_leadership(leadership);
+                open.partition.set_leadership(leadership, &mut self.acked, now.instant);
                 if open.partition.config() != config {
                     open.partition.set_config(config.clone());
                     open.retention_ms = i64::MIN;
@@ -275,7 +275,15 @@ impl Shard {
             incarnation: life.incarnation,
         };
         let claim = opening.claim.expect("a log is opened under a claim");
-        let partition = Partition::new(identity, opening.leadership, opening.config, opened.log, producers);
+        let partition = Partition::new(
+            identity,
+            opening.leadership,
+            opening.config,
+            opened.log,
+            producers,
+            self.config.replication.lag_max,
+            now.instant,
+        );
         let dir = opening.place.dir.path.to_string_lossy().into();
         let cells = PartitionCells::new(self.id, dir, position(&partition));
         let open = Box::new(Open {
@@ -416,10 +424,22 @@ pub(super) fn closing(open: Open) -> ClosingLog {
 }
 
 fn leadership(state: &PartitionState, broker: BrokerId) -> Leadership {
+    let others = state.replicas.iter().filter(|replica| **replica != broker);
     Leadership {
         epoch: state.leader_epoch,
+        partition_epoch: state.partition_epoch,
+        leader: state.leader,
         is_leader: state.leader == Some(broker),
-        replica_count: state.replicas.len(),
-        isr_count: state.isr.len(),
+        is_in_sync: state.isr.contains(&broker),
+        is_recovering: state.leader_recovering,
+        peers: others.map(|other| peer(state, *other)).collect(),
+    }
+}
+
+fn peer(state: &PartitionState, broker: BrokerId) -> Peer {
+    Peer {
+        broker,
+        in_sync: state.isr.contains(&broker),
+        epoch: None,
     }
 }

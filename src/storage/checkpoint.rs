@@ -1,24 +1,42 @@
 //! A log directory's checkpoint files, in Kafka's text format, and the clean-shutdown marker.
 //!
-//! Kafka's files (recovery-point-, log-start- and cleaner-offset-checkpoint) name topics only. A topic that was deleted and
-//! created again must not inherit its namesake's offsets, so a file of ours, topic-id-checkpoint, says whose they are. It is
-//! written last: rows that it does not vouch for are not used.
+//! Kafka's files (recovery-point-, log-start-, cleaner- and replication-offset-checkpoint) name topics only. A topic that was
+//! deleted and created again must not inherit its namesake's offsets, so a file of ours, topic-id-checkpoint, says whose they
+//! are. It is written last: rows that it does not vouch for are not used. Another of ours, log-life-checkpoint, says in which
+//! of a log's lives its offsets were noted. It is written behind them: offsets must not pass for those of a later life.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::layout::{CLEANED_UPTO, LOG_STARTS, RECOVERY_POINTS, TOPIC_IDS};
+use super::layout::{CLEANED_UPTO, HIGH_WATERMARKS, LIVES, LOG_STARTS, RECOVERY_POINTS, TOPIC_IDS};
 use crate::model::{PartitionId, TopicId};
 
 /// The most entries that are read from a file.
 const ENTRIES_MAX: usize = 10_000_000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartitionCheckpoint {
     pub recovery_point: i64,
     pub log_start: i64,
     /// Of a log that is compacted: everything below was, once.
     pub clean_upto: Option<i64>,
+    /// Of a log that has other replicas: without them everything that is written is visible.
+    pub high_watermark: Option<i64>,
+    /// Which of the log's lives the offsets are of. Each time the log loses its end another one begins.
+    pub life: u32,
+}
+
+impl PartitionCheckpoint {
+    /// What it says of the log's front, of which `offset` is the end.
+    pub(super) fn upto(self, offset: i64) -> PartitionCheckpoint {
+        PartitionCheckpoint {
+            recovery_point: self.recovery_point.min(offset),
+            log_start: self.log_start.min(offset),
+            clean_upto: self.clean_upto.map(|upto| upto.min(offset)),
+            high_watermark: self.high_watermark.map(|at| at.min(offset)),
+            life: self.life,
+        }
+    }
 }
 
 /// A log directory's checkpoints, and whether the last stop was clean.
@@ -64,20 +82,21 @@ impl Checkpoint {
                 Vec::new()
             })
         };
-        let none = PartitionCheckpoint {
-            recovery_point: 0,
-            log_start: 0,
-            clean_upto: None,
-        };
-        let mut partitions = BTreeMap::new();
+        let mut partitions: BTreeMap<_, PartitionCheckpoint> = BTreeMap::new();
         for (key, offset) in offsets(RECOVERY_POINTS) {
-            partitions.entry(key).or_insert(none).recovery_point = offset;
+            partitions.entry(key).or_default().recovery_point = offset;
         }
         for (key, offset) in offsets(LOG_STARTS) {
-            partitions.entry(key).or_insert(none).log_start = offset;
+            partitions.entry(key).or_default().log_start = offset;
         }
         for (key, offset) in offsets(CLEANED_UPTO) {
-            partitions.entry(key).or_insert(none).clean_upto = Some(offset);
+            partitions.entry(key).or_default().clean_upto = Some(offset);
+        }
+        for (key, offset) in offsets(HIGH_WATERMARKS) {
+            partitions.entry(key).or_default().high_watermark = Some(offset);
+        }
+        for (key, life) in offsets(LIVES) {
+            partitions.entry(key).or_default().life = u32::try_from(life).unwrap_or(0);
         }
         let topic_ids = parse(&text_of(TOPIC_IDS), parse_topic_id);
         let broken = broken.or(topic_ids.is_none().then_some(TOPIC_IDS));
@@ -90,11 +109,14 @@ impl Checkpoint {
     }
 
     /// The files' names and texts, in the order in which they are to be written.
-    pub(super) fn texts(&self) -> [(&'static str, String); 4] {
+    pub(super) fn texts(&self) -> [(&'static str, String); 6] {
         let rows = || self.partitions.iter();
-        // Only logs that do not start at 0 are named, and only logs that are compacted.
+        // Only logs that do not start at 0 are named, and only those that are compacted, have replicas, were ever cut.
         let starts = rows().filter(|(_, at)| at.log_start > 0);
         let clean = rows().filter_map(|(key, at)| Some((key, at.clean_upto?)));
+        let watermarks = rows().filter_map(|(key, at)| Some((key, at.high_watermark?)));
+        let lives = rows().filter(|(_, at)| at.life > 0);
+        let lives = lives.map(|(key, at)| (key, i64::from(at.life)));
         [
             (
                 RECOVERY_POINTS,
@@ -105,6 +127,8 @@ impl Checkpoint {
                 text(starts.map(|(key, at)| offset_line((key, at.log_start)))),
             ),
             (CLEANED_UPTO, text(clean.map(offset_line))),
+            (HIGH_WATERMARKS, text(watermarks.map(offset_line))),
+            (LIVES, text(lives.map(offset_line))),
             (
                 TOPIC_IDS,
                 text(self.topic_ids.iter().map(|(topic, id)| format!("{topic} {id}"))),
@@ -112,6 +136,11 @@ impl Checkpoint {
         ]
     }
 }
+
+/// Files that are there only where they have something to say.
+pub(super) const SELDOM: [&str; 2] = [HIGH_WATERMARKS, LIVES];
+/// The text of a file without entries.
+pub(super) const NO_ENTRIES: &str = "0\n0\n";
 
 fn offset_line(((topic, index), offset): (&(String, i32), i64)) -> String {
     format!("{topic} {index} {offset}")
@@ -172,6 +201,8 @@ mod tests {
             recovery_point,
             log_start,
             clean_upto: (log_start > 0).then_some(log_start + 1),
+            high_watermark: (log_start > 0).then_some(log_start + 2),
+            life: log_start as u32,
         }
     }
 
@@ -185,6 +216,8 @@ mod tests {
             (RECOVERY_POINTS, "0\n2\norders 0 1234\norders 11 7\n"),
             (LOG_STARTS, "0\n1\norders 11 5\n"),
             (CLEANED_UPTO, "0\n1\norders 11 6\n"),
+            (HIGH_WATERMARKS, "0\n1\norders 11 7\n"),
+            (LIVES, "0\n1\norders 11 5\n"),
             (TOPIC_IDS, "0\n1\norders AAAAAAAAAAAAAAAAAAAAAA\n"),
         ];
         assert_eq!(texts, golden.map(|(name, text)| (name, text.to_owned())));
@@ -216,7 +249,14 @@ mod tests {
             "0\n1\norders x 1\n",
             "0\n1\nt 0 -5\n",
         ] {
-            for file in [RECOVERY_POINTS, LOG_STARTS, CLEANED_UPTO, TOPIC_IDS] {
+            for file in [
+                RECOVERY_POINTS,
+                LOG_STARTS,
+                CLEANED_UPTO,
+                HIGH_WATERMARKS,
+                LIVES,
+                TOPIC_IDS,
+            ] {
                 let text_of = |name| if name == file { broken.to_owned() } else { String::new() };
                 assert_eq!(
                     Checkpoint::from_texts(text_of),

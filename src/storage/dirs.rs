@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Checkpoint;
+use super::checkpoint::{NO_ENTRIES, SELDOM};
 use super::journal::{Entry, Leftover};
 use super::layout::{CLEAN_SHUTDOWN, DELETE_DIR, LOCK, META_PROPERTIES};
 use crate::model::{DirId, PartitionId};
@@ -187,7 +188,11 @@ impl LogDirs {
 
     pub fn write_checkpoint(&self, dir: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
         for (name, text) in checkpoint.texts() {
-            blocking::write_file_atomic(&dir.join(name), text.as_bytes())?;
+            let path = dir.join(name);
+            match SELDOM.contains(&name) && text == NO_ENTRIES {
+                true => remove_if_there(&path)?,
+                false => blocking::write_file_atomic(&path, text.as_bytes())?,
+            }
         }
         if checkpoint.clean {
             blocking::write_file_atomic(&dir.join(CLEAN_SHUTDOWN), b"")?;
@@ -206,6 +211,13 @@ impl LogDirs {
                 Err(error) => dir.set_offline(&format!("free space: {error}")),
             }
         }
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match blocking::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -424,6 +436,8 @@ mod tests {
             recovery_point: 10,
             log_start: 3,
             clean_upto: Some(7),
+            high_watermark: Some(8),
+            life: 9,
         };
         let mut checkpoint = Checkpoint::default();
         let id = PartitionId {

@@ -24,11 +24,14 @@ pub(super) const STRAY_DIR: &str = "-stray";
 
 pub(super) const PARTITION_METADATA: &str = "partition.metadata";
 pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
-/// Which life a log is in, for what journals hold of it.
+/// Which life a log is in, for what journals and checkpoints hold of it.
 pub(super) const JOURNAL_LIFE: &str = "journal-life";
 pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(super) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 pub(super) const CLEANED_UPTO: &str = "cleaner-offset-checkpoint";
+pub(super) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+/// In which of its lives a log's offsets were noted.
+pub(super) const LIVES: &str = "log-life-checkpoint";
 pub(super) const TOPIC_IDS: &str = "topic-id-checkpoint";
 pub(super) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 pub(super) const META_PROPERTIES: &str = "meta.properties";

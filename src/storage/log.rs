@@ -5,7 +5,7 @@
 //! writes (opening and preallocating segments) and one behind them (sealing, syncing, snapshots).
 //!
 //! This file has the way of a batch; `log/` has the rest of the log's life: `journaling`, `work` around the writes,
-//! `reading`, `aging` (retention), `compacting` and `leaving` (close, delete).
+//! `reading`, `aging` (retention), `compacting`, `truncating` and `leaving` (close, delete).
 
 use std::collections::VecDeque;
 use std::io;
@@ -32,11 +32,14 @@ mod compacting;
 mod journaling;
 mod leaving;
 mod reading;
+mod truncating;
 mod work;
 
 pub use compacting::Compacted;
 use compacting::Compaction;
 use journaling::Unplaced;
+use truncating::Truncation;
+pub use truncating::{TruncateDone, TruncateJob, Truncated};
 
 /// The next log's number in the cache.
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -85,6 +88,8 @@ pub enum StageError {
     DiskFull,
     #[error("{0} bytes wait for the disk")]
     Backlog(usize),
+    #[error("log is being truncated")]
+    Truncating,
 }
 
 #[derive(Clone)]
@@ -142,6 +147,9 @@ pub struct Log {
     snapshot: Option<(i64, Vec<u8>)>,
     snapshots: Vec<i64>,
     compaction: Compaction,
+    truncation: Truncation,
+    /// For the checkpoint: the log itself knows of none.
+    high_watermark: Option<i64>,
 }
 
 /// What opening a log found.
@@ -168,7 +176,7 @@ impl Log {
             }
         };
         settle_journals(&options).await?;
-        let clean_upto = options.checkpoint.and_then(|at| at.clean_upto);
+        let found = recovered.checkpoint;
         let mut log = Log {
             options,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -199,8 +207,10 @@ impl Log {
             snapshot: None,
             snapshots: recovered.snapshots,
             compaction: Compaction::default(),
+            truncation: Truncation::default(),
+            high_watermark: found.and_then(|at| at.high_watermark),
         };
-        log.resume_compaction(clean_upto);
+        log.resume_compaction(found.and_then(|at| at.clean_upto));
         Ok(Opened {
             log,
             cut_bytes: recovered.cut_bytes,
@@ -231,6 +241,16 @@ impl Log {
         self.log_start = self.log_start.max(offset.min(self.written));
     }
 
+    /// As the last checkpoint had it, until the log's owner says otherwise.
+    pub fn high_watermark(&self) -> Option<i64> {
+        self.high_watermark
+    }
+
+    /// What the next checkpoint is to say; `None` where nobody needs it.
+    pub fn note_high_watermark(&mut self, high_watermark: Option<i64>) {
+        self.high_watermark = high_watermark;
+    }
+
     pub fn set_config(&mut self, config: Arc<TopicConfig>) {
         self.options.config = config;
     }
@@ -249,9 +269,37 @@ impl Log {
         epoch: LeaderEpoch,
         now_wall_ms: i64,
     ) -> Result<i64, StageError> {
-        assert_eq!(batch.len(), header.total_len(), "not exactly one batch");
-        self.check_stage(batch.len())?;
         let base_offset = self.staged;
+        self.stage_at(base_offset, epoch.0, batch, header, now_wall_ms)?;
+        Ok(base_offset)
+    }
+
+    /// Copies a batch of the leader's log behind what is staged, as it is. Offsets may be missing before it: compaction
+    /// leaves gaps.
+    pub fn stage_fetched(&mut self, batch: &[u8], header: &BatchHeader, now_wall_ms: i64) -> Result<(), StageError> {
+        let is_behind_gap = header.base_offset > self.staged;
+        if is_behind_gap {
+            self.check_stage(batch.len())?;
+            self.span_gap(header);
+        }
+        self.stage_at(header.base_offset, header.leader_epoch, batch, header, now_wall_ms)?;
+        if is_behind_gap {
+            self.place_directly();
+        }
+        Ok(())
+    }
+
+    fn stage_at(
+        &mut self,
+        base_offset: i64,
+        epoch: i32,
+        batch: &[u8],
+        header: &BatchHeader,
+        now_wall_ms: i64,
+    ) -> Result<(), StageError> {
+        assert_eq!(batch.len(), header.total_len(), "not exactly one batch");
+        assert!(base_offset >= self.staged, "an offset that is given out already");
+        self.check_stage(batch.len())?;
         let last_offset = base_offset + i64::from(header.last_offset_delta);
         if self
             .newest_head()
@@ -265,16 +313,16 @@ impl Log {
             position: head.staged,
             offset: base_offset,
             next_offset: last_offset + 1,
-            epoch: epoch.0,
+            epoch,
             max_timestamp: header.max_timestamp,
             space: head.preallocated,
         };
         head.on_staged(header, now_wall_ms);
         self.staging.push(batch, place);
-        self.epochs.note(epoch.0, base_offset);
+        self.epochs.note(epoch, base_offset);
         self.staged = last_offset + 1;
         self.assert_cursors();
-        Ok(base_offset)
+        Ok(())
     }
 
     /// The batch that was staged last is a marker that aborts this transaction.
@@ -284,7 +332,7 @@ impl Log {
 
     /// The next write, if anything is staged, none is in flight and the segment is prepared. Everything staged up to a bound goes into it.
     pub fn take_write(&mut self) -> Option<WriteJob> {
-        if self.is_writing || self.is_offline() {
+        if self.is_writing || self.is_offline() || self.holds_writes() {
             return None;
         }
         self.retire_full_heads();
@@ -366,6 +414,8 @@ impl Log {
             recovery_point: self.synced.min(self.placed).min(self.first_unsealed()),
             log_start: self.log_start,
             clean_upto: self.clean_upto(),
+            high_watermark: self.high_watermark,
+            life: self.life,
         }
     }
 
@@ -389,6 +439,8 @@ impl Log {
             Err(StageError::DiskFull)
         } else if waiting > 0 && waiting + len > STAGED_BYTES_MAX {
             Err(StageError::Backlog(waiting))
+        } else if self.is_truncating() {
+            Err(StageError::Truncating)
         } else {
             Ok(())
         }
@@ -400,6 +452,24 @@ impl Log {
 
     fn newest_head_mut(&mut self) -> &mut Head {
         self.heads.back_mut().expect("there is always a head")
+    }
+
+    /// A segment's offsets are 32 bits wide: behind a gap that none spans the batch gets one that begins with it. Should a
+    /// crash come before the segment in front of the gap is sealed, the log ends there, and the rest is fetched again.
+    fn span_gap(&mut self, header: &BatchHeader) {
+        let is_far = |head: &Head| header.last_offset() - head.base_offset() > i64::from(i32::MAX);
+        if !is_far(self.newest_head()) {
+            return;
+        }
+        if self.newest_head().staged > 0 {
+            self.roll();
+        }
+        let handle = Handle::new(&self.options.dir, header.base_offset);
+        let preparing = self.preparing;
+        let head = self.newest_head_mut();
+        if is_far(head) && !head.exists && preparing != Some(head.base_offset()) {
+            *head = Head::new(handle, head.jitter_ms);
+        }
     }
 
     /// From here on batches are staged to a new segment.

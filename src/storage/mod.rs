@@ -12,6 +12,7 @@
 //!   plan_read ─▶ cached slices, or DiskRead ──▶ ReadResult               cache.rs, run.rs, read.rs, time.rs
 //!   take_compaction ─▶ CompactJob ─▶ on_compacted ─▶ …                   compaction/
 //!   take_retention ─▶ DeleteJob                                          retention.rs
+//!   truncate_to ─▶ take_truncation ─▶ TruncateJob ─▶ on_truncated         log/truncating.rs, recovery/cut.rs
 //!   open: survey, trust or check, cut, set aside                         recovery.rs, scan.rs, checkpoint.rs, dirs.rs,
 //!                                                                       strays.rs
 //! ```
@@ -47,7 +48,7 @@ pub use checkpoint::{Checkpoint, PartitionCheckpoint};
 pub use compaction::{CompactDone, CompactJob, CompactionAsk, CompactionStats, LastRecord};
 pub use dirs::{LogDir, LogDirError, LogDirs};
 pub use journal::{Frame, FrameBuilder, Journal, JournalDone, JournalWrite, MakeJournal};
-pub use log::{Compacted, Log, LogOptions, Opened, StageError, StorageError};
+pub use log::{Compacted, Log, LogOptions, Opened, StageError, StorageError, TruncateDone, TruncateJob, Truncated};
 pub use plan::{DeleteJob, PrepareDone, PrepareJob, ReadError, ReadPlan, ReadResult, TimePlan, WriteDone, WriteJob};
 pub use recovery::Replay;
 pub use strays::{PartitionDir, count_partition_dirs, set_aside_strays};

@@ -120,10 +120,17 @@ impl Extent {
         }
     }
 
-    /// Retention took the file away between the plan and the read: the reader will be told where the log starts now.
+    /// Retention took the file away between the plan and the read, or a truncation its end: the reader will be told where
+    /// the log starts and ends now.
     pub fn is_late(&self, error: &StorageError) -> bool {
-        let missing = matches!(error, StorageError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
-        missing && self.handle.retired.get()
+        let is_missing = match error {
+            StorageError::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+            }
+            StorageError::Corrupt { .. } => true,
+            StorageError::Offline { .. } => false,
+        };
+        is_missing && self.handle.retired.get()
     }
 
     /// Walks over the batches from `position` on, in pieces of `at_once` bytes.
@@ -175,6 +182,10 @@ impl Walk<'_> {
         let left = self.end - self.position;
         let len = usize::try_from(left).unwrap_or(usize::MAX).min(self.want);
         let read = self.file.read_at(self.position, len).await;
+        let read = read.and_then(|piece| match piece.len() == len {
+            true => Ok(piece),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        });
         read.map_err(|source| StorageError::io("read", &self.handle.path(), source))
     }
 
@@ -208,7 +219,7 @@ impl Handle {
     /// The error for a batch that cannot be read; the first one of a segment is logged.
     pub fn broken(&self, position: u64, problem: String) -> StorageError {
         let path = self.path();
-        if !self.reported.replace(true) {
+        if !self.retired.get() && !self.reported.replace(true) {
             tracing::error!(path = %path.display(), position, problem, "broken batch in a segment: reads of it fail");
         }
         StorageError::Corrupt {

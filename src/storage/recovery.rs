@@ -17,11 +17,16 @@ use super::retention::Removal;
 use super::scan::{Scan, ScanFrom, Scanned, Seen, Stop, Visit};
 use super::segment::{Handle, Head, Sealed, load_indexes};
 use super::txn_index::{self, AbortedTxn};
-use super::{LogOptions, StorageError};
+use super::{LogOptions, PartitionCheckpoint, StorageError};
 use crate::record::{BatchHeader, HEADER_LEN};
 use crate::rt::{ALIGN, Dir, File, Open};
 
+mod cut;
+mod life;
 mod redo;
+
+pub(super) use cut::{Cut, CutPlan};
+use life::Life;
 
 /// What follows the log while it is opened: the producers' state.
 pub trait Replay {
@@ -43,12 +48,19 @@ pub(super) struct Recovered {
     pub epochs: LeaderEpochs,
     pub snapshots: Vec<i64>,
     pub cut_bytes: u64,
-    /// Which of the log's lives this is, for the journal.
+    /// Which of the log's lives this is.
     pub life: u32,
+    /// As far as it counts in this life.
+    pub checkpoint: Option<PartitionCheckpoint>,
 }
 
 pub(super) async fn recover(options: &LogOptions, replay: &mut dyn Replay) -> Result<Recovered, StorageError> {
     let survey = survey(options).await?;
+    let life = Life::load(&options.dir).await?;
+    let options = &LogOptions {
+        checkpoint: options.checkpoint.map(|at| life::vouched(at, life)),
+        ..options.clone()
+    };
     let stored_epochs = load_epochs(&options.dir).await?;
     let has_epochs = stored_epochs.is_some();
     let epochs = stored_epochs.unwrap_or_default();
@@ -78,7 +90,7 @@ pub(super) async fn recover(options: &LogOptions, replay: &mut dyn Replay) -> Re
     };
     recovery.show_trusted(replay_from, &mut replay_later).await?;
     recovery.check(first_unchecked, replay).await?;
-    recovery.life = recovery.redo(replay).await?;
+    recovery.life = recovery.redo(life, replay).await?;
     recovery.finish(survey.snapshots).await
 }
 
@@ -494,6 +506,7 @@ impl Recovery<'_> {
             snapshots,
             cut_bytes: self.cut_bytes,
             life: self.life,
+            checkpoint: self.options.checkpoint,
         })
     }
 

@@ -132,6 +132,27 @@ impl Rig {
         offset
     }
 
+    /// Cuts the log, with all jobs that are due before. Gives what the job replayed.
+    pub async fn cut(&mut self) -> Recorder {
+        let mut replay = Recorder::default();
+        let job = loop {
+            if let Some(job) = self.log.take_truncation(&mut self.cache) {
+                break job;
+            }
+            let write = self.log.take_write().expect("something is due before");
+            let done = write.run().await;
+            self.log.on_written(done, &mut self.cache).expect("written");
+        };
+        let done = job.run(&mut replay).await;
+        assert_eq!(self.log.on_truncated(done).expect("cut"), Truncated::Done);
+        replay
+    }
+
+    pub async fn truncate(&mut self, offset: i64) -> Recorder {
+        self.log.truncate_to(offset);
+        self.cut().await
+    }
+
     pub async fn try_read(&mut self, offset: i64, max_bytes: usize, limit: i64) -> Result<Vec<u8>, StorageError> {
         let plan = self
             .log

@@ -16,6 +16,7 @@ use crate::rt::{blocking, oneshot, sleep, spawn};
 
 mod journal;
 mod transactions;
+mod truncation;
 
 /// What a disk holds in a file.
 fn content(root: &Path, base_offset: i64, suffix: &str) -> Vec<u8> {
@@ -67,7 +68,7 @@ fn batches_come_back_after_a_clean_stop() {
             PartitionCheckpoint {
                 recovery_point: 150,
                 log_start: 0,
-                clean_upto: None,
+                ..PartitionCheckpoint::default()
             }
         );
         let file_bytes: Vec<u8> = all.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
@@ -406,7 +407,7 @@ fn gaps_above_the_recovery_point_cut_nothing() {
             at.map(|recovery_point| PartitionCheckpoint {
                 recovery_point,
                 log_start: 0,
-                clean_upto: None,
+                ..PartitionCheckpoint::default()
             })
         }) {
             let mut rig = Rig::open(root, config(), checkpoint).await;
@@ -624,7 +625,7 @@ fn removed_segments_stay_for_their_delay() {
             PartitionCheckpoint {
                 recovery_point: 30,
                 log_start: 0,
-                clean_upto: None,
+                ..PartitionCheckpoint::default()
             },
         );
         log.close(Vec::new()).await.expect("closed");
@@ -749,7 +750,7 @@ fn log_goes_on_at_a_log_start_above_its_end() {
         let checkpoint = PartitionCheckpoint {
             recovery_point: 50,
             log_start: 50,
-            clean_upto: None,
+            ..PartitionCheckpoint::default()
         };
         let mut rig = Rig::open(scratch.path(), config(), Some(checkpoint)).await;
         assert_eq!((rig.log.log_start(), rig.log.written()), (50, 50));

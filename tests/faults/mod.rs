@@ -23,3 +23,4 @@ mod rig;
 mod schedule;
 mod seeds;
 mod torn_write;
+mod truncation;

@@ -43,6 +43,15 @@ impl Model {
         self.power_was_cut = false;
     }
 
+    /// The log is being cut to end at `offset` at most: nothing behind it is promised any more, but it may still be there.
+    pub fn cutting(&mut self, offset: i64) {
+        let kept = self.batches.iter().rfind(|batch| batch.next_offset <= offset);
+        let end = kept.map_or(0, |batch| batch.next_offset);
+        self.written = self.written.min(end);
+        self.durable = self.durable.min(end);
+        self.start = self.start.min(offset);
+    }
+
     pub fn between(&self, from: i64, to: i64) -> impl Iterator<Item = &Batch> {
         let inside = move |batch: &&Batch| batch.next_offset > from && batch.base_offset < to;
         self.batches.iter().filter(inside)

@@ -16,7 +16,7 @@ use crate::rt::{Rx, Tx, lane, random_u64, spawn, wall_ms};
 use crate::storage::testing::Recorder;
 use crate::storage::{
     Cache, Checkpoint, Journal, JournalDone, Log, LogDir, LogDirError, LogDirs, LogOptions, MakeJournal, PrepareDone,
-    ReadError, StageError, StorageError, WriteDone,
+    ReadError, StageError, StorageError, TruncateDone, Truncated, WriteDone,
 };
 
 pub const LOG_DIR: &str = "/disk/data";
@@ -54,6 +54,7 @@ enum Done {
     Journaled(JournalDone),
     Prepared(Box<PrepareDone>),
     Deleted(Result<(), StorageError>),
+    Truncated(Box<(TruncateDone, Recorder)>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +134,35 @@ impl Rig {
         Ok(base_offset)
     }
 
+    /// Asks that the log be cut, as a follower of the next leader is.
+    pub fn truncate_to(&mut self, offset: i64) {
+        self.log().truncate_to(offset);
+    }
+
+    fn start_truncation(&mut self) {
+        let log = self.log.as_mut().expect("open");
+        let Some(job) = log.take_truncation(&mut self.cache) else {
+            return;
+        };
+        self.model.borrow_mut().cutting(log.written());
+        self.start(async move {
+            let mut replay = Recorder::default();
+            let done = job.run(&mut replay).await;
+            Done::Truncated(Box::new((done, replay)))
+        });
+    }
+
+    fn on_truncated(&mut self, done: TruncateDone, replay: Recorder) -> Result<(), StorageError> {
+        let log = self.log.as_mut().expect("open");
+        let cut_to = log.written();
+        if log.on_truncated(done)? == Truncated::Done {
+            assert!(log.written() <= cut_to, "the log ends behind the cut");
+            self.check_recovered(&replay.headers, replay.snapshot);
+        }
+        self.epoch += 1;
+        Ok(())
+    }
+
     /// A leader's next epoch.
     pub fn next_epoch(&mut self) {
         self.epoch += 1;
@@ -140,6 +170,7 @@ impl Rig {
 
     /// Starts every job that is due.
     pub fn start_jobs(&mut self) {
+        self.start_truncation();
         while let Some(job) = self.log().take_prepare(wall_ms()) {
             self.start(async move { Done::Prepared(Box::new(job.run().await)) });
         }
@@ -202,6 +233,10 @@ impl Rig {
                 Done::Written(done) => log.on_written(done, &mut self.cache),
                 Done::Prepared(done) => log.on_prepared(*done),
                 Done::Deleted(result) => result,
+                Done::Truncated(done) => {
+                    let (done, replay) = *done;
+                    self.on_truncated(done, replay)
+                }
             };
             self.note_cursors();
             result?;
@@ -281,7 +316,7 @@ impl Rig {
             journal.remove().await?;
         }
         let mut model = self.model.borrow_mut();
-        model.durable = written;
+        model.durable = model.written;
         drop(model);
         let written = self.write_checkpoint_of(at, true);
         written.map_err(|source| StorageError::Io {
@@ -330,6 +365,9 @@ impl Rig {
     /// What the log says is a promise from now on.
     fn note_cursors(&mut self) {
         let log = self.log.as_ref().expect("open");
+        if log.is_truncating() {
+            return;
+        }
         let mut model = self.model.borrow_mut();
         model.written = model.written.max(log.written());
         model.start = model.start.max(log.log_start());

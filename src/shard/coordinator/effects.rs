@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Active, CoordinatorReply, Held, Outgoing, Seat};
 use crate::config::BrokerConfig;
 use crate::model::{Effects, Entry, ErrorCode, PartitionId, ProducerIdentity, Ticket};
-use crate::partition::{AppendError, Partition, Warrant};
+use crate::partition::{Ack, AppendError, Partition, Warrant};
 use crate::record::{BatchBuilder, BatchHeader, Compression, ValidBatch};
 use crate::rt::{Instant, Now};
 use crate::shard::hosted::{Hosted, Open};
@@ -303,7 +303,7 @@ fn append_batch(
         bytes,
         log_append_time_ms: -1,
     };
-    let appended = partition.append(&batch, warrant, None, now.wall_ms)?;
+    let appended = partition.append(&batch, warrant, Ack::None, now.wall_ms)?;
     Ok(appended.base_offset + i64::from(batch.header.last_offset_delta) + 1)
 }
 

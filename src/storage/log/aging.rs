@@ -11,7 +11,7 @@ impl Log {
     /// Whole sealed segments that retention (time, size, log start) frees, at most a few per call, and none while others
     /// are being removed. Moves log_start.
     pub fn take_retention(&mut self, now_wall_ms: i64, high_watermark: i64) -> Option<DeleteJob> {
-        if self.is_offline() || self.is_removing() {
+        if self.is_offline() || self.is_removing() || self.is_truncating() {
             return None;
         }
         // A round finds its sources by their handles.

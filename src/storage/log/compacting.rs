@@ -53,6 +53,11 @@ impl Log {
         (self.compaction.clean_upto > 0).then_some(self.compaction.clean_upto)
     }
 
+    /// What is behind `offset` is not there any more.
+    pub(super) fn truncate_clean(&mut self, offset: i64) {
+        self.compaction.clean_upto = self.compaction.clean_upto.min(offset);
+    }
+
     pub(super) fn resume_compaction(&mut self, clean_upto: Option<i64>) {
         // One ahead of the log's end belongs to what was cut: Kafka starts over too.
         self.compaction.clean_upto = clean_upto.filter(|upto| *upto <= self.written).unwrap_or(0);
@@ -61,7 +66,8 @@ impl Log {
     /// Whether a round is due. `stable_offset`: nothing from there on may be touched.
     pub fn wants_compaction(&self, now_ms: i64, stable_offset: i64) -> bool {
         let waits = self.compaction.failed_until_ms.is_some_and(|until| now_ms < until);
-        if !self.options.config.cleanup_policy.compact || self.is_offline() || self.is_compacting() || waits {
+        let is_busy = self.is_offline() || self.is_compacting() || self.is_truncating();
+        if !self.options.config.cleanup_policy.compact || is_busy || waits {
             return false;
         }
         let cleanable = self.cleanable(now_ms, stable_offset);
@@ -83,7 +89,7 @@ impl Log {
 
     /// Begins a round over what may be compacted.
     pub fn take_compaction(&mut self, ask: CompactionAsk) -> Option<CompactJob> {
-        if self.is_compacting() || self.is_offline() {
+        if self.is_compacting() || self.is_offline() || self.is_truncating() {
             return None;
         }
         let cleanable = self.cleanable(ask.now_ms, ask.stable_offset);
@@ -247,7 +253,7 @@ impl Log {
 
     /// A value from the cache whose tombstone is gone from the disk would come back to life; a record of a transaction that
     /// the index does not name any more would look committed. Reads that are under way admit theirs under the old number.
-    fn leave_cache_below(&mut self, offset: i64, cache: &mut Cache) {
+    pub(super) fn leave_cache_below(&mut self, offset: i64, cache: &mut Cache) {
         let old = self.id;
         self.id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         cache.renumber(old, self.id, offset);

@@ -26,6 +26,9 @@ pub(super) struct Unplaced {
     since_ms: Option<i64>,
     /// The next write does not wait for more.
     is_due: bool,
+    /// Behind the last batch that follows a gap: a start takes nothing from the journal that does not follow the log's
+    /// end offset by offset, so what is below goes to the segment.
+    direct_upto: i64,
     /// Behind what the frame in flight holds: the offset, and the bytes.
     journaling: Option<(i64, u64)>,
     /// The space that is held in the journal, and up to where it is needed.
@@ -48,9 +51,10 @@ impl Log {
         let fresh = chunk.fresh().len();
         let can_place = chunk.segment == head.base_offset() && chunk.write_end() <= head.preallocated;
         let is_small = (1..=JOURNALED_BYTES_MAX).contains(&fresh) && self.staging.bytes() < PLACED_BYTES_MIN;
-        let is_free = !self.is_writing && !self.unplaced.is_due && !self.is_offline();
+        let is_dense = self.unplaced.direct_upto <= self.placed;
+        let is_free = !self.is_writing && !self.unplaced.is_due && !self.is_offline() && !self.is_truncating();
         let has_file = head.file.is_some() && self.keeps_promise(head.dirs_synced);
-        (is_free && is_small && can_place && has_file).then_some(ENTRY_HEADER_BYTES + fresh)
+        (is_free && is_dense && is_small && can_place && has_file).then_some(ENTRY_HEADER_BYTES + fresh)
     }
 
     /// Puts the log's entry into a frame, which from now on is in flight.
@@ -92,6 +96,11 @@ impl Log {
     /// The journal needs the space, or the log is to be closed: what is not in the segment goes there next.
     pub fn place_soon(&mut self) {
         self.unplaced.is_due = self.placed < self.written || self.unplaced.journaling.is_some();
+    }
+
+    /// The batch that was staged last is not for the journal.
+    pub(super) fn place_directly(&mut self) {
+        self.unplaced.direct_upto = self.staged;
     }
 
     pub(super) fn place_if_old(&mut self) {

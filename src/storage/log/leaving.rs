@@ -23,6 +23,10 @@ impl Log {
         if self.is_offline() {
             return Err(StorageError::Offline { path: self.options.dir });
         }
+        if self.is_torn() {
+            // The next start finds the log's end, as after a crash.
+            return Ok(self.checkpoint());
+        }
         let closed = self.close_files(producer_snapshot).await;
         self.offline_on_error(closed)?;
         Ok(self.checkpoint())

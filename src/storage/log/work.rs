@@ -23,9 +23,7 @@ impl Log {
     pub fn take_prepare(&mut self, now_wall_ms: i64) -> Option<PrepareJob> {
         self.now_wall_ms = now_wall_ms;
         self.place_if_old();
-        // The clock may have been set back meanwhile.
-        let waits = (1..=RETRY_MS).contains(&(self.retry_at_ms - now_wall_ms));
-        if self.is_offline() || waits {
+        if self.is_offline() || self.is_truncating() || self.waits_for_space() {
             return None;
         }
         self.retire_full_heads();
@@ -279,14 +277,24 @@ impl Log {
         age_ms.is_some_and(|age_ms| !(0..self.options.config.flush_ms).contains(&age_ms))
     }
 
+    /// Since a job found none. The clock may have been set back meanwhile.
+    pub(super) fn waits_for_space(&self) -> bool {
+        (1..=RETRY_MS).contains(&(self.retry_at_ms - self.now_wall_ms))
+    }
+
+    /// Not at once: another job may have freed some by then.
+    pub(super) fn retry_later(&mut self) {
+        self.options.log_dir.set_full(true);
+        self.retry_at_ms = self.now_wall_ms + RETRY_MS;
+    }
+
     /// A full disk is no failure: the log asks for less next time, then waits for space. Anything else takes the
     /// directory offline.
     fn unless_full<T>(&mut self, result: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
         match result {
             Err(error) if error.is_disk_full() => {
                 if self.is_frugal {
-                    self.options.log_dir.set_full(true);
-                    self.retry_at_ms = self.now_wall_ms + RETRY_MS;
+                    self.retry_later();
                 }
                 self.is_frugal = true;
                 Ok(None)

@@ -6,7 +6,7 @@
 
 use super::*;
 use crate::model::PartitionId;
-use crate::rt::{Buf, Sync, random_u64};
+use crate::rt::{Buf, Sync};
 use crate::storage::journal::Entry;
 use crate::storage::run::next_header;
 use crate::storage::segment::write_end;
@@ -25,8 +25,8 @@ struct Plan {
 
 impl Recovery<'_> {
     /// Appends what journals hold beyond the log's end. Gives the number of the log's life.
-    pub(super) async fn redo(&mut self, replay: &mut dyn Replay) -> Result<u32, StorageError> {
-        let life = self.load_life().await?;
+    pub(super) async fn redo(&mut self, life: Option<Life>, replay: &mut dyn Replay) -> Result<u32, StorageError> {
+        let life = life.map(|life| life.number);
         let partition = PartitionId {
             topic: self.options.topic_id,
             index: self.options.index,
@@ -41,23 +41,7 @@ impl Recovery<'_> {
         }
         let end = self.end;
         tracing::warn!(path = %self.options.dir.display(), end, "what the journal holds of a log does not follow its end: it is dropped");
-        self.begin_life().await
-    }
-
-    /// 0 where nothing was ever dropped. `None`: the file cannot be understood, so no entry can be trusted.
-    async fn load_life(&self) -> Result<Option<u32>, StorageError> {
-        let path = self.options.dir.join(JOURNAL_LIFE);
-        match Dir::read_file(&path).await {
-            Ok(content) => Ok(String::from_utf8_lossy(&content).trim().parse().ok()),
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(Some(0)),
-            Err(source) => Err(StorageError::io("read", &path, source)),
-        }
-    }
-
-    async fn begin_life(&self) -> Result<u32, StorageError> {
-        let life = random_u64() as u32 | 1;
-        write_file(&self.options.dir.join(JOURNAL_LIFE), life.to_string().into_bytes()).await?;
-        Ok(life)
+        Life::begin(&self.options.dir, self.end).await
     }
 
     async fn redo_piece(&mut self, piece: Piece, replay: &mut dyn Replay) -> Result<(), StorageError> {

@@ -14,7 +14,7 @@ fn log_dir(root: &Path) -> Arc<LogDir> {
 }
 
 /// A process opens the directory, and the log in it.
-async fn open(root: &Path) -> (Rig, Arc<LogDir>) {
+pub(super) async fn open(root: &Path) -> (Rig, Arc<LogDir>) {
     let dir = log_dir(root);
     let options = LogOptions {
         log_dir: dir.clone(),
@@ -23,7 +23,7 @@ async fn open(root: &Path) -> (Rig, Arc<LogDir>) {
     (Rig::with(options).await, dir)
 }
 
-async fn journal(dir: &Arc<LogDir>) -> Journal {
+pub(super) async fn journal(dir: &Arc<LogDir>) -> Journal {
     let make = MakeJournal {
         dir: dir.clone(),
         shard: ShardId(0),
@@ -41,7 +41,7 @@ fn stranger() -> PartitionId {
 }
 
 /// Appends through the journal; a stranger has an entry in each frame.
-async fn append_journaled(rig: &mut Rig, journal: &mut Journal, batch: &[u8]) -> i64 {
+pub(super) async fn append_journaled(rig: &mut Rig, journal: &mut Journal, batch: &[u8]) -> i64 {
     let offset = rig.stage(batch);
     while let Some(job) = rig.log.take_prepare(rig.now_ms) {
         let done = job.run().await;
