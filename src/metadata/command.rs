@@ -12,7 +12,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::image::PartitionState;
 use crate::model::{BrokerId, ErrorCode, TopicId};
 
-pub use brokers::{Heartbeat, Registration};
+pub use brokers::{Heartbeat, NO_CLEAN_EPOCH, Registration};
 pub use bytes::{answer_from_bytes, answer_to_bytes};
 pub use partitions::{AlterPartition, AssignDirectories, Election, IsrChange, NewReplicas};
 

@@ -21,8 +21,8 @@ mod watchdog;
 
 pub use command::{
     AlterPartition, AssignDirectories, Command, CommandError, ConfigChange, ConfigOp, ConfigResource, CreateTopic,
-    CreatedTopic, DeleteTopic, Election, Heartbeat, IsrChange, NewPartitions, NewReplicas, Registration, Reply,
-    answer_from_bytes, answer_to_bytes,
+    CreatedTopic, DeleteTopic, Election, Heartbeat, IsrChange, NO_CLEAN_EPOCH, NewPartitions, NewReplicas,
+    Registration, Reply, answer_from_bytes, answer_to_bytes,
 };
 pub use decide::{
     Contact, Live, PARTITIONS_PER_BROKER_MAX, PARTITIONS_PER_REQUEST_MAX, PRODUCER_IDS_PER_BLOCK, silent_brokers,

@@ -122,7 +122,7 @@ fn finish_reassignment(state: &mut PartitionState) {
     remove_replicas(state, &removing);
 }
 
-/// Takes replicas out of the assignment, of the ISR and of the ELR.
+/// Takes replicas out of the assignment and of everything that only a replica can be in.
 pub fn remove_replicas(state: &mut PartitionState, gone: &[BrokerId]) {
     let mut directories = state.directories.iter().copied();
     let paired = state
@@ -133,8 +133,9 @@ pub fn remove_replicas(state: &mut PartitionState, gone: &[BrokerId]) {
     let kept: Vec<_> = paired.filter(|(replica, _)| !gone.contains(replica)).collect();
     state.replicas = kept.iter().map(|(replica, _)| *replica).collect();
     state.directories = kept.iter().filter_map(|(_, directory)| *directory).collect();
-    state.isr.retain(|member| !gone.contains(member));
-    state.elr.retain(|member| !gone.contains(member));
+    for list in [&mut state.isr, &mut state.elr, &mut state.last_known_elr] {
+        list.retain(|member| !gone.contains(member));
+    }
 }
 
 /// Who falls out of an ISR that is too small stays eligible, since nothing is acknowledged without it. An ISR that is large

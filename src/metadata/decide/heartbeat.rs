@@ -34,10 +34,11 @@ pub fn heartbeat(scratch: &mut Scratch<'_>, beat: &Heartbeat) -> Result<Reply, C
         Standing::ShuttingDown if may_end(&scratch.image, scratch.live, &broker) => Standing::Ended,
         unchanged => unchanged,
     };
-    step(scratch, beat.id, now, next);
     if has_disk {
+        // First, so that nothing on a failed disk is elected.
         lose_directories(scratch, beat.id, &beat.offline_dirs);
     }
+    step(scratch, beat.id, now, next);
     Ok(Reply::Heartbeat {
         is_caught_up,
         is_fenced: matches!(next, Standing::Fenced | Standing::Ended),

@@ -1,6 +1,7 @@
 //! Records as bytes and back, and the bytes of earlier versions.
 
 use super::*;
+use crate::model::BrokerId;
 
 /// One record of every kind.
 pub fn samples() -> Vec<Record> {
@@ -123,4 +124,60 @@ fn version_1_bytes_are_frozen() {
     );
     let expected = [&[1, 0, 0, 0, 3, 1, 24, 0, 0, 0][..], &[3; 16], b"orders\xff\xff"].concat();
     assert_eq!(bytes, expected);
+}
+
+/// What the first release wrote at its first start, and when it was asked for a topic.
+const REGISTRATION_V1: &[u8] = include_bytes!("golden/registration-v1.bin");
+const TOPIC_V1: &[u8] = include_bytes!("golden/topic-v1.bin");
+
+/// What the first release wrote is read, and written again byte for byte as long as it can say everything.
+#[test]
+fn the_first_releases_records_are_read_and_written() {
+    let registration = decode_all(REGISTRATION_V1).unwrap();
+    let endpoint = ("PLAINTEXT".to_owned(), "127.0.0.1".to_owned(), 19461);
+    let [Record::ClusterId(cluster), Record::RegisterBroker(broker)] = registration.as_slice() else {
+        panic!("{registration:?}")
+    };
+    assert_eq!(cluster.id, "jikJbVDTuWj8NrdXNA0vuw");
+    let expected = RegisterBroker {
+        id: 0,
+        epoch: 1,
+        incarnation: broker.incarnation,
+        rack: Some("r1".to_owned()),
+        endpoints: vec![endpoint],
+        ..RegisterBroker::default()
+    };
+    assert_eq!(broker, &expected);
+    let topic = decode_all(TOPIC_V1).unwrap();
+    let partition = |record: &Record| match record {
+        Record::Partition(partition) => Some((partition.index, partition.state())),
+        _ => None,
+    };
+    let states: Vec<_> = topic
+        .iter()
+        .filter_map(partition)
+        .map(|(index, state)| (index, state.isr))
+        .collect();
+    assert_eq!(states, [(0, vec![BrokerId(0)]), (1, vec![BrokerId(0)])]);
+    for (records, bytes) in [(registration, REGISTRATION_V1), (topic, TOPIC_V1)] {
+        let mut written = Vec::new();
+        encode_all(&records, &mut written);
+        assert_eq!(written, bytes);
+    }
+}
+
+/// A record is written in the oldest version that can say it.
+#[test]
+fn versions_grow_only_where_they_must() {
+    let versions = |record: &Record| {
+        let mut bytes = Vec::new();
+        encode_all(std::slice::from_ref(record), &mut bytes);
+        (bytes[4], bytes[5])
+    };
+    let found: Vec<_> = samples()
+        .iter()
+        .map(versions)
+        .filter(|(kind, _)| [2, 4].contains(kind))
+        .collect();
+    assert_eq!(found, [(2, 1), (2, 2), (4, 1), (4, 2)]);
 }

@@ -1,8 +1,8 @@
 //! Brokers that come, are silent, shut down, and go for good.
 
-use super::rig::{NO_CLEAN_EPOCH, Rig, dirs, registration};
+use super::rig::{Rig, dirs, registration};
 use super::*;
-use crate::metadata::command::{AssignDirectories, Election, Heartbeat, Registration};
+use crate::metadata::command::{AssignDirectories, Election, Heartbeat, NO_CLEAN_EPOCH, Registration};
 
 fn code<T: std::fmt::Debug>(result: Result<T, CommandError>) -> ErrorCode {
     result.unwrap_err().code

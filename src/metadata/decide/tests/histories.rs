@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 
-use super::rig::{NO_CLEAN_EPOCH, Rig, dirs, registration};
+use super::rig::{Rig, dirs, registration};
 use super::*;
-use crate::metadata::command::{AssignDirectories, Election, Heartbeat, NewReplicas, Registration};
+use crate::metadata::command::{AssignDirectories, Election, Heartbeat, NO_CLEAN_EPOCH, NewReplicas, Registration};
 use crate::metadata::image::PartitionState;
 use crate::model::PartitionId;
 

@@ -1,11 +1,11 @@
 //! A cluster for tests: the image, who lives, and the control thread's part of a heartbeat.
 
 use super::*;
-use crate::metadata::command::{AlterPartition, Election, Heartbeat, IsrChange, NewReplicas, Registration};
+use crate::metadata::command::{
+    AlterPartition, Election, Heartbeat, IsrChange, NO_CLEAN_EPOCH, NewReplicas, Registration,
+};
 use crate::metadata::image::PartitionState;
 use crate::model::{LeaderEpoch, PartitionId};
-
-pub const NO_CLEAN_EPOCH: i64 = -1;
 
 pub struct Rig {
     pub image: Image,
@@ -122,15 +122,14 @@ impl Rig {
         self.image.is_active(BrokerId(id))
     }
 
-    /// A topic `t` with one partition per list of replicas.
+    /// A topic `t` with one partition per list of replicas. The lists may differ in length, as after reassignments.
     pub fn topic(&mut self, replicas: &[&[i32]], configs: &[(&str, &str)]) {
-        let lists: Vec<_> = (0..).zip(replicas.iter().copied()).collect();
         let configs = configs
             .iter()
             .map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned())));
         let asked = CreateTopic {
             configs: configs.collect(),
-            ..assigned("t", &lists)
+            ..assigned("t", &[(0, replicas[0])])
         };
         let asked = Command::CreateTopics {
             topics: vec![asked],
@@ -139,6 +138,13 @@ impl Rig {
         match self.ask(asked) {
             Ok(Reply::CreateTopics(results)) => assert_eq!(outcome(&results[0]), Ok(())),
             other => panic!("{other:?}"),
+        }
+        let topic = self.partition(0).topic;
+        for (index, list) in (0..).zip(replicas).skip(1) {
+            let list: Vec<_> = list.iter().copied().map(BrokerId).collect();
+            let state = placement::new_partition(&self.image, &self.live, index, &list);
+            self.image
+                .apply(&Record::Partition(record::Partition::new(topic, &state)));
         }
     }
 
