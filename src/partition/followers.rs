@@ -232,7 +232,7 @@ impl Followers {
     fn belongs(&self, follower: &Follower, high_watermark: i64, leader_end: i64, now: Instant) -> bool {
         match follower.in_sync {
             true => follower.keeps_up(leader_end, self.lag_max, now),
-            false => self.has_all(follower, high_watermark),
+            false => self.has_all(follower, high_watermark) && follower.is_heard(self.lag_max, now),
         }
     }
 
@@ -306,6 +306,11 @@ impl Follower {
 
     fn keeps_up(&self, leader_end: i64, lag_max: Duration, now: Instant) -> bool {
         self.end == leader_end || self.caught_up.is_some_and(|at| now.since(at) <= lag_max)
+    }
+
+    /// It has fetched lately: who is silent does not join, however little there is to have.
+    fn is_heard(&self, lag_max: Duration, now: Instant) -> bool {
+        self.fetched.is_some_and(|(at, _)| now.since(at) <= lag_max)
     }
 
     fn is_joining(&self, leader_end: i64, lag_max: Duration, now: Instant) -> bool {

@@ -365,7 +365,8 @@ impl Rig {
     /// What the log says is a promise from now on.
     fn note_cursors(&mut self) {
         let log = self.log.as_ref().expect("open");
-        if log.is_truncating() {
+        // Where a cut has failed, or is under way, its end is no promise.
+        if log.is_truncating() || self.dir().is_offline() {
             return;
         }
         let mut model = self.model.borrow_mut();

@@ -86,6 +86,17 @@ fn who_may_not_join_is_not_proposed() {
     assert!(!followers.has_joiner(5));
 }
 
+/// Who has fallen silent does not join, even where it has all that is visible.
+#[test]
+fn who_is_silent_does_not_join() {
+    let mut followers = followers(&[1]);
+    followers.on_fetch(&fetch(1, 20), 20, at(120)).unwrap();
+    followers.on_fetch(&fetch(2, 15), 20, at(101)).unwrap();
+    assert_eq!(followers.propose(15, 20, at(120)), None);
+    followers.on_fetch(&fetch(2, 15), 20, at(120)).unwrap();
+    assert_eq!(followers.propose(15, 20, at(120)).unwrap().peers.len(), 2);
+}
+
 /// An answer to an older proposal does not settle a newer one.
 #[test]
 fn late_answers_are_for_their_own_proposal() {

@@ -75,7 +75,11 @@ impl Cluster {
         let at = self.random(REPLICAS as u64) as usize;
         self.now.0 += 1_000_000 * (random_u64() % 400);
         match self.random(40) {
-            0..=9 => self.append(at),
+            0..=9 => self.append(if self.random(3) == 0 {
+                at
+            } else {
+                self.state.leader.unwrap_or(at)
+            }),
             10..=15 => self.settle(at).await,
             16..=24 => self.fetch(at).await,
             25..=28 => self.take(at),

@@ -21,7 +21,6 @@ pub const LAG_MAX: Duration = Duration::from_secs(10);
 
 pub struct Node {
     pub broker: BrokerId,
-    pub broker_epoch: i64,
     /// `None`: it is down.
     pub partition: Option<Partition>,
     /// What its log directory's files said when they were written last.
@@ -46,7 +45,6 @@ impl Node {
     pub fn new(broker: i32) -> Node {
         Node {
             broker: BrokerId(broker),
-            broker_epoch: 0,
             partition: None,
             checkpoint: None,
             config: TopicConfig {

@@ -36,5 +36,5 @@ fn what_is_acknowledged_stays() {
         println!("seed {seed}");
         promises += run(seed);
     }
-    assert!(promises > 10 * SEEDS as usize, "only {promises} were promised");
+    assert!(promises > 5 * SEEDS as usize, "only {promises} were promised");
 }
