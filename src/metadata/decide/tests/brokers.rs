@@ -210,6 +210,20 @@ fn the_last_leader_leads_for_want_of_anybody_better() {
     assert!(!rig.set_isr(&[1]).unwrap().leader_recovering);
 }
 
+/// Not as long as another one may hold everything.
+#[test]
+fn the_last_leader_waits_for_the_eligible() {
+    let mut rig = Rig::new(4);
+    rig.topic(&[&[0, 1]], &[("min.insync.replicas", "2")]);
+    rig.silence(1);
+    rig.silence(0);
+    rig.register(0, 2, NO_CLEAN_EPOCH).unwrap();
+    rig.beat(0);
+    assert_eq!(rig.show(), "none@1 isr= elr=1 last=0");
+    rig.beat(1);
+    assert_eq!(rig.show(), "1@2 isr=1");
+}
+
 /// A replica whose disk is gone leads nothing, whatever the broker says of its end, until it is told another disk.
 #[test]
 fn a_lost_disk_is_noticed_before_the_broker_leads() {

@@ -2,7 +2,7 @@
 
 use super::rig::Rig;
 use super::*;
-use crate::metadata::command::{AlterPartition, IsrChange};
+use crate::metadata::command::{AlterPartition, Election, IsrChange};
 use crate::model::{LeaderEpoch, PartitionId};
 
 /// Every check of KRaft's controller, with its code.
@@ -98,6 +98,23 @@ fn an_empty_isr_is_filled_from_the_eligible() {
     assert_eq!(rig.show(), "none@1 isr= elr=0,1 last=0", "2 may lack records");
     rig.beat(1);
     assert_eq!(rig.show(), "1@2 isr=1 elr=0");
+}
+
+/// As long as somebody is in sync nobody else leads, not even an eligible replica that is preferred.
+#[test]
+fn the_eligible_do_not_lead_before_the_ones_in_sync() {
+    let mut rig = Rig::new(3);
+    rig.topic(&[&[0, 1]], &[("min.insync.replicas", "2")]);
+    rig.silence(0);
+    rig.beat(0);
+    assert_eq!(rig.show(), "1@1 isr=1 elr=0");
+    assert_eq!(
+        rig.elect(Election::Preferred),
+        Err(ErrorCode::PreferredLeaderNotAvailable)
+    );
+    let Ok(Reply::BalanceLeaders { moved: 0, more: false }) = rig.ask(Command::BalanceLeaders) else {
+        panic!("0 is not in sync")
+    };
 }
 
 /// A smaller min.insync.replicas is acknowledged by at once, so that nobody may be eligible by the old one.
