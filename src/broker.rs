@@ -28,6 +28,7 @@ use crate::metadata::{self, ControlOptions, Image, Published};
 use crate::metrics::{Metric, Registry};
 use crate::model::{DirId, ShardId};
 use crate::preflight::{self, Preflight};
+use crate::replica::{self, ReplicaSpec};
 use crate::rt::{self, HttpPort, OneshotTx, Rx, ShardOptions, Shards, Signal, Tx};
 use crate::shard::{self, Inbox, ShardHandle, ShardSpec};
 use crate::storage::{Checkpoint, LogDirs};
@@ -384,6 +385,11 @@ impl ShardParts {
             metrics: metrics.clone(),
             liveness: self.beats[at].clone(),
         });
+        let copying = replica::run(ReplicaSpec {
+            shard: id,
+            router: router.clone(),
+            config: self.config.clone(),
+        });
         let server = conn::serve(ServeSpec {
             listeners: self.listeners.iter().map(bind).collect(),
             services: Services::new(router, self.config, metrics, self.beats.len()),
@@ -391,7 +397,7 @@ impl ShardParts {
         });
         let _ = self.listening.send(());
         rt::spawn(obey(server, take(&self.orders, at)));
-        pump.await;
+        futures_lite::future::zip(pump, copying).await;
     }
 }
 

@@ -44,6 +44,7 @@
 //! | [`metadata`] | records, image, apply, decide, engine; the control thread |
 //! | [`shard`] | the pump, its messages, the router |
 //! | [`api`] | one file per Kafka API, and THE list of them |
+//! | [`replica`] | a follower's copying: fetches from the leaders of its shard's partitions |
 //! | [`conn`] | one client connection: framing, order, limits, idle close; knows no request's meaning |
 //! | [`admin`] | the HTTP port for operators: metrics, health, JSON, the status page; and the talk with the service manager |
 //! | [`cli`] | one file per subcommand, flags as in Kafka's scripts |
@@ -55,7 +56,7 @@
 //! ```text
 //!   main, broker, cli, preflight
 //!   conn, admin
-//!   api
+//!   api, replica
 //!   shard
 //!   partition, group, share, txn, metadata   (these do not import each other; shard connects them)
 //!   storage, client
@@ -94,6 +95,7 @@ pub mod model;
 pub mod partition;
 pub mod preflight;
 pub mod record;
+pub mod replica;
 pub mod rt;
 pub mod shard;
 pub mod share;

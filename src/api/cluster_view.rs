@@ -88,6 +88,15 @@ pub fn led_partition(topic: &Topic, index: i32, me: BrokerId) -> Result<Partitio
     }
 }
 
+/// The partition if a replica of it is on this broker, be it the leader or not.
+pub fn hosted_partition(topic: &Topic, index: i32, me: BrokerId) -> Result<PartitionId, ErrorCode> {
+    let state = usize::try_from(index).ok().and_then(|at| topic.partitions.get(at));
+    match state.ok_or(ErrorCode::UnknownTopicOrPartition)?.replicas.contains(&me) {
+        true => Ok(PartitionId { topic: topic.id, index }),
+        false => Err(ErrorCode::NotLeaderOrFollower),
+    }
+}
+
 /// The partition of a topic looked up by name, if this broker leads it.
 pub fn led_by_name(image: &Image, name: &str, index: i32, me: BrokerId) -> Result<PartitionId, ErrorCode> {
     let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
@@ -107,7 +116,7 @@ pub fn is_topic_name(name: &str) -> bool {
 
 const TOPIC_NAME_LEN_MAX: usize = 249;
 
-fn numbers(ids: &[BrokerId]) -> Vec<i32> {
+pub fn numbers(ids: &[BrokerId]) -> Vec<i32> {
     ids.iter().map(|id| id.0).collect()
 }
 

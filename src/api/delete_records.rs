@@ -1,6 +1,7 @@
 //! DeleteRecords: moves the start of partitions forward.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::metadata::Image;
 use crate::model::{BrokerId, ErrorCode};
@@ -26,7 +27,8 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
     let message = request.decode::<DeleteRecordsRequestData>(&cx)?;
     let (items, topics) = plan(&cx.image(), cx.broker_id(), &message);
-    let deleted = cx.router().delete_records(items).await;
+    let timeout = Duration::from_millis(u64::try_from(message.timeout_ms).unwrap_or(0));
+    let deleted = cx.router().delete_records(items, timeout).await;
     Answer::message(&join(topics, deleted), version)
 }
 

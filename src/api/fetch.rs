@@ -1,4 +1,5 @@
-//! Fetch: long-polling reads for consumers, in incremental sessions; record data goes through as slices.
+//! Fetch: long-polling reads for consumers and for brokers that copy, in incremental sessions; record data goes through as
+//! slices.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,12 +9,12 @@ use crate::metrics::Metric;
 use crate::model::{BrokerId, ErrorCode, PartitionId, TopicId};
 use crate::record::{Compression, OldFormat, convert_down};
 use crate::rt;
-use crate::shard::{FetchItem, FetchSpec, FetchedPartition, Isolation};
+use crate::shard::{FetchItem, FetchSpec, FetchedPartition, Isolation, Reader};
 use crate::wire::ApiKey;
 use crate::wire::fetch::{FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse};
 use crate::wire::produce::NodeEndpoint;
 
-use super::cluster_view::led_partition;
+use super::cluster_view::{hosted_partition, led_partition};
 use super::fetch_session::{FetchPlan, Key};
 use super::leader_hints::{LeaderHints, is_about_the_leader};
 use super::{Answer, Api, Context, Refusal, Request};
@@ -32,6 +33,8 @@ const FIRST_VERSION_BY_ID: i16 = 13;
 const FIRST_VERSION_WITH_BATCHES: i16 = 4;
 /// From here on the client can read zstd. //= KIP-110
 const FIRST_VERSION_WITH_ZSTD: i16 = 10;
+/// From here on a consumer says its rack, and may read from a replica that does not lead. //= KIP-392
+const FIRST_VERSION_WITH_RACKS: i16 = 11;
 /// From here on an answer can say where the leader is. //= KIP-951
 const FIRST_VERSION_WITH_LEADERS: i16 = 16;
 
@@ -50,17 +53,19 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         image: &image,
         me: cx.broker_id(),
         version,
+        rack: rack(&message, &cx),
     };
     let (spec, places) = resolver.resolve(&plan, &message, cx.config().fetch_max_bytes);
     count_requests(&cx, places.len());
     let topics: Vec<TopicId> = spec.items.iter().map(|item| item.partition.topic).collect();
+    let reader = spec.reader;
     let fetched = cx.router().fetch(spec).await;
-    count_traffic(&cx, &image, &topics, &fetched);
+    count_traffic(&cx, &image, &topics, &fetched, reader);
     let mut answers = join(places, fetched, message.isolation_level, version);
     if let Some(format) = old_format(version) {
         convert(&plan, &mut answers, format);
     }
-    count_answers(&cx, &answers);
+    count_failures(&cx, &answers);
     let (session_id, mut answers) = sessions.finish(plan, answers, by_id, new_session_id(), rt::now());
     let response = FetchResponse {
         session_id,
@@ -87,12 +92,26 @@ struct Resolver<'a> {
     image: &'a Image,
     me: BrokerId,
     version: i16,
+    /// The rack of a consumer that is to be sent to a replica there.
+    rack: Option<&'a str>,
 }
+
+/// The consumer's rack, where consumers are sent to replicas of theirs.
+fn rack<'a>(request: &'a FetchRequest, cx: &Context) -> Option<&'a str> {
+    let by_rack = cx.config().replication.reads_by_rack && request.replica_id == CONSUMER;
+    let rack = std::str::from_utf8(&request.rack_id).ok()?;
+    (by_rack && !rack.is_empty()).then_some(rack)
+}
+
+/// The replica id of a consumer; brokers that copy have theirs, from 0 on.
+const CONSUMER: i32 = -1;
 
 /// A partition's answer: known already, or the next outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Failed(i32, ErrorCode),
+    /// The consumer is to read from this replica.
+    Elsewhere(i32, BrokerId),
     Asked(i32),
 }
 
@@ -103,20 +122,27 @@ impl Resolver<'_> {
         let places: Vec<Place> = plan
             .partitions
             .iter()
-            .map(|(key, asked)| match self.partition(key) {
-                Ok(partition) => {
-                    items.push(item(partition, asked));
-                    Place::Asked(key.index)
-                }
-                Err(error) => Place::Failed(key.index, error),
-            })
+            .map(
+                |(key, asked)| match (self.partition(key, request.replica_id), self.nearer_replica(key)) {
+                    (Ok(_), Some(replica)) => Place::Elsewhere(key.index, replica),
+                    (Ok(partition), None) => {
+                        items.push(item(partition, asked));
+                        Place::Asked(key.index)
+                    }
+                    (Err(error), _) => Place::Failed(key.index, error),
+                },
+            )
             .collect();
-        let max_bytes = bytes(request.max_bytes.min(bytes_max));
+        let reader = reader(request, self.version);
+        let max_bytes = match reader {
+            Reader::Consumer { .. } => bytes(request.max_bytes.min(bytes_max)),
+            Reader::Follower { .. } => bytes(request.max_bytes),
+        };
         let spec = FetchSpec {
             min_bytes: bytes(request.min_bytes).min(max_bytes),
             max_bytes,
             max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
-            isolation: isolation(request),
+            reader,
             //= protocol: an error anywhere, or nothing to wait for, is answered at once
             no_wait: items.is_empty() || items.len() < places.len(),
             items,
@@ -124,7 +150,7 @@ impl Resolver<'_> {
         (spec, places)
     }
 
-    fn partition(&self, key: &Key) -> Result<PartitionId, ErrorCode> {
+    fn partition(&self, key: &Key, replica_id: i32) -> Result<PartitionId, ErrorCode> {
         let topic = self.topic(key)?;
         let zstd = topic
             .config
@@ -135,7 +161,26 @@ impl Resolver<'_> {
         if zstd && (FIRST_VERSION_WITH_BATCHES..FIRST_VERSION_WITH_ZSTD).contains(&self.version) {
             return Err(ErrorCode::UnsupportedCompressionType);
         }
-        led_partition(topic, key.index, self.me)
+        match replica_id == CONSUMER && self.version >= FIRST_VERSION_WITH_RACKS {
+            true => hosted_partition(topic, key.index, self.me),
+            false => led_partition(topic, key.index, self.me),
+        }
+    }
+
+    /// An in-sync replica in the consumer's rack, if this broker leads and is in another one. //= KIP-392
+    fn nearer_replica(&self, key: &Key) -> Option<BrokerId> {
+        let rack = Some(self.rack?);
+        let broker = |id: &BrokerId| self.image.brokers.get(id).filter(|broker| !broker.fenced);
+        let is_near = |id: &&BrokerId| broker(id).is_some_and(|broker| broker.rack.as_deref() == rack);
+        let topic = self.topic(key).ok()?;
+        let state = topic.partitions.get(usize::try_from(key.index).ok()?)?;
+        if state.leader != Some(self.me) || is_near(&&self.me) {
+            return None;
+        }
+        let near: Vec<&BrokerId> = state.isr.iter().filter(is_near).collect();
+        // Spreads the partitions over them.
+        let at = usize::try_from(key.index).unwrap_or(0).checked_rem(near.len())?;
+        near.get(at).map(|id| **id)
     }
 
     /// Where the leaders are that a partition's error is about.
@@ -177,15 +222,25 @@ fn item(partition: PartitionId, asked: &FetchPartition) -> FetchItem {
         max_bytes: bytes(asked.max_bytes),
         leader_epoch: asked.current_leader_epoch,
         last_fetched_epoch: asked.last_fetched_epoch,
+        log_start: asked.log_start_offset,
     }
 }
 
 /// //= protocol: consumers (-1) see what is committed; replicas and the debugging consumer (-2) see the log's end
-fn isolation(request: &FetchRequest) -> Isolation {
+fn reader(request: &FetchRequest, version: i16) -> Reader {
     match (request.replica_id, request.isolation_level) {
-        (-1, 1) => Isolation::ReadCommitted,
-        (-1, _) => Isolation::ReadUncommitted,
-        _ => Isolation::LogEnd,
+        (0.., _) => Reader::Follower {
+            broker: BrokerId(request.replica_id),
+            epoch: request.replica_epoch,
+        },
+        (CONSUMER, level) => Reader::Consumer {
+            isolation: match level {
+                1 => Isolation::ReadCommitted,
+                _ => Isolation::ReadUncommitted,
+            },
+            from_any_replica: version >= FIRST_VERSION_WITH_RACKS,
+        },
+        _ => Reader::consumer(Isolation::LogEnd),
     }
 }
 
@@ -203,6 +258,10 @@ fn join(
     let mut fetched = fetched.into_iter();
     let answer = |place| match place {
         Place::Failed(index, error) => failed(index, error),
+        Place::Elsewhere(index, replica) => FetchPartitionResponse {
+            preferred_read_replica: replica.0,
+            ..failed(index, ErrorCode::None)
+        },
         Place::Asked(index) => match fetched.next() {
             Some(fetched) => answered(index, fetched, version),
             None => failed(index, ErrorCode::NotLeaderOrFollower),
@@ -294,25 +353,28 @@ fn count_requests(cx: &Context, partitions: usize) {
     cx.metrics().add(Metric::FetchRequests, partitions as i64);
 }
 
-fn count_traffic(cx: &Context, image: &Image, topics: &[TopicId], fetched: &[FetchedPartition]) {
+/// What followers copy is not what consumers read.
+fn count_traffic(cx: &Context, image: &Image, topics: &[TopicId], fetched: &[FetchedPartition], reader: Reader) {
+    let is_consumer = matches!(reader, Reader::Consumer { .. });
+    let mut all = 0;
     for (topic, fetched) in topics.iter().zip(fetched) {
-        let bytes = fetched.records.iter().map(bytes::Bytes::len).sum();
-        if bytes > 0 {
+        let bytes: usize = fetched.records.iter().map(bytes::Bytes::len).sum();
+        if bytes > 0 && is_consumer {
             cx.services.topic_traffic.on_fetched(image, *topic, bytes);
         }
+        all += bytes;
+    }
+    let metric = match is_consumer {
+        true => Metric::BytesOut,
+        false => Metric::ReplicationBytesOut,
+    };
+    if all > 0 {
+        cx.metrics().add(metric, all as i64);
     }
 }
 
-fn count_answers(cx: &Context, answers: &[FetchPartitionResponse]) {
-    let bytes: usize = answers
-        .iter()
-        .flat_map(|answer| &answer.records)
-        .map(bytes::Bytes::len)
-        .sum();
+fn count_failures(cx: &Context, answers: &[FetchPartitionResponse]) {
     let failures = answers.iter().filter(|answer| answer.error_code != 0).count();
-    if bytes > 0 {
-        cx.metrics().add(Metric::BytesOut, bytes as i64);
-    }
     if failures > 0 {
         cx.metrics().add(Metric::FailedFetchRequests, failures as i64);
     }
@@ -387,6 +449,7 @@ mod tests {
             image: &image,
             me: BrokerId(1),
             version: 12,
+            rack: None,
         };
         let resolve = |keys: &[Key]| resolver.resolve(&plan(keys), &request(1 << 20, 1), 1 << 30).0;
         let healthy = resolve(&[named("a", 0), named("a", 1)]);
@@ -406,6 +469,7 @@ mod tests {
             image: &image,
             me: BrokerId(1),
             version: 12,
+            rack: None,
         };
         let spec = resolver
             .resolve(&plan(&[named("a", 0)]), &request(i32::MAX, 5000), 4096)
@@ -429,15 +493,22 @@ mod tests {
             image: &image,
             me: BrokerId(1),
             version,
+            rack: None,
         };
-        assert_eq!(at(13).partition(&by_id(id)), Ok(PartitionId { topic: id, index: 0 }));
         assert_eq!(
-            at(13).partition(&by_id(TopicId([9; 16]))),
+            at(13).partition(&by_id(id), CONSUMER),
+            Ok(PartitionId { topic: id, index: 0 })
+        );
+        assert_eq!(
+            at(13).partition(&by_id(TopicId([9; 16])), CONSUMER),
             Err(ErrorCode::UnknownTopicId)
         );
-        assert_eq!(at(13).partition(&by_id(TopicId::ZERO)), Err(ErrorCode::UnknownTopicId));
         assert_eq!(
-            at(12).partition(&named("b", 0)),
+            at(13).partition(&by_id(TopicId::ZERO), CONSUMER),
+            Err(ErrorCode::UnknownTopicId)
+        );
+        assert_eq!(
+            at(12).partition(&named("b", 0), CONSUMER),
             Err(ErrorCode::UnknownTopicOrPartition)
         );
         assert_eq!(
@@ -445,7 +516,7 @@ mod tests {
                 me: BrokerId(2),
                 ..at(12)
             }
-            .partition(&named("a", 0)),
+            .partition(&named("a", 0), CONSUMER),
             Err(ErrorCode::NotLeaderOrFollower)
         );
     }
@@ -471,6 +542,7 @@ mod tests {
                 image: &image,
                 me: BrokerId(2),
                 version,
+                rack: None,
             };
             let endpoints = resolver.name_leaders(&mut answers, "PLAINTEXT");
             assert_eq!(answers[1].1.current_leader, None);

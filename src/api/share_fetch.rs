@@ -16,7 +16,7 @@ use crate::metadata::Image;
 use crate::metrics::Metric;
 use crate::model::{ErrorCode, PartitionId, TopicId};
 use crate::rt::{self, Instant};
-use crate::shard::{FetchItem, FetchSpec, FetchedPartition, ShareAction, ShareReply};
+use crate::shard::{FetchItem, FetchSpec, FetchedPartition, Reader, ShareAction, ShareReply};
 use crate::share::{Acquire, Acquired};
 use crate::wire::ApiKey;
 use crate::wire::messages::{ShareFetchRequestData, topic_id};
@@ -280,13 +280,14 @@ async fn read(
         max_bytes: wish.bytes_max.div_ceil(ready.len()),
         leader_epoch: -1,
         last_fetched_epoch: -1,
+        log_start: -1,
     };
     let spec = FetchSpec {
         items: ready.iter().map(item).collect(),
         min_bytes: wish.bytes_min,
         max_bytes: wish.bytes_max,
         max_wait: wish.until.since(rt::now()),
-        isolation: settings.isolation,
+        reader: Reader::consumer(settings.isolation),
         no_wait: false,
     };
     let fetched = cx.router().fetch(spec).await;

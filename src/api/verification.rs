@@ -4,15 +4,21 @@
 //! A batch that comes after its transaction has ended would otherwise open one that nobody ends, and hold up every reader
 //! of committed data.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::metadata::Image;
-use crate::model::{ErrorCode, NamedPartitions, PartitionId, ProducerIdentity};
+use crate::model::{BrokerId, ErrorCode, NamedPartitions, PartitionId, ProducerIdentity};
 use crate::partition::Warrant;
 use crate::rt;
 use crate::shard::{Acks, AppendItem, AppendOutcome};
 use crate::txn::{AddPartitions, ClientVersion, TxnError, TxnReply, TxnRequest};
+use crate::wire::ApiKey;
+use crate::wire::messages::{
+    AddPartitionsToTxnRequestData, AddPartitionsToTxnResponseData, AddPartitionsToTxnTopic,
+    AddPartitionsToTxnTransaction, BODY_BYTES_MAX, Decode, Encode, kafka_string, text,
+};
 
 use super::Context;
 use super::transactions::{self, Problem};
@@ -24,6 +30,8 @@ const ABORTABLE_FROM: i16 = 11;
 pub(super) const ROUNDS_MAX: usize = 3;
 /// The first Produce version whose clients leave it to the broker to add partitions.
 const ADDS_FROM: i16 = 12;
+/// Of AddPartitionsToTxn, as brokers ask each other.
+const ASK_VERSION: i16 = 5;
 
 /// The transaction that all transactional batches of one Produce request are part of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,6 +192,9 @@ async fn judge(cx: &Context, transaction: &Transaction, named: &NamedPartitions)
         partitions: named.clone(),
         version: ClientVersion::V2,
     };
+    if let Some(broker) = transactions::coordinator_elsewhere(&cx.image(), &transaction.id, cx.broker_id()) {
+        return judge_elsewhere(cx, broker, transaction, named).await;
+    }
     let request = match transaction.version {
         ADDS_FROM.. => TxnRequest::Add(add),
         _ => TxnRequest::Verify(add),
@@ -192,6 +203,68 @@ async fn judge(cx: &Context, transaction: &Transaction, named: &NamedPartitions)
         TxnReply::Added(answer) => Ok(answer.map(|()| NamedPartitions::new())?),
         TxnReply::Verified(answer) => Ok(answer?),
         _ => Err(ErrorCode::UnknownServerError.into()),
+    }
+}
+
+/// The same question to the broker of the coordinator.
+async fn judge_elsewhere(
+    cx: &Context,
+    broker: BrokerId,
+    transaction: &Transaction,
+    named: &NamedPartitions,
+) -> Result<NamedPartitions, Problem> {
+    let request = AddPartitionsToTxnRequestData {
+        transactions: vec![AddPartitionsToTxnTransaction {
+            transactional_id: kafka_string(&transaction.id),
+            producer_id: transaction.producer_id,
+            producer_epoch: transaction.producer_epoch,
+            verify_only: transaction.version < ADDS_FROM,
+            topics: named.iter().map(|(name, indexes)| asked_topic(name, indexes)).collect(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let unreadable = |_| Problem::Failed(ErrorCode::UnknownServerError);
+    let body = vec![request.encode(ASK_VERSION).map_err(unreadable)?];
+    let api = (ApiKey::ADD_PARTITIONS_TO_TXN, ASK_VERSION);
+    let answer = cx.router().call_broker(broker, api, body).await.map_err(|problem| {
+        tracing::debug!(broker = broker.0, %problem, "no answer from the coordinator of a transaction");
+        Problem::Failed(ErrorCode::NetworkException)
+    })?;
+    let answer = AddPartitionsToTxnResponseData::decode(answer, ASK_VERSION, BODY_BYTES_MAX).map_err(unreadable)?;
+    missing_of(&answer)
+}
+
+fn asked_topic(name: &str, indexes: &BTreeSet<i32>) -> AddPartitionsToTxnTopic {
+    AddPartitionsToTxnTopic {
+        name: kafka_string(name),
+        partitions: indexes.iter().copied().collect(),
+        ..Default::default()
+    }
+}
+
+/// The partitions that are not in the transaction, or why there is no word on any.
+fn missing_of(answer: &AddPartitionsToTxnResponseData) -> Result<NamedPartitions, Problem> {
+    let mut missing = NamedPartitions::new();
+    let results = answer.results_by_transaction.iter().flat_map(|one| &one.topic_results);
+    for topic in results {
+        for partition in &topic.results_by_partition {
+            match ErrorCode::from_code(partition.partition_error_code) {
+                ErrorCode::None => {}
+                ErrorCode::TransactionAbortable => {
+                    let name: Arc<str> = text(&topic.name).into();
+                    missing.entry(name).or_default().insert(partition.partition_index);
+                }
+                // As the coordinator says it here: the way to its broker must make no difference.
+                ErrorCode::ConcurrentTransactions => return Err(TxnError::Concurrent.into()),
+                ErrorCode::ProducerFenced => return Err(TxnError::Fenced.into()),
+                error => return Err(error.into()),
+            }
+        }
+    }
+    match ErrorCode::from_code(answer.error_code) {
+        ErrorCode::None => Ok(missing),
+        error => Err(error.into()),
     }
 }
 
@@ -211,6 +284,44 @@ mod races;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::messages::{
+        AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopicResult,
+    };
+
+    /// What the coordinator's broker answers is what the coordinator would have said here.
+    #[test]
+    fn a_word_from_another_broker_is_taken_as_our_own() {
+        let answered = |codes: &[i16]| AddPartitionsToTxnResponseData {
+            results_by_transaction: vec![AddPartitionsToTxnResult {
+                topic_results: vec![AddPartitionsToTxnTopicResult {
+                    name: kafka_string("a"),
+                    results_by_partition: codes
+                        .iter()
+                        .enumerate()
+                        .map(|(index, code)| AddPartitionsToTxnPartitionResult {
+                            partition_index: index as i32,
+                            partition_error_code: *code,
+                            ..Default::default()
+                        })
+                        .collect(),
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let missing = missing_of(&answered(&[0, ErrorCode::TransactionAbortable.code()]));
+        assert_eq!(missing, Ok(NamedPartitions::from([("a".into(), BTreeSet::from([1]))])));
+        let refused = |error: ErrorCode| missing_of(&answered(&[error.code()]));
+        assert_eq!(
+            refused(ErrorCode::ConcurrentTransactions),
+            Err(TxnError::Concurrent.into())
+        );
+        assert_eq!(
+            refused(ErrorCode::NotCoordinator),
+            Err(ErrorCode::NotCoordinator.into())
+        );
+    }
 
     /// Behaviour 61: each version hears what it understands; what passes by itself is retriable.
     #[test]

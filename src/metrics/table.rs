@@ -24,6 +24,8 @@ macro_rules! metrics {
 metrics! {
     BytesIn, Counter, "kafka_server_brokertopicmetrics_bytesin_total", "Bytes of record batches that clients produced.";
     BytesOut, Counter, "kafka_server_brokertopicmetrics_bytesout_total", "Bytes of record batches that consumers fetched.";
+    ReplicationBytesIn, Counter, "kafka_server_brokertopicmetrics_replicationbytesin_total", "Bytes of record batches that this broker copied from leaders.";
+    ReplicationBytesOut, Counter, "kafka_server_brokertopicmetrics_replicationbytesout_total", "Bytes of record batches that other brokers copied from this one.";
     MessagesIn, Counter, "kafka_server_brokertopicmetrics_messagesin_total", "Records that clients produced.";
     ProduceRequests, Counter, "kafka_server_brokertopicmetrics_totalproducerequests_total", "Produce requests, by partition.";
     FetchRequests, Counter, "kafka_server_brokertopicmetrics_totalfetchrequests_total", "Fetch requests, by partition.";
@@ -31,6 +33,8 @@ metrics! {
     FailedFetchRequests, Counter, "kafka_server_brokertopicmetrics_failedfetchrequests_total", "Fetch requests that failed, by partition.";
     Partitions, Gauge, "kafka_server_replicamanager_partitioncount", "Partitions that this broker hosts.";
     Leaders, Gauge, "kafka_server_replicamanager_leadercount", "Partitions that this broker leads.";
+    UnderReplicated, Gauge, "kafka_server_replicamanager_underreplicatedpartitions", "Partitions that this broker leads and that not all replicas are in sync of.";
+    UnderMinIsr, Gauge, "kafka_server_replicamanager_underminisrpartitioncount", "Partitions that this broker leads with fewer replicas in sync than min.insync.replicas: writes with acks=all are refused.";
     PartitionsOpening, Gauge, "corelane_partitions_opening", "Partitions whose log is being opened, or recovered, or waits for its turn.";
     PartitionsFailed, Gauge, "corelane_partitions_failed", "Partitions that are not served because their log could not be opened or its directory failed.";
     Connections, Gauge, "kafka_server_socket_server_metrics_connection_count", "Open client connections.";

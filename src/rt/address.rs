@@ -1,17 +1,33 @@
 //! Addresses to listen on: names resolved, and found to be free.
 
 use std::io;
-use std::net::{TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, TcpListener, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, Instant};
 
 pub use std::net::SocketAddr;
+
+use super::lane::oneshot;
 
 /// The address behind a host name and port; no host means all addresses of this machine.
 pub fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     let host = if host.is_empty() { "0.0.0.0" } else { host };
     let found = (host, port).to_socket_addrs()?.next();
     found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "host has no address"))
+}
+
+/// As [`resolve`], from a shard or the control thread: asking a name server may take seconds, so a thread of its own does.
+pub async fn lookup(host: &str, port: u16) -> io::Result<SocketAddr> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, port));
+    }
+    let (tx, rx) = oneshot();
+    let host = host.to_owned();
+    thread::Builder::new()
+        .name("corelane-lookup".to_owned())
+        .spawn(move || tx.send(resolve(&host, port)))?;
+    let found = rx.await;
+    found.unwrap_or_else(|| Err(io::Error::other("the thread that looked the host up is gone")))
 }
 
 /// Listens for a moment without SO_REUSEPORT, so that a port which another process holds is noticed: the shards' sockets
@@ -62,6 +78,20 @@ mod tests {
     fn this_machine_knows_its_own_hosts() {
         assert!(is_own_host("127.0.0.1") && is_own_host("localhost"));
         assert!(!is_own_host("203.0.113.1"), "an address for documentation is nobody's");
+    }
+
+    #[test]
+    fn a_shard_looks_hosts_up_without_waiting_itself() {
+        let found = crate::rt::testing::on_shard(|| async {
+            let name = super::lookup("localhost", 9092).await.unwrap();
+            let number = super::lookup("127.0.0.1", 9092).await.unwrap();
+            (
+                name.port(),
+                number.to_string(),
+                super::lookup("no such host", 1).await.is_err(),
+            )
+        });
+        assert_eq!(found, (9092, "127.0.0.1:9092".to_owned(), true));
     }
 
     #[test]

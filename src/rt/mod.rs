@@ -72,7 +72,7 @@ mod tests;
 pub mod tool;
 mod world;
 
-pub use address::{SocketAddr, claim, host_name, is_own_host, resolve};
+pub use address::{SocketAddr, claim, host_name, is_own_host, lookup, resolve};
 pub use buf::{ALIGN, Buf, Frozen};
 pub use chunk::Chunk;
 pub use file::{Dir, File, Open, Sync};

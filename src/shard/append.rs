@@ -8,14 +8,14 @@ use super::message::{Answer, AppendPart, Life};
 use super::state::Shard;
 use super::timers::Due;
 use super::types::{Acks, AppendItem, AppendOutcome};
-use crate::model::{ErrorCode, ShardId};
+use crate::model::{ErrorCode, PartitionId, ShardId};
 use crate::partition::{Ack, AckToken, AppendError, Appended, ProducerError, Warrant};
 use crate::rt::Now;
 use crate::storage::{PrepareDone, StageError, StorageError, WriteDone};
 
 /// Kafka's timeout covers the wait for other replicas and not the leader's own write; a client that says 0 or 1 ms must
-/// not see a timeout for every append. So a write gets this long at least.
-pub(super) const WRITE_WAIT_MIN: Duration = Duration::from_secs(5);
+/// not see a timeout for every append. So a write gets this long at least where no other replica is waited for.
+const WRITE_WAIT_MIN: Duration = Duration::from_secs(5);
 
 /// What became of one item.
 enum Staging {
@@ -34,6 +34,8 @@ impl Shard {
     pub(super) fn on_append(&mut self, from: ShardId, request: u64, part: AppendPart, now: Now) {
         let name = self.acks.next();
         let mut missing = 0;
+        let waits_for_others =
+            part.acks == Acks::All && part.items.iter().any(|item| self.is_replicated(item.partition));
         let mut outcomes = Vec::with_capacity(part.items.len());
         for (slot, item) in part.items.into_iter().enumerate() {
             let slot = slot as u32;
@@ -49,7 +51,13 @@ impl Shard {
         if missing == 0 {
             return self.answer(from, request, Answer::Append(outcomes));
         }
-        self.timers.add(part.deadline, Due::Ack(name));
+        let patience = if waits_for_others {
+            part.timeout
+        } else {
+            part.timeout.max(WRITE_WAIT_MIN)
+        };
+        let deadline = now.instant.after(patience);
+        self.timers.add(deadline, Due::Ack(name));
         self.acks.insert(
             name,
             WaitingPart {
@@ -58,9 +66,14 @@ impl Shard {
                 taken: now.instant,
                 outcomes,
                 missing,
-                deadline: part.deadline,
+                deadline,
             },
         );
+    }
+
+    fn is_replicated(&self, id: PartitionId) -> bool {
+        !self.is_alone()
+            && matches!(self.hosted.get(&id), Some(Hosted::Open(open)) if !open.partition.leadership().is_alone())
     }
 
     fn stage_or_park(&mut self, token: AckToken, item: AppendItem, acks: Acks, now: Now) -> Staging {
@@ -139,14 +152,16 @@ impl Shard {
             Ok(bytes) => {
                 self.acknowledge();
                 self.notify_waiters(life.partition, bytes);
+                self.notify_followers(life.partition);
                 self.advance_coordinator(life.partition, now);
+                self.follow_on(life.partition);
             }
             Err(error) => self.fail_log(life, &error),
         }
     }
 
     /// Answers those whose last write this was.
-    fn acknowledge(&mut self) {
+    pub(super) fn acknowledge(&mut self) {
         let mut acked = std::mem::take(&mut self.acked);
         for token in acked.drain(..) {
             let done = self.acks.acknowledge(token);
@@ -210,9 +225,10 @@ fn append_refused(error: &AppendError) -> AppendOutcome {
         AppendError::Producer(error) => producer_refusal(error),
         AppendError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
         AppendError::Stage(StageError::Offline | StageError::DiskFull) => ErrorCode::KafkaStorageError,
+        // It does not lead any more, or does since a moment and is still cutting its log: the client asks who does.
+        AppendError::NotLeader | AppendError::Stage(StageError::Truncating) => ErrorCode::NotLeaderOrFollower,
         // Retriable, and the client need not look for another leader.
         AppendError::Stage(StageError::Backlog(_)) => ErrorCode::RequestTimedOut,
-        AppendError::NotLeader | AppendError::Stage(StageError::Truncating) => ErrorCode::NotLeaderOrFollower,
     };
     AppendOutcome {
         message: Some(error.to_string()),

@@ -93,7 +93,7 @@ fn partitions(question: &Question) -> Box<dyn Iterator<Item = PartitionId> + '_>
         Question::Fetch(part) => Box::new(part.items.iter().map(|item| item.partition)),
         Question::ListOffsets(items) => Box::new(items.iter().map(|item| item.partition)),
         Question::EpochEnds(items) => Box::new(items.iter().map(|item| item.partition)),
-        Question::DeleteRecords(items) => Box::new(items.iter().map(|item| item.partition)),
+        Question::DeleteRecords(part) => Box::new(part.items.iter().map(|item| item.partition)),
         Question::Producers(items) => Box::new(items.iter().map(|item| item.partition)),
     }
 }

@@ -63,6 +63,8 @@ pub(super) struct Open {
     pub(super) claim: Claim,
     /// Jobs that use the log's files.
     pub(super) jobs: u32,
+    /// Where the log ended when the followers that wait for more were woken last.
+    pub(super) told_end: i64,
     /// When retention looks at it next.
     pub(super) retention_ms: i64,
     /// When compaction looks at it next.
@@ -95,6 +97,15 @@ impl Hosted {
             Hosted::Open(open) if open.place.dir.is_offline() => Err(ErrorCode::KafkaStorageError),
             Hosted::Open(open) if !open.partition.leadership().is_leader => Err(ErrorCode::NotLeaderOrFollower),
             Hosted::Open(open) => Ok(open),
+        }
+    }
+
+    /// As [`Hosted::serving`], also where this replica follows.
+    pub(super) fn readable(&mut self) -> Result<&mut Open, ErrorCode> {
+        match self {
+            Hosted::Open(open) if open.place.dir.is_offline() => Err(ErrorCode::KafkaStorageError),
+            Hosted::Open(open) => Ok(open),
+            Hosted::Opening(_) | Hosted::Leaving(_) | Hosted::Failed(_) => self.serving(),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::append::WRITE_WAIT_MIN;
 use super::coordinator::CoordinatorReply;
 use super::long_poll::LongPoll;
 use super::message::*;
@@ -191,8 +190,7 @@ impl Shard {
                 timeout,
                 reply,
             } => {
-                let deadline = now.instant.after(timeout.max(WRITE_WAIT_MIN));
-                let question = |items| Question::Append(AppendPart { items, acks, deadline });
+                let question = |items| Question::Append(AppendPart { items, acks, timeout });
                 self.scatter(begin, items, |item| item.partition, reply, Join::Append, question);
             }
             Request::Fetch { spec, reply } => self.begin_fetch(spec, reply, begin),
@@ -216,14 +214,15 @@ impl Shard {
                     Question::EpochEnds,
                 );
             }
-            Request::DeleteRecords { items, reply } => {
+            Request::DeleteRecords { items, timeout, reply } => {
+                let question = |items| Question::DeleteRecords(DeletePart { items, timeout });
                 self.scatter(
                     begin,
                     items,
                     |item| item.partition,
                     reply,
                     Join::DeleteRecords,
-                    Question::DeleteRecords,
+                    question,
                 );
             }
             Request::LogSizes { items, reply } => {
@@ -256,6 +255,9 @@ impl Shard {
                 let to = owner(partition, self.shards());
                 self.ask(to, request, Question::Coordinate(partition, asked));
             }
+            Request::FollowChanges { reply } => self.on_follow_changes(reply),
+            Request::AppendFetched { items, reply } => self.on_append_fetched(items, reply, now),
+            Request::CutLogs { items, reply } => self.on_cut_logs(items, reply),
             Request::Share { partition, ask, reply } => {
                 let request = self.joins.next();
                 self.joins.insert(request, Join::Share(reply, begin));

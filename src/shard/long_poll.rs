@@ -31,7 +31,7 @@ pub(super) struct LongPoll {
 struct Limits {
     min_bytes: usize,
     max_bytes: usize,
-    isolation: Isolation,
+    reader: Reader,
 }
 
 struct PollPart {
@@ -100,7 +100,7 @@ impl Shard {
         let limits = Limits {
             min_bytes: spec.min_bytes,
             max_bytes: spec.max_bytes,
-            isolation: spec.isolation,
+            reader: spec.reader,
         };
         let no_wait = spec.no_wait || spec.max_wait.is_zero() || spec.min_bytes == 0;
         let count = spec.items.len();
@@ -156,13 +156,19 @@ impl Shard {
             return;
         };
         poll.waiting.get_or_insert(now);
-        let wanted = missing.div_ceil(poll.parts.len()) as u64;
+        let kind = WaitKind::of(poll.limits.reader);
+        let wanted = match kind {
+            WaitKind::Visible => missing.div_ceil(poll.parts.len()) as u64,
+            // Each new record wakes a follower: producers may wait for it.
+            WaitKind::Written => 1,
+        };
         let mut waits = Vec::with_capacity(poll.parts.len());
         for part in &mut poll.parts {
             part.state = PartState::Waiting;
             let wait = Wait {
                 request,
                 from,
+                kind,
                 partitions: part
                     .items
                     .iter()
@@ -223,7 +229,7 @@ fn fetch_question(items: Vec<FetchItem>, limits: Limits) -> Question {
     Question::Fetch(FetchPart {
         items,
         max_bytes: limits.max_bytes,
-        isolation: limits.isolation,
+        reader: limits.reader,
     })
 }
 

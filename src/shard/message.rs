@@ -8,7 +8,9 @@ use super::coordinator::{
     CoordinatorReply, CoordinatorRequest, LoadDone, LoadJob, MarkerDone, MarkerJob, SearchDone, SearchJob,
 };
 use super::fetch_memory::Held;
+use super::following::{CopyOutcomes, CutLog, Fetched, FollowChange};
 use super::hosted::Place;
+use super::isr::{IsrDone, IsrJob};
 use super::reply::ReplyTx;
 use super::share::{ShareAsk, ShareJob, ShareJobDone, ShareReply};
 use super::types::*;
@@ -17,7 +19,8 @@ use crate::partition::Producers;
 use crate::rt::{Instant, OneshotTx};
 use crate::storage::{
     CompactDone, CompactJob, Journal, JournalDone, JournalWrite, Log, LogOptions, MakeJournal, Opened,
-    PartitionCheckpoint, PrepareDone, PrepareJob, ReadPlan, ReadResult, StorageError, TimePlan, WriteDone, WriteJob,
+    PartitionCheckpoint, PrepareDone, PrepareJob, ReadPlan, ReadResult, StorageError, TimePlan, TruncateDone,
+    TruncateJob, WriteDone, WriteJob,
 };
 
 /// What crosses threads.
@@ -62,7 +65,7 @@ pub(super) enum Question {
     Fetch(FetchPart),
     ListOffsets(Vec<ListOffsetsItem>),
     EpochEnds(Vec<EpochItem>),
-    DeleteRecords(Vec<DeleteRecordsItem>),
+    DeleteRecords(DeletePart),
     LogSizes(Vec<LogSizeItem>),
     Producers(Vec<ProducersItem>),
     /// Of the coordinator whose log the partition is.
@@ -74,13 +77,19 @@ pub(super) enum Question {
 pub(super) struct AppendPart {
     pub(super) items: Vec<AppendItem>,
     pub(super) acks: Acks,
-    pub(super) deadline: Instant,
+    /// As the client asked.
+    pub(super) timeout: Duration,
+}
+
+pub(super) struct DeletePart {
+    pub(super) items: Vec<DeleteRecordsItem>,
+    pub(super) timeout: Duration,
 }
 
 pub(super) struct FetchPart {
     pub(super) items: Vec<FetchItem>,
     pub(super) max_bytes: usize,
-    pub(super) isolation: Isolation,
+    pub(super) reader: Reader,
 }
 
 /// The answer to one part.
@@ -108,17 +117,36 @@ pub(super) enum Answer {
 
 pub(super) struct FetchAnswer {
     pub(super) partitions: Vec<FetchedPartition>,
-    /// Bytes that had become visible in all these partitions when they were read: a long poll goes on from here.
+    /// What there was in all these partitions when they were read, as [`Wait`] counts it: a long poll goes on from here.
     pub(super) mark: u64,
 }
 
-/// A long poll: notify `from` when `wanted` bytes more than `mark` are visible.
+/// A long poll: notify `from` when there is `wanted` more than `mark`.
 pub struct Wait {
     pub(super) request: u64,
     pub(super) from: ShardId,
     pub(super) partitions: Vec<PartitionId>,
+    pub(super) kind: WaitKind,
     pub(super) mark: u64,
     pub(super) wanted: u64,
+}
+
+/// What a long poll waits for, and how it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitKind {
+    /// Bytes that consumers may see.
+    Visible,
+    /// Offsets that followers may copy: above the high watermark too.
+    Written,
+}
+
+impl WaitKind {
+    pub(super) fn of(reader: Reader) -> WaitKind {
+        match reader {
+            Reader::Consumer { .. } => WaitKind::Visible,
+            Reader::Follower { .. } => WaitKind::Written,
+        }
+    }
 }
 
 /// One log's offsets for the checkpoint files of its directory.
@@ -169,6 +197,7 @@ pub(super) enum Request {
     },
     DeleteRecords {
         items: Vec<DeleteRecordsItem>,
+        timeout: Duration,
         reply: ReplyTx<Vec<DeletedRecords>>,
     },
     LogSizes {
@@ -188,6 +217,17 @@ pub(super) enum Request {
         partition: PartitionId,
         ask: Box<ShareAsk>,
         reply: ReplyTx<Result<ShareReply, ErrorCode>>,
+    },
+    FollowChanges {
+        reply: ReplyTx<Vec<FollowChange>>,
+    },
+    AppendFetched {
+        items: Vec<Fetched>,
+        reply: ReplyTx<CopyOutcomes>,
+    },
+    CutLogs {
+        items: Vec<CutLog>,
+        reply: ReplyTx<CopyOutcomes>,
     },
 }
 
@@ -209,6 +249,8 @@ pub(super) enum Job {
     RemoveJournals(Vec<Journal>),
     Free(Life, crate::storage::DeleteJob),
     Compact(Life, CompactJob),
+    Truncate(Life, Box<TruncateJob>),
+    AlterIsr(Box<IsrJob>),
     Close(Life, Place, Box<ClosingLog>),
     Remove(Life, Box<ClosingLog>),
     Read(ReadJob),
@@ -237,6 +279,8 @@ pub(super) enum Done {
     JournalsRemoved,
     Freed(Life, Result<(), StorageError>),
     Compacted(Life, CompactDone),
+    Truncated(Life, Box<(TruncateDone, Producers)>),
+    IsrAltered(Box<IsrDone>),
     Closed(Life, Place, Result<PartitionCheckpoint, StorageError>),
     Removed(Life, Result<(), StorageError>),
     Read(ReadDone),
@@ -294,7 +338,9 @@ impl Question {
             }),
             Question::ListOffsets(items) => Answer::ListOffsets(vec![ListedOffset::refused(error); items.len()]),
             Question::EpochEnds(items) => Answer::EpochEnds(vec![EpochEnd::refused(error); items.len()]),
-            Question::DeleteRecords(items) => Answer::DeleteRecords(vec![DeletedRecords::refused(error); items.len()]),
+            Question::DeleteRecords(part) => {
+                Answer::DeleteRecords(vec![DeletedRecords::refused(error); part.items.len()])
+            }
             Question::LogSizes(items) => Answer::LogSizes(vec![LogSize::refused(error); items.len()]),
             Question::Producers(items) => Answer::Producers(vec![PartitionProducers::refused(error); items.len()]),
             // Whatever the reason, the client is to look for the coordinator again.

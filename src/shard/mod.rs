@@ -11,12 +11,14 @@
 //! | message, types | what is asked, answered and given out as work; the part that `api` knows |
 //! | state, pump | the shard, one message at a time; the loop around it |
 //! | join, long_poll | the connection's side of a request: split, gather, wait, trim |
-//! | append, acks, read, waits, query | the owner's side |
+//! | append, acks, read, waits, query, deletions | the owner's side |
 //! | journals | which small appends go out in one write |
 //! | coordinator | the coordinators of groups, on their partitions' owners |
 //! | share | share groups' side of the partitions |
 //! | early | questions that come before their log is open |
 //! | catchup, fetch_memory | reads from the disk in turn and at a pace; the memory for what they bring |
+//! | following, isr | the follower's side of replication; what the leader asks of the controller for its followers |
+//! | connection, peers | requests to other brokers |
 //! | hosted, reconcile, claims, placement | which partitions are here, and how they come and go |
 //! | upkeep, compact, stop, timers | what the clock asks for; the end |
 
@@ -25,15 +27,20 @@ mod append;
 mod catchup;
 mod claims;
 mod compact;
+mod connection;
 mod coordinator;
+mod deletions;
 mod early;
 mod fetch_memory;
+mod following;
 mod hosted;
+mod isr;
 mod join;
 mod journals;
 mod long_poll;
 mod mesh;
 mod message;
+mod peers;
 mod placement;
 mod post;
 mod pump;
@@ -63,9 +70,12 @@ use crate::metrics::Cells;
 use crate::model::DirId;
 use crate::storage::{Checkpoint, LogDir};
 
+pub use connection::{BrokerConnection, CallProblem, Manner};
 pub use coordinator::{CoordinatorReply, CoordinatorRequest};
+pub use following::{Copied, CopyOutcomes, Cut, CutLog, Fetched, Follow, FollowChange, FollowerLife, LogEnd};
 pub use mesh::{INBOX_MAX, Inbox, ShardHandle, mesh};
 pub use message::{CheckpointRow, Message, Stopped};
+pub use peers::endpoint;
 pub use placement::owner;
 pub use router::Router;
 pub use share::{ShareAction, ShareAsk, ShareBegin, ShareReply};
@@ -98,6 +108,7 @@ pub fn run(spec: ShardSpec) -> (Router, impl Future<Output = ()> + 'static) {
         peers[usize::from(id.0)].clone(),
         image.clone(),
         spec.metadata,
+        peers::Peers::new(spec.config.clone()),
         spec.metrics.is_timed(),
     );
     let shard = state::Shard::new(state::Parts {

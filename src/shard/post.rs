@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::mesh::ShardHandle;
 use super::message::{Local, Message};
+use super::peers::Peers;
 use crate::metadata::{self, Image};
 use crate::metrics::Spent;
 use crate::rt::{self, Instant};
@@ -22,13 +23,20 @@ pub(super) struct Post {
     handle: ShardHandle,
     image: Cell<Option<Arc<Image>>>,
     metadata: metadata::Handle,
+    peers: Peers,
     /// Of the request that is being polled.
     spent: Cell<Spent>,
     is_timed: bool,
 }
 
 impl Post {
-    pub(super) fn new(handle: ShardHandle, image: Arc<Image>, metadata: metadata::Handle, is_timed: bool) -> Rc<Post> {
+    pub(super) fn new(
+        handle: ShardHandle,
+        image: Arc<Image>,
+        metadata: metadata::Handle,
+        peers: Peers,
+        is_timed: bool,
+    ) -> Rc<Post> {
         Rc::new(Post {
             queue: Cell::default(),
             rung: Cell::new(false),
@@ -36,6 +44,7 @@ impl Post {
             handle,
             image: Cell::new(Some(image)),
             metadata,
+            peers,
             spent: Cell::default(),
             is_timed,
         })
@@ -88,6 +97,10 @@ impl Post {
 
     pub(super) fn spent(&self) -> &Cell<Spent> {
         &self.spent
+    }
+
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     pub(super) fn metadata(&self) -> &metadata::Handle {

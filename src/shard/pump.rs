@@ -15,7 +15,7 @@ use super::state::Shard;
 use crate::metrics::{Cells, Metric, Stage};
 use crate::partition::Producers;
 use crate::rt::{self, Now, Rx};
-use crate::storage::{Journal, Log, LogOptions, Opened, StorageError};
+use crate::storage::{Journal, Log, LogOptions, Opened, StorageError, TruncateDone, TruncateJob};
 
 /// Messages taken from the lane at a time.
 const BURST_MAX: usize = 1_024;
@@ -126,6 +126,8 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
         Job::Load(life, job) => Done::Loaded(life, Box::new(job.run().await)),
         Job::Search(id, job) => Done::Searched(id, Box::new(job.run().await)),
         Job::Markers(job) => Done::Markers(Box::new(job.run(Router::new(post.clone())).await)),
+        Job::Truncate(life, job) => Done::Truncated(life, Box::new(truncate(*job).await)),
+        Job::AlterIsr(job) => Done::IsrAltered(Box::new(job.run(post.metadata().clone()).await)),
         Job::Share(job) => Done::Share(Box::new(job.run(Router::new(post.clone())).await)),
         Job::Alarm(at) => {
             rt::sleep(at.since(rt::now())).await;
@@ -150,6 +152,13 @@ async fn open(options: LogOptions) -> Result<(Opened, Producers), StorageError> 
     let mut producers = Producers::default();
     let opened = Log::open(options, &mut producers).await?;
     Ok((opened, producers))
+}
+
+/// Cuts the log, and gives the producers that what is left of it speaks of.
+async fn truncate(job: TruncateJob) -> (TruncateDone, Producers) {
+    let mut producers = Producers::default();
+    let done = job.run(&mut producers).await;
+    (done, producers)
 }
 
 /// One that stays is looked through by the next start, in vain.

@@ -1,5 +1,5 @@
-//! Questions about offsets, on the owner's side: ListOffsets, OffsetForLeaderEpoch, DeleteRecords, log sizes;
-//! and about producers.
+//! Questions about offsets, on the owner's side: ListOffsets, OffsetForLeaderEpoch, the start of a log that DeleteRecords
+//! moves, log sizes; and about producers.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::read::{bound, epoch_refusal, read_refusal};
 use super::state::Shard;
 use super::types::*;
 use crate::model::{ErrorCode, PartitionId, ShardId};
-use crate::partition::DeleteError;
+use crate::partition::{Bound, DeleteError};
 use crate::rt::Now;
 use crate::storage::TimePlan;
 
@@ -84,17 +84,8 @@ impl Shard {
         self.answer(from, request, Answer::EpochEnds(ends));
     }
 
-    pub(super) fn on_delete_records(&mut self, from: ShardId, request: u64, items: Vec<DeleteRecordsItem>, now: Now) {
-        let deleted = items.iter().map(|item| match self.serving(item.partition) {
-            Err(error) => DeletedRecords::refused(error),
-            Ok(open) => delete_records(open, item, now),
-        });
-        let deleted = deleted.collect();
-        self.answer(from, request, Answer::DeleteRecords(deleted));
-    }
-
     pub(super) fn on_log_sizes(&mut self, from: ShardId, request: u64, items: Vec<LogSizeItem>) {
-        let sizes = items.iter().map(|item| match self.serving(item.partition) {
+        let sizes = items.iter().map(|item| match self.readable(item.partition) {
             Err(error) => LogSize {
                 log_dir: self.hosted.get(&item.partition).and_then(Hosted::dir).map(display),
                 ..LogSize::refused(error)
@@ -121,7 +112,15 @@ impl Shard {
         self.answer(from, request, Answer::Producers(producers));
     }
 
-    fn serving(&mut self, id: PartitionId) -> Result<&mut Open, ErrorCode> {
+    /// As [`Shard::serving`], also where this replica follows.
+    fn readable(&mut self, id: PartitionId) -> Result<&mut Open, ErrorCode> {
+        self.hosted
+            .get_mut(&id)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
+            .and_then(Hosted::readable)
+    }
+
+    pub(super) fn serving(&mut self, id: PartitionId) -> Result<&mut Open, ErrorCode> {
         self.hosted
             .get_mut(&id)
             .ok_or(ErrorCode::UnknownTopicOrPartition)
@@ -135,6 +134,13 @@ fn list(open: &mut Open, item: &ListOffsetsItem) -> Listing {
         return Listing::Ready(ListedOffset::refused(epoch_refusal(error)));
     }
     let bound = bound(item.isolation);
+    let is_settled = partition
+        .epoch_start()
+        .is_none_or(|start| partition.high_watermark() >= start);
+    // A new leader does not know yet how far consumers have read under the one before. //= KIP-207
+    if !is_settled && bound != Bound::LogEnd && item.query != OffsetQuery::Earliest {
+        return Listing::Ready(ListedOffset::refused(ErrorCode::OffsetNotAvailable));
+    }
     let offset = match item.query {
         OffsetQuery::Timestamp(timestamp) => return Listing::Search(partition.plan_offset_for_time(timestamp, bound)),
         OffsetQuery::MaxTimestamp => return Listing::Search(partition.plan_max_timestamp(bound)),
@@ -168,7 +174,7 @@ fn epoch_end(open: &Open, item: &EpochItem) -> EpochEnd {
 }
 
 /// The segments below the new log start go with the next look of retention, which is now due.
-fn delete_records(open: &mut Open, item: &DeleteRecordsItem, now: Now) -> DeletedRecords {
+pub(super) fn delete_records(open: &mut Open, item: &DeleteRecordsItem, now: Now) -> DeletedRecords {
     match open.partition.delete_records(item.offset) {
         Err(DeleteError::OutOfRange) => DeletedRecords::refused(ErrorCode::OffsetOutOfRange),
         Err(DeleteError::NotDeletable) => DeletedRecords::refused(ErrorCode::PolicyViolation),

@@ -7,13 +7,13 @@ use super::catchup::{Part, Step};
 use super::fetch_memory::FetchMemory;
 use super::hosted::{Hosted, Open, open_at};
 use super::long_poll::cut;
-use super::message::{Answer, FetchAnswer, FetchPart, Job, Life, ReadDone};
+use super::message::{Answer, FetchAnswer, FetchPart, Job, Life, ReadDone, WaitKind};
 use super::state::Shard;
 use super::timers::Due;
-use super::types::{FetchItem, FetchedPartition, Isolation};
+use super::types::{FetchItem, FetchedPartition, Isolation, Reader};
 use crate::metrics::Metric;
-use crate::model::{ErrorCode, ShardId};
-use crate::partition::{Bound, EpochError, ReadAsk, ReadRefusal, Reading};
+use crate::model::{ErrorCode, PartitionId, ShardId};
+use crate::partition::{Bound, EpochError, FollowerError, FollowerFetch, ReadAsk, ReadRefusal, Reading};
 use crate::rt::Now;
 use crate::storage::{Cache, ReadPlan, StorageError};
 
@@ -40,14 +40,14 @@ impl Shard {
         let mut part = Part {
             to: from,
             request,
-            mark: self.visible_bytes(ask.items.iter().map(|item| &item.partition)),
+            mark: self.mark(WaitKind::of(ask.reader), ask.items.iter().map(|item| &item.partition)),
             partitions: Vec::with_capacity(ask.items.len()),
             plans: VecDeque::new(),
             since: now.instant,
             running: 0,
         };
         for item in &ask.items {
-            match self.fetch_one(item, ask.isolation, &mut budget) {
+            match self.fetch_one(item, ask.reader, &mut budget, now) {
                 Fetching::Ready(fetched) => part.partitions.push(fetched),
                 Fetching::FromDisk(fetched, life, plan) => {
                     part.plans.push_back((part.partitions.len(), life, plan));
@@ -69,22 +69,66 @@ impl Shard {
         self.answer_since(part.since, part.to, part.request, Answer::Fetch(answer));
     }
 
-    fn fetch_one(&mut self, item: &FetchItem, isolation: Isolation, budget: &mut Budget) -> Fetching {
-        let open = match self.hosted.get_mut(&item.partition).map(Hosted::serving) {
-            None => return refused(ErrorCode::UnknownTopicOrPartition),
-            Some(Err(error)) => return refused(error),
-            Some(Ok(open)) => open,
+    fn fetch_one(&mut self, item: &FetchItem, reader: Reader, budget: &mut Budget, now: Now) -> Fetching {
+        let hosted = self.hosted.get_mut(&item.partition);
+        let open = match (hosted, reader) {
+            (None, _) => return refused(ErrorCode::UnknownTopicOrPartition),
+            (
+                Some(hosted),
+                Reader::Consumer {
+                    from_any_replica: true, ..
+                },
+            ) => hosted.readable(),
+            (Some(hosted), _) => hosted.serving(),
         };
-        let fetching = read(
-            open,
-            item,
-            bound(isolation),
-            budget,
-            &mut self.cache,
-            &self.fetch_memory,
-        );
+        let open = match open {
+            Err(error) => return refused(error),
+            Ok(open) => open,
+        };
+        let fetching = read(open, item, reader, budget, &mut self.cache, &self.fetch_memory);
         self.count_read(&fetching);
-        fetching
+        match (reader, &fetching) {
+            (Reader::Follower { broker, epoch }, Fetching::Ready(fetched) | Fetching::FromDisk(fetched, ..))
+                if fetched.error.is_none() && fetched.diverging_epoch.is_none() =>
+            {
+                let fetch = FollowerFetch {
+                    broker,
+                    broker_epoch: epoch,
+                    offset: item.offset,
+                    log_start: item.log_start,
+                };
+                match self.on_follower_fetch(item.partition, &fetch, now) {
+                    Ok(high_watermark) => fetching.with_high_watermark(high_watermark),
+                    Err(error) => refused(error),
+                }
+            }
+            _ => fetching,
+        }
+    }
+
+    /// The follower holds everything below the offset that it asks for. Gives the high watermark after that.
+    fn on_follower_fetch(&mut self, id: PartitionId, fetch: &FollowerFetch, now: Now) -> Result<i64, ErrorCode> {
+        let Some(Hosted::Open(open)) = self.hosted.get_mut(&id) else {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        };
+        let (life, before) = (open.life(), open.partition.high_watermark());
+        match open.partition.on_follower_fetch(fetch, &mut self.acked, now.instant) {
+            // A reassignment that this broker has not heard of yet.
+            Err(FollowerError::NotReplica) => Err(ErrorCode::UnknownLeaderEpoch),
+            Err(FollowerError::StaleBroker) => Err(ErrorCode::NotLeaderOrFollower),
+            Ok(visible_bytes) => {
+                let high_watermark = open.partition.high_watermark();
+                if open.partition.wants_isr_change() {
+                    self.isr.look_at(id);
+                }
+                // Nearly always there is nothing new from a follower.
+                if high_watermark != before || !self.acked.is_empty() {
+                    self.on_advanced(life, Ok(visible_bytes), now);
+                }
+                self.settle_deletions(id);
+                Ok(high_watermark)
+            }
+        }
     }
 
     fn count_read(&self, fetching: &Fetching) {
@@ -174,6 +218,7 @@ impl Shard {
         self.unseat(life.partition, ErrorCode::CoordinatorNotAvailable);
         self.drop_shares(life.partition, ErrorCode::KafkaStorageError);
         self.notify_all(waiters);
+        self.follow(life.partition);
     }
 }
 
@@ -188,7 +233,7 @@ pub(super) fn read_refusal(error: &StorageError) -> ErrorCode {
 fn read(
     open: &mut Open,
     item: &FetchItem,
-    bound: Bound,
+    reader: Reader,
     budget: &mut Budget,
     cache: &mut Cache,
     memory: &FetchMemory,
@@ -201,7 +246,10 @@ fn read(
         max_bytes: item.max_bytes.min(budget.bytes),
         at_least_one: budget.first,
         last_fetched_epoch: item.last_fetched_epoch,
-        bound,
+        bound: match reader {
+            Reader::Consumer { isolation, .. } => bound(isolation),
+            Reader::Follower { .. } => Bound::LogEnd,
+        },
     };
     let life = open.life();
     let mut fetched = offsets(open);
@@ -230,6 +278,14 @@ fn read(
                 Fetching::FromDisk(fetched, life, plan)
             }
         },
+    }
+}
+
+impl Fetching {
+    fn with_high_watermark(mut self, offset: i64) -> Fetching {
+        let (Fetching::Ready(fetched) | Fetching::FromDisk(fetched, ..)) = &mut self;
+        fetched.high_watermark = offset;
+        self
     }
 }
 

@@ -13,7 +13,7 @@ use super::state::Shard;
 use crate::metadata::{Image, PartitionState, Topic};
 use crate::metrics::{Metric, PartitionCells};
 use crate::model::{BrokerId, ErrorCode, PartitionId, TopicId};
-use crate::partition::{Identity, Leadership, Partition, Peer, Producers};
+use crate::partition::{Identity, Leadership, Partition, Peer, Producers, Shift};
 use crate::rt::{Instant, Now};
 use crate::storage::{LogOptions, Opened, StorageError};
 
@@ -65,10 +65,15 @@ impl Shard {
 
     pub(super) fn reconcile(&mut self, image: Arc<Image>, now: Now) {
         let old = std::mem::replace(&mut self.image, image.clone());
+        // Whether a follower may join the ISR depends on its broker.
+        let same_brokers = old.brokers == image.brokers;
         let mut changed = Vec::new();
         for topic in image.topics_by_id.values() {
             let known = old.topic_by_id(&topic.id);
             if known.is_some_and(|known| Arc::ptr_eq(known, topic)) {
+                if !same_brokers && topic.partitions.iter().any(|state| state.replicas.len() > 1) {
+                    self.reconcile_topic(topic, now);
+                }
                 continue;
             }
             if known.is_none_or(|known| known.partitions.len() != topic.partitions.len()) {
@@ -124,7 +129,7 @@ impl Shard {
     }
 
     fn host(&mut self, wanted: Wanted<'_>, now: Now) {
-        let leadership = leadership(wanted.state, BrokerId(self.config.broker_id));
+        let leadership = leadership(wanted.state, BrokerId(self.config.broker_id), &self.image);
         let config = &wanted.topic.config;
         match self.hosted.get_mut(&wanted.id) {
             None => self.begin_opening(&wanted, leadership, now),
@@ -133,16 +138,41 @@ impl Shard {
                 opening.config = config.clone();
             }
             Some(Hosted::Open(open)) => {
-                open.partition.set_leadership(leadership, &mut self.acked, now.instant);
+                let shift = open.partition.set_leadership(leadership, &mut self.acked, now.instant);
                 if open.partition.config() != config {
                     open.partition.set_config(config.clone());
                     open.retention_ms = i64::MIN;
                     open.compaction_ms = i64::MIN;
                 }
+                let life = open.life();
+                self.on_shift(life, shift, now);
             }
             // Looked at again once it has left.
             Some(Hosted::Leaving(_) | Hosted::Failed(_)) => {}
         }
+    }
+
+    /// What the image says of the partition's leader and followers has taken effect.
+    fn on_shift(&mut self, life: Life, shift: Shift, now: Now) {
+        let id = life.partition;
+        self.fail_acks(shift.abandoned, ErrorCode::NotLeaderOrFollower);
+        self.on_advanced(life, Ok(shift.visible_bytes), now);
+        let Some(Hosted::Open(open)) = self.hosted.get(&id).filter(|_| shift.turned) else {
+            return;
+        };
+        let (topic, partition) = (&open.place.topic, id.index);
+        let leadership = open.partition.leadership();
+        let (epoch, leader) = (leadership.epoch.0, leadership.leader.map(|broker| broker.0));
+        tracing::debug!(%topic, partition, epoch, ?leader, "leadership of the partition has turned");
+        let waiters = open.partition.waiters().to_vec();
+        if !leadership.is_leader {
+            self.drop_shares(id, ErrorCode::NotLeaderOrFollower);
+        }
+        // Those who wait ask again, and learn it.
+        self.notify_all(waiters);
+        self.settle_deletions(id);
+        self.follow(id);
+        self.upkeep.must_count = true;
     }
 
     fn begin_opening(&mut self, wanted: &Wanted<'_>, leadership: Leadership, now: Now) {
@@ -292,6 +322,7 @@ impl Shard {
             place: opening.place,
             claim,
             jobs: 0,
+            told_end: end_offset,
             retention_ms: now.wall_ms + FIRST_RETENTION_MS.min(self.config.log_retention_check_interval_ms),
             compaction_ms: now.wall_ms + self.config.compaction.backoff_ms,
         });
@@ -302,6 +333,7 @@ impl Shard {
         self.touched.push(life.partition);
         self.unpark(opening.parked, now);
         self.settle_coordinator(life.partition, now);
+        self.follow(life.partition);
     }
 
     fn leave_topic(&mut self, topic: TopicId, now: Now) {
@@ -342,6 +374,8 @@ impl Shard {
                 }
                 self.fail_acks(abandoned, ErrorCode::UnknownTopicOrPartition);
                 self.notify_all(waiters);
+                self.settle_deletions(id);
+                self.follow(id);
             }
         }
     }
@@ -380,6 +414,7 @@ impl Shard {
             Some(Hosted::Open(open)) if open.life() == life => {
                 open.jobs -= 1;
                 self.touched.push(life.partition);
+                self.follow_on(life.partition);
                 self.close_if_stopping(life.partition);
             }
             Some(Hosted::Leaving(Leaving::Draining(open))) if open.life() == life => {
@@ -396,11 +431,17 @@ impl Shard {
 
     pub(super) fn count_partitions(&self) {
         let (mut leaders, mut opening, mut failed) = (0, 0, 0);
+        let (mut under_replicated, mut under_min_isr) = (0, 0);
         for hosted in self.hosted.values() {
             match hosted {
                 Hosted::Open(open) => {
-                    leaders += i64::from(open.partition.leadership().is_leader);
+                    let partition = &open.partition;
+                    let is_leader = partition.leadership().is_leader;
+                    leaders += i64::from(is_leader);
                     failed += i64::from(open.place.dir.is_offline());
+                    let missing = partition.in_sync_count() < partition.leadership().replica_count();
+                    under_replicated += i64::from(is_leader && missing);
+                    under_min_isr += i64::from(is_leader && partition.check_in_sync().is_err());
                 }
                 Hosted::Opening(_) => opening += 1,
                 Hosted::Failed(_) => failed += 1,
@@ -408,6 +449,8 @@ impl Shard {
             }
         }
         self.metrics.set(Metric::Leaders, leaders);
+        self.metrics.set(Metric::UnderReplicated, under_replicated);
+        self.metrics.set(Metric::UnderMinIsr, under_min_isr);
         self.metrics.set(Metric::PartitionsOpening, opening);
         self.metrics.set(Metric::PartitionsFailed, failed);
         self.metrics.set(Metric::Partitions, self.hosted.len() as i64);
@@ -423,23 +466,25 @@ pub(super) fn closing(open: Open) -> ClosingLog {
     }
 }
 
-fn leadership(state: &PartitionState, broker: BrokerId) -> Leadership {
-    let others = state.replicas.iter().filter(|replica| **replica != broker);
+fn leadership(state: &PartitionState, me: BrokerId, image: &Image) -> Leadership {
+    let others = state.replicas.iter().filter(|replica| **replica != me);
     Leadership {
         epoch: state.leader_epoch,
         partition_epoch: state.partition_epoch,
         leader: state.leader,
-        is_leader: state.leader == Some(broker),
-        is_in_sync: state.isr.contains(&broker),
+        is_leader: state.leader == Some(me),
+        is_in_sync: state.isr.contains(&me),
         is_recovering: state.leader_recovering,
-        peers: others.map(|other| peer(state, *other)).collect(),
+        peers: others.map(|replica| peer(state, *replica, image)).collect(),
     }
 }
 
-fn peer(state: &PartitionState, broker: BrokerId) -> Peer {
+fn peer(state: &PartitionState, broker: BrokerId, image: &Image) -> Peer {
+    let known = image.brokers.get(&broker);
+    let may_join = known.filter(|known| known.is_active());
     Peer {
         broker,
         in_sync: state.isr.contains(&broker),
-        epoch: None,
+        epoch: may_join.map(|known| known.epoch),
     }
 }

@@ -5,7 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::connection::CallProblem;
 use super::coordinator::{CoordinatorReply, CoordinatorRequest, Stamp};
+use super::following::{CopyOutcomes, CutLog, Fetched, FollowChange};
 use super::message::{Local, Request};
 use super::post::Post;
 use super::reply::{ReplyRx, ReplyTx, reply};
@@ -14,12 +18,13 @@ use super::types::*;
 use crate::group::{GroupReply, GroupRequest};
 use crate::metadata::{Handle, Image};
 use crate::metrics::Spent;
-use crate::model::{ErrorCode, PartitionId, ProducerIdentity};
+use crate::model::{BrokerId, ErrorCode, PartitionId, ProducerIdentity};
 use crate::partition::Warrant;
 use crate::record::{BatchHeader, ValidBatch};
 use crate::rt::wall_ms;
 use crate::share::{StateReply, StateRequest};
 use crate::txn::{TxnReply, TxnRequest};
+use crate::wire::ApiKey;
 
 /// A handle to all shards, on one shard. Cheap to clone; not Send.
 #[derive(Clone)]
@@ -47,6 +52,16 @@ impl Router {
         let polled = poll();
         *spent = self.post.spent().get();
         polled
+    }
+
+    /// Asks another broker; gives the body of its answer.
+    pub async fn call_broker(
+        &self,
+        broker: BrokerId,
+        api: (ApiKey, i16),
+        body: Vec<Bytes>,
+    ) -> Result<Bytes, CallProblem> {
+        self.post.peers().call(&self.image(), broker, api, body).await
     }
 
     /// Enqueues at once, in call order (before the future is polled); the outcomes come in the order of the items.
@@ -116,10 +131,15 @@ impl Router {
         )
     }
 
-    pub fn delete_records(&self, items: Vec<DeleteRecordsItem>) -> impl Future<Output = Vec<DeletedRecords>> + 'static {
+    /// An item is answered once every live replica has given the records up.
+    pub fn delete_records(
+        &self,
+        items: Vec<DeleteRecordsItem>,
+        timeout: Duration,
+    ) -> impl Future<Output = Vec<DeletedRecords>> + 'static {
         let count = items.len();
         self.joined(
-            self.put(|reply| Request::DeleteRecords { items, reply }),
+            self.put(|reply| Request::DeleteRecords { items, timeout, reply }),
             count,
             DeletedRecords::refused,
         )
@@ -203,6 +223,25 @@ impl Router {
                 _ => None,
             },
         )
+    }
+
+    /// What is to be copied otherwise than it was told before; waits until there is something. `None`: the pump has ended.
+    pub fn follow_changes(&self) -> impl Future<Output = Option<Vec<FollowChange>>> + 'static {
+        self.put(|reply| Request::FollowChanges { reply })
+    }
+
+    /// Appends what was fetched for partitions of this shard. Answered once it is written.
+    pub fn append_fetched(&self, items: Vec<Fetched>) -> impl Future<Output = CopyOutcomes> + 'static {
+        let count = items.len();
+        let answer = self.put(|reply| Request::AppendFetched { items, reply });
+        async move { answer.await.unwrap_or_else(|| vec![None; count]) }
+    }
+
+    /// Cuts logs of partitions of this shard. Answered once it is done.
+    pub fn cut_logs(&self, items: Vec<CutLog>) -> impl Future<Output = CopyOutcomes> + 'static {
+        let count = items.len();
+        let answer = self.put(|reply| Request::CutLogs { items, reply });
+        async move { answer.await.unwrap_or_else(|| vec![None; count]) }
     }
 
     /// `asked_for` takes out of a reply what the request asks for. Enqueued at once.

@@ -11,8 +11,11 @@ use super::catchup::Catchup;
 use super::claims::Claims;
 use super::compact::Compacting;
 use super::coordinator::Coordinators;
+use super::deletions::Deletions;
 use super::fetch_memory::FetchMemory;
+use super::following::Following;
 use super::hosted::Hosted;
+use super::isr::Isr;
 use super::join::Joins;
 use super::journals::Journals;
 use super::mesh::ShardHandle;
@@ -81,6 +84,9 @@ pub(super) struct Shard {
     pub(super) coordinators: Coordinators,
     pub(super) journals: Journals,
     pub(super) shares: Shares,
+    pub(super) following: Following,
+    pub(super) isr: Isr,
+    pub(super) deletions: Deletions,
     pub(super) stopping: Option<Stopping>,
     pub(super) exit: bool,
 
@@ -127,6 +133,9 @@ impl Shard {
             compacting: Compacting::default(),
             coordinators: Coordinators::default(),
             shares: Shares::default(),
+            following: Following::default(),
+            isr: Isr::default(),
+            deletions: Deletions::default(),
             stopping: None,
             exit: false,
             clock: Instant(0),
@@ -135,6 +144,11 @@ impl Shard {
             outbox_retry: None,
             acked: Vec::new(),
         }
+    }
+
+    /// There is no other broker, so that nothing is replicated.
+    pub(super) fn is_alone(&self) -> bool {
+        self.image.brokers.len() < 2
     }
 
     pub(super) fn shards(&self) -> usize {
@@ -186,6 +200,7 @@ impl Shard {
                 Due::Fetch(request) => self.on_fetch_timeout(request),
                 Due::Coordinator(partition) => self.on_coordinator_due(partition, now),
                 Due::Share(partition) => self.on_share_due(partition, now),
+                Due::Deletion(request) => self.on_deletion_timeout(request),
                 Due::Opening(partition) => self.on_opening_due(partition, now),
                 // Begun at the end of the turn.
                 Due::Read => {}
@@ -222,7 +237,7 @@ impl Shard {
             Question::Fetch(part) => self.on_fetch(from, request, part, now),
             Question::ListOffsets(items) => self.on_list_offsets(from, request, items),
             Question::EpochEnds(items) => self.on_epoch_ends(from, request, items),
-            Question::DeleteRecords(items) => self.on_delete_records(from, request, items, now),
+            Question::DeleteRecords(part) => self.on_delete_records(from, request, part, now),
             Question::LogSizes(items) => self.on_log_sizes(from, request, items),
             Question::Producers(items) => self.on_producers(from, request, items),
             Question::Coordinate(partition, asked) => self.on_coordinate(from, request, (partition, *asked), now),
@@ -240,6 +255,8 @@ impl Shard {
             Done::JournalsRemoved => self.finish_stop(),
             Done::Freed(life, result) => self.on_freed(life, result),
             Done::Compacted(life, done) => self.on_compacted(life, done, now),
+            Done::Truncated(life, done) => self.on_truncated(life, done.0, done.1),
+            Done::IsrAltered(done) => self.on_isr_altered(*done, now),
             Done::Closed(life, place, result) => self.on_closed(life, place, result),
             Done::Removed(life, result) => self.on_removed(life, result, now),
             Done::Read(done) => self.on_read(done),
@@ -283,6 +300,7 @@ impl Shard {
     /// The end of a turn: one write per partition touched, one send per other shard, the next alarm.
     pub(super) fn flush(&mut self, now: Now) {
         self.submit_touched(now);
+        self.propose_isrs(now);
         self.start_reads(now);
         self.handle_own(now);
         if !self.send_outboxes() && self.outbox_retry.is_none() {

@@ -37,6 +37,7 @@ impl Shard {
         for id in ids {
             self.forget_compaction(id);
             self.touched.push(id);
+            self.follow(id);
             self.close_if_stopping(id);
         }
         self.finish_stop();

@@ -222,6 +222,7 @@ fn fetch(partition: PartitionId, offset: i64) -> FetchItem {
         max_bytes: 1 << 20,
         leader_epoch: -1,
         last_fetched_epoch: -1,
+        log_start: -1,
     }
 }
 
@@ -231,7 +232,7 @@ fn long_poll(items: Vec<FetchItem>, min_bytes: usize, max_wait: Duration) -> Fet
         min_bytes,
         max_bytes: 10 << 20,
         max_wait,
-        isolation: Isolation::ReadUncommitted,
+        reader: Reader::consumer(Isolation::ReadUncommitted),
         no_wait: false,
     }
 }
@@ -495,7 +496,7 @@ fn questions_about_offsets() {
 
         let cut = async |partition, offset| {
             let item = DeleteRecordsItem { partition, offset };
-            let deleted = router.delete_records(vec![item]).await.remove(0);
+            let deleted = router.delete_records(vec![item], TIMEOUT).await.remove(0);
             (deleted.error, deleted.low_watermark)
         };
         assert_eq!(cut(t, 11).await, (ErrorCode::OffsetOutOfRange, -1));
@@ -629,7 +630,7 @@ fn topic_recreated_after_a_restart_begins_at_0() {
             partition: id(topic, 0),
             offset: 7,
         };
-        assert_eq!(router.delete_records(vec![item]).await[0].low_watermark, 7);
+        assert_eq!(router.delete_records(vec![item], TIMEOUT).await[0].low_watermark, 7);
     });
     broker(root.path(), 1, |_, router| async move {
         topic(&router, "t").await;
@@ -650,7 +651,7 @@ fn checkpoint_of_a_deleted_topic_hides_nothing_of_its_namesake() {
             partition: id(topic, 0),
             offset: 7,
         };
-        assert_eq!(router.delete_records(vec![item]).await[0].low_watermark, 7);
+        assert_eq!(router.delete_records(vec![item], TIMEOUT).await[0].low_watermark, 7);
     });
     let dir = BrokerConfig::embedded(root.path()).log_dirs[0].clone();
     let files = [

@@ -16,6 +16,8 @@ pub(super) enum Due {
     Coordinator(PartitionId),
     /// Locks of share groups on this partition's records.
     Share(PartitionId),
+    /// A DeleteRecords part whose followers are awaited.
+    Deletion(u64),
     /// Questions that wait for a log to open.
     Opening(PartitionId),
     /// The next read from the disk may begin.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::model::{ErrorCode, PartitionId};
+use crate::model::{BrokerId, ErrorCode, PartitionId};
 use crate::partition::{ActiveProducer, Guard, Warrant};
 use crate::record::{Marker, ValidBatch};
 
@@ -46,8 +46,19 @@ pub struct AppendOutcome {
 pub enum Isolation {
     ReadUncommitted,
     ReadCommitted,
-    /// replica_id >= 0 or -2: up to the LEO
+    /// replica_id -2: up to the LEO
     LogEnd,
+}
+/// Who fetches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    Consumer {
+        isolation: Isolation,
+        /// Whether a replica that does not lead may answer. //= KIP-392
+        from_any_replica: bool,
+    },
+    /// A broker that copies: its offsets count as held there.
+    Follower { broker: BrokerId, epoch: i64 },
 }
 #[derive(Clone, Debug)]
 pub struct FetchItem {
@@ -58,6 +69,8 @@ pub struct FetchItem {
     pub leader_epoch: i32,
     /// -1: unchecked
     pub last_fetched_epoch: i32,
+    /// Where a follower's log begins.
+    pub log_start: i64,
 }
 #[derive(Clone, Debug)]
 pub struct FetchSpec {
@@ -65,7 +78,7 @@ pub struct FetchSpec {
     pub min_bytes: usize,
     pub max_bytes: usize,
     pub max_wait: Duration,
-    pub isolation: Isolation,
+    pub reader: Reader,
     /// Answer at once whatever there is (a full fetch session answer, an error elsewhere in the request).
     pub no_wait: bool,
 }
@@ -150,6 +163,16 @@ pub struct LogSize {
     pub error: ErrorCode,
     pub size_bytes: i64,
     pub log_dir: Option<String>,
+}
+
+impl Reader {
+    /// A consumer that asks the leader.
+    pub fn consumer(isolation: Isolation) -> Reader {
+        Reader::Consumer {
+            isolation,
+            from_any_replica: false,
+        }
+    }
 }
 
 impl AppendOutcome {

@@ -64,6 +64,9 @@ impl Shard {
             return;
         };
         open.show();
+        if open.partition.leadership().is_leader && !open.partition.leadership().is_alone() {
+            self.isr.look_at(id);
+        }
         let late_ms = i64::from(self.config.transactions.timeout_ms_max) + LATE_MS;
         let written_ms = open.partition.producers().oldest_transaction_ms();
         self.upkeep.late += i64::from(written_ms.is_some_and(|ms| now.wall_ms - ms > late_ms));
@@ -107,6 +110,7 @@ impl Shard {
             let Some(Hosted::Open(open)) = self.hosted.get_mut(&id) else {
                 continue;
             };
+            open.submit_truncation(&mut self.jobs, &mut self.cache);
             open.submit_file_work(&mut self.jobs, now);
             if self.stopping.is_some() {
                 open.partition.place_soon();

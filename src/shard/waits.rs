@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::hosted::Hosted;
-use super::message::{Message, Wait};
+use super::message::{Message, Wait, WaitKind};
 use super::state::Shard;
 use crate::model::{PartitionId, ShardId};
 use crate::partition::WaitToken;
@@ -19,7 +19,8 @@ pub(super) struct Waits {
 #[derive(Debug)]
 struct Waiting {
     partitions: Vec<PartitionId>,
-    /// Bytes still to become visible before the notification.
+    kind: WaitKind,
+    /// How much is still to come before the notification.
     wanted: u64,
 }
 
@@ -33,7 +34,7 @@ impl Shard {
             request: wait.request,
         };
         self.forget_wait(wait.from, wait.request);
-        let gained = self.visible_bytes(&wait.partitions).checked_sub(wait.mark);
+        let gained = self.mark(wait.kind, &wait.partitions).checked_sub(wait.mark);
         let Some(missing) = gained
             .and_then(|gained| wait.wanted.checked_sub(gained))
             .filter(|missing| *missing > 0)
@@ -47,31 +48,54 @@ impl Shard {
         }
         let waiting = Waiting {
             partitions: wait.partitions,
+            kind: wait.kind,
             wanted: missing,
         };
         self.waits.waiting.insert(token, waiting);
     }
 
-    pub(super) fn visible_bytes<'a>(&self, partitions: impl IntoIterator<Item = &'a PartitionId>) -> u64 {
-        let visible = partitions.into_iter().map(|id| match self.hosted.get(id) {
-            Some(Hosted::Open(open)) => open.partition.visible_bytes(),
+    /// What there is now, as `kind` counts it.
+    pub(super) fn mark<'a>(&self, kind: WaitKind, partitions: impl IntoIterator<Item = &'a PartitionId>) -> u64 {
+        let marks = partitions.into_iter().map(|id| match (self.hosted.get(id), kind) {
+            (Some(Hosted::Open(open)), WaitKind::Visible) => open.partition.visible_bytes(),
+            (Some(Hosted::Open(open)), WaitKind::Written) => u64::try_from(open.partition.log().written()).unwrap_or(0),
             _ => 0,
         });
-        visible.sum()
+        marks.sum()
     }
 
     /// `bytes` more of the partition are visible.
     pub(super) fn notify_waiters(&mut self, id: PartitionId, bytes: u64) {
+        self.notify_of(id, WaitKind::Visible, bytes);
+    }
+
+    /// Followers may copy up to where the log ends now. A broker alone has none, and looks no further.
+    pub(super) fn notify_followers(&mut self, id: PartitionId) {
+        if self.is_alone() {
+            return;
+        }
+        let Some(Hosted::Open(open)) = self.hosted.get_mut(&id) else {
+            return;
+        };
+        if open.partition.leadership().is_alone() {
+            return;
+        }
+        let end = open.partition.log().written();
+        let offsets = end - std::mem::replace(&mut open.told_end, end);
+        self.notify_of(id, WaitKind::Written, u64::try_from(offsets).unwrap_or(0));
+    }
+
+    fn notify_of(&mut self, id: PartitionId, kind: WaitKind, more: u64) {
         let Some(Hosted::Open(open)) = self.hosted.get(&id) else {
             return;
         };
-        if bytes == 0 || open.partition.waiters().is_empty() {
+        if more == 0 || open.partition.waiters().is_empty() {
             return;
         }
         let mut satisfied = std::mem::take(&mut self.waits.satisfied);
         for token in open.partition.waiters() {
-            if let Some(waiting) = self.waits.waiting.get_mut(token) {
-                waiting.wanted = waiting.wanted.saturating_sub(bytes);
+            if let Some(waiting) = self.waits.waiting.get_mut(token).filter(|waiting| waiting.kind == kind) {
+                waiting.wanted = waiting.wanted.saturating_sub(more);
                 if waiting.wanted == 0 {
                     satisfied.push(*token);
                 }

@@ -11,26 +11,26 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Whether a replica that is out of sync may become leader when no other is left. Acknowledged records can be lost."),
     int("num.replica.fetchers").default("1").at_least(1).cluster_wide()
         .doc("Connections per leader for copying. Corelane copies with one per shard and leader."),
-    int("replica.fetch.max.bytes").default("1048576").at_least(0)
+    int("replica.fetch.max.bytes").default("1048576").at_least(0).effective()
         .doc("Bytes to ask for per partition when copying; a larger first batch comes whole."),
-    int("replica.fetch.min.bytes").default("1")
+    int("replica.fetch.min.bytes").default("1").effective()
         .doc("Bytes that a leader should gather before it answers a follower."),
-    int("replica.fetch.wait.max.ms").default("500")
+    int("replica.fetch.wait.max.ms").default("500").effective()
         .doc("Milliseconds a leader may wait for replica.fetch.min.bytes. Keep it below replica.lag.time.max.ms."),
-    int("replica.fetch.response.max.bytes").default("10485760").at_least(0)
+    int("replica.fetch.response.max.bytes").default("10485760").at_least(0).effective()
         .doc("Bytes of one whole answer when copying; a larger first batch comes whole."),
-    int("replica.fetch.backoff.ms").default("1000").at_least(0)
+    int("replica.fetch.backoff.ms").default("1000").at_least(0).effective()
         .doc("Milliseconds to rest after a failed copy."),
-    long("replica.lag.time.max.ms").default("30000")
+    long("replica.lag.time.max.ms").default("30000").effective()
         .doc("Milliseconds for which a follower may be behind its leader and still count as in sync."),
     long("replica.high.watermark.checkpoint.interval.ms").default("5000")
         .doc("Milliseconds between two writes of the high watermarks to disk."),
-    int("replica.socket.timeout.ms").default("30000")
+    int("replica.socket.timeout.ms").default("30000").effective()
         .doc("Milliseconds to wait for a leader's answer. Keep it above replica.fetch.wait.max.ms."),
     int("replica.socket.receive.buffer.bytes").default("65536")
         .doc("Bytes of the socket buffer for copying."),
-    string("replica.selector.class")
-        .doc("A Java class that picks the replica a consumer reads from. There is no JVM here to run it."),
+    string("replica.selector.class").effective()
+        .doc("org.apache.kafka.common.replica.RackAwareReplicaSelector sends consumers with client.rack to a replica in sync there. No other class runs here."),
     int("num.replica.alter.log.dirs.threads")
         .doc("Threads that move replicas between log directories. Unset: one per directory."),
     boolean("auto.leader.rebalance.enable").default("true")

@@ -80,11 +80,14 @@ impl Shard {
         }
     }
 
-    /// Whether the log takes no batches for now. Asked before the state shows what would be in one: a full disk is no
-    /// reason to load the state again.
+    /// Whether the log takes no batches for now. Asked before the state shows what would be in one: a full disk, or too few
+    /// replicas in sync, is no reason to load the state again.
     pub(super) fn is_held_up(&mut self, id: PartitionId) -> bool {
         match self.hosted.get_mut(&id).map(Hosted::serving) {
-            Some(Ok(open)) => open.partition.log().is_crowded(batch_bytes_max(&open.partition)),
+            Some(Ok(open)) => {
+                open.partition.check_in_sync().is_err()
+                    || open.partition.log().is_crowded(batch_bytes_max(&open.partition))
+            }
             // Where the log does not serve the coordinator is on its way out.
             _ => false,
         }

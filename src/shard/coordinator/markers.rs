@@ -1,12 +1,13 @@
 //! Carries the end of a transaction to its partitions, wherever they are: one task per order, which appends the markers
 //! along the way of every append and reports to the coordinator which of them are to be tried again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Seat;
 use crate::metadata::Image;
-use crate::model::{ErrorCode, LeaderEpoch, MarkerOrder, NamedPartitions, PartitionId};
+use crate::model::{BrokerId, ErrorCode, LeaderEpoch, MarkerOrder, NamedPartitions, PartitionId};
 use crate::record::Marker;
 use crate::rt::Now;
 use crate::shard::hosted::Hosted;
@@ -14,9 +15,27 @@ use crate::shard::message::Job;
 use crate::shard::state::Shard;
 use crate::shard::{MarkerItem, Router};
 use crate::txn::MarkersDone;
+use crate::wire::ApiKey;
+use crate::wire::messages::{
+    BODY_BYTES_MAX, Decode, Encode, WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequestData,
+    WriteTxnMarkersResponseData, kafka_string,
+};
 
 /// An append that takes longer is tried again: markers may be written twice.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+const MARKERS_VERSION: i16 = 1;
+
+/// A partition by the name of its topic.
+type Name = (Arc<str>, i32);
+
+/// Who leads a partition.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Leader {
+    Here,
+    At(BrokerId),
+    None,
+}
 
 pub(in crate::shard) struct MarkerJob {
     /// Whose order it is, its leader epoch, which is the coordinator's, and which loading of its state gave the order.
@@ -85,11 +104,21 @@ impl Shard {
 impl MarkerJob {
     pub(in crate::shard) async fn run(self, router: Router) -> MarkerDone {
         let order = &self.order;
-        let (names, items) = self.items(&router.image());
-        let outcomes = router.write_markers(&items, TIMEOUT).await;
+        let mut outcomes = Vec::new();
+        for (leader, names) in self.by_leader(&router.image()) {
+            match leader {
+                Leader::Here => {
+                    let (names, items) = self.items(&router.image(), names);
+                    let written = router.write_markers(&items, TIMEOUT).await;
+                    outcomes.extend(names.into_iter().zip(written));
+                }
+                Leader::At(broker) => outcomes.extend(self.order_at(&router, broker, names).await),
+                Leader::None => outcomes.extend(names.into_iter().map(|name| (name, ErrorCode::LeaderNotAvailable))),
+            }
+        }
         let image = router.image();
         let mut failed = NamedPartitions::new();
-        for ((topic, index), outcome) in names.into_iter().zip(outcomes) {
+        for ((topic, index), outcome) in outcomes {
             if !is_settled(outcome, image.topic(&topic).is_some()) {
                 failed.entry(topic).or_default().insert(index);
             }
@@ -109,20 +138,94 @@ impl MarkerJob {
         }
     }
 
-    /// The partitions that there are, by name and as appends. One of a deleted topic needs no marker.
-    fn items(&self, image: &Image) -> (Vec<(Arc<str>, i32)>, Vec<MarkerItem>) {
+    /// The partitions that there are, by who leads them. One of a deleted topic needs no marker.
+    fn by_leader(&self, image: &Image) -> BTreeMap<Leader, Vec<Name>> {
+        let me = BrokerId(image.broker.broker_id);
+        let mut by_leader: BTreeMap<Leader, Vec<Name>> = BTreeMap::new();
+        for (name, indexes) in &self.order.partitions {
+            let Some(topic) = image.topic(name) else { continue };
+            for index in indexes {
+                let state = usize::try_from(*index).ok().and_then(|at| topic.partitions.get(at));
+                let leader = match state.and_then(|state| state.leader) {
+                    Some(leader) if leader == me => Leader::Here,
+                    Some(leader) => Leader::At(leader),
+                    None => Leader::None,
+                };
+                by_leader.entry(leader).or_default().push((name.clone(), *index));
+            }
+        }
+        by_leader
+    }
+
+    /// The brokers' own request for it, to another broker.
+    async fn order_at(&self, router: &Router, broker: BrokerId, names: Vec<Name>) -> Vec<(Name, ErrorCode)> {
+        let outcomes = match self.request(&names).encode(MARKERS_VERSION) {
+            Ok(body) => {
+                let api = (ApiKey::WRITE_TXN_MARKERS, MARKERS_VERSION);
+                let answer = router.call_broker(broker, api, vec![body]).await;
+                answer.map_err(|problem| problem.to_string()).and_then(|answer| {
+                    let answer = WriteTxnMarkersResponseData::decode(answer, MARKERS_VERSION, BODY_BYTES_MAX);
+                    answer.map_err(|problem| problem.to_string())
+                })
+            }
+            Err(problem) => Err(problem.to_string()),
+        };
+        match outcomes {
+            Ok(answer) => names
+                .into_iter()
+                .map(|name| {
+                    let outcome = outcome_of(&answer, &name);
+                    (name, outcome)
+                })
+                .collect(),
+            Err(problem) => {
+                tracing::debug!(broker = broker.0, problem, "no answer about transaction markers");
+                names
+                    .into_iter()
+                    .map(|name| (name, ErrorCode::NetworkException))
+                    .collect()
+            }
+        }
+    }
+
+    fn request(&self, names: &[Name]) -> WriteTxnMarkersRequestData {
+        let order = &self.order;
+        let mut topics: Vec<WritableTxnMarkerTopic> = Vec::new();
+        for (name, index) in names {
+            match topics.last_mut().filter(|topic| topic.name.as_str() == &**name) {
+                Some(topic) => topic.partition_indexes.push(*index),
+                None => topics.push(WritableTxnMarkerTopic {
+                    name: kafka_string(name),
+                    partition_indexes: vec![*index],
+                    ..Default::default()
+                }),
+            }
+        }
+        let marker = WritableTxnMarker {
+            producer_id: order.producer.producer_id,
+            producer_epoch: order.producer.epoch,
+            transaction_result: order.commit,
+            topics,
+            coordinator_epoch: self.epoch.0,
+            transaction_version: order.transaction_version,
+            ..Default::default()
+        };
+        WriteTxnMarkersRequestData {
+            markers: vec![marker],
+            ..Default::default()
+        }
+    }
+
+    /// As appends. A topic that has gone meanwhile is left out.
+    fn items(&self, image: &Image, names: Vec<Name>) -> (Vec<Name>, Vec<MarkerItem>) {
         let order = &self.order;
         let marker = Marker {
             commit: order.commit,
             coordinator_epoch: self.epoch.0,
         };
-        let named = order
-            .partitions
-            .iter()
-            .flat_map(|(topic, indexes)| indexes.iter().map(move |index| (topic, *index)));
-        let item = |(name, index): (&Arc<str>, i32)| {
+        let item = |(name, index): Name| {
             let partition = PartitionId {
-                topic: image.topic(name)?.id,
+                topic: image.topic(&name)?.id,
                 index,
             };
             let item = MarkerItem {
@@ -132,10 +235,21 @@ impl MarkerJob {
                 marker,
                 transaction_version: order.transaction_version,
             };
-            Some(((name.clone(), index), item))
+            Some(((name, index), item))
         };
-        named.filter_map(item).unzip()
+        names.into_iter().filter_map(item).unzip()
     }
+}
+
+fn outcome_of(answer: &WriteTxnMarkersResponseData, (name, index): &Name) -> ErrorCode {
+    let topics = answer.markers.iter().flat_map(|marker| &marker.topics);
+    let mut partitions = topics
+        .filter(|topic| topic.name.as_str() == &**name)
+        .flat_map(|topic| &topic.partitions);
+    let found = partitions.find(|partition| partition.partition_index == *index);
+    found.map_or(ErrorCode::UnknownServerError, |partition| {
+        ErrorCode::from_code(partition.error_code)
+    })
 }
 
 /// Whether nothing is left to do in the partition.

@@ -49,7 +49,7 @@ async fn end(router: &Router, item: MarkerItem) -> ErrorCode {
 
 async fn read_committed(router: &Router, topic: TopicId, offset: i64) -> FetchedPartition {
     let spec = FetchSpec {
-        isolation: Isolation::ReadCommitted,
+        reader: Reader::consumer(Isolation::ReadCommitted),
         ..long_poll(vec![fetch(id(topic, 0), offset)], 0, Duration::ZERO)
     };
     router.fetch(spec).await.remove(0)
@@ -178,7 +178,7 @@ fn markers_end_long_polls() {
         let builder = BatchBuilder::new(Compression::None).producer(1, 0, 0).transactional();
         append_verified(&router, topic, &valid(records(builder, 1, 1000))).await;
         let spec = FetchSpec {
-            isolation: Isolation::ReadCommitted,
+            reader: Reader::consumer(Isolation::ReadCommitted),
             ..long_poll(vec![fetch(id(topic, 0), 1)], 1000, 2 * TIMEOUT)
         };
         let started = rt::now();

@@ -1,0 +1,302 @@
+//! The loop that copies from one leader: one request, its answer into the logs, the next request.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::ReplicaSpec;
+use super::answer::{self, Sorted};
+use super::ends;
+use super::leaders::{Order, Orders};
+use super::partitions::{Asker, Partitions};
+use crate::metadata::Image;
+use crate::model::{BrokerId, ErrorCode, PartitionId};
+use crate::rt::{self, Instant, Rx};
+use crate::shard::{BrokerConnection, CallProblem, Copied, CopyOutcomes, CutLog, Fetched, Manner, endpoint};
+use crate::wire::ApiKey;
+use crate::wire::fetch::FetchResponse;
+
+/// Brokers of one cluster speak this version, or one of them is older than replication.
+const FETCH_VERSION: i16 = 17;
+/// An answer is larger than its records by what it says of each partition.
+const ANSWER_SLACK_BYTES: i32 = 16 << 20;
+/// Records that go to the pump together, unless one partition has more.
+const GROUP_BYTES_MAX: usize = 1 << 20;
+/// The rest of a partition whose leader has another image than this broker: one of the two is about to change.
+const IMAGE_PATIENCE: Duration = Duration::from_millis(50);
+
+pub(super) struct Fetcher {
+    spec: ReplicaSpec,
+    leader: BrokerId,
+    orders: Rc<Orders>,
+    bell: Rx<()>,
+    partitions: Partitions,
+    connection: Option<BrokerConnection>,
+    /// After a failure of the connection.
+    rests: Option<Instant>,
+    /// The failure was logged, and no answer has come since.
+    complained: bool,
+}
+
+impl Fetcher {
+    pub(super) fn new(spec: ReplicaSpec, leader: BrokerId, orders: Rc<Orders>, bell: Rx<()>) -> Fetcher {
+        Fetcher {
+            spec,
+            leader,
+            orders,
+            bell,
+            partitions: Partitions::default(),
+            connection: None,
+            rests: None,
+            complained: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        while !self.orders.is_closed() {
+            self.take_orders();
+            let now = rt::now();
+            self.partitions.wake(now);
+            if self.partitions.is_empty() {
+                self.disconnect();
+                self.wait(None).await;
+            } else if let Some(until) = self.rests_until(now) {
+                self.wait(Some(until.since(now))).await;
+            } else if let Err(problem) = self.round().await {
+                self.on_problem(&problem);
+            }
+        }
+    }
+
+    fn take_orders(&mut self) {
+        for order in self.orders.take() {
+            match order {
+                Order::Begin(follow) => self.partitions.begin(follow),
+                Order::End(partition) => self.partitions.end(partition),
+            }
+        }
+    }
+
+    /// Until when there is nothing to ask for.
+    fn rests_until(&mut self, now: Instant) -> Option<Instant> {
+        self.rests.take_if(|until| *until <= now);
+        self.rests.or_else(|| self.partitions.all_rest_until())
+    }
+
+    /// Until there are new orders, at most for so long.
+    async fn wait(&mut self, at_most: Option<Duration>) {
+        let mut rung = Vec::new();
+        let ring = self.bell.recv_burst(&mut rung, 1);
+        match at_most {
+            None => ring.await,
+            Some(at_most) => rt::timeout(at_most, ring).await.unwrap_or(true),
+        };
+    }
+
+    async fn round(&mut self) -> Result<(), CallProblem> {
+        let image = self.spec.router.image();
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect(&image).await?,
+        };
+        let request = self.partitions.request(&Asker {
+            me: self.spec.me(),
+            broker_epoch: image.brokers.get(&self.spec.me()).map_or(-1, |broker| broker.epoch),
+            config: &self.spec.config.replication,
+        });
+        let body = request.encode(FETCH_VERSION);
+        let answer = connection.call(ApiKey::FETCH, FETCH_VERSION, body).await?;
+        let response = FetchResponse::decode(answer, FETCH_VERSION)?;
+        self.take(response, &mut connection, &image).await?;
+        self.connection = Some(connection);
+        if std::mem::take(&mut self.complained) {
+            tracing::info!(leader = self.leader.0, "copying from the leader again");
+        }
+        Ok(())
+    }
+
+    async fn connect(&mut self, image: &Image) -> Result<BrokerConnection, CallProblem> {
+        self.partitions.on_lost_connection();
+        let config = &self.spec.config;
+        let endpoint = endpoint(image, self.leader, &config.replication.listener).ok_or(CallProblem::NoAddress)?;
+        let replication = &config.replication;
+        let answer_bytes_max = replication.response_bytes_max.max(config.socket_request_max_bytes);
+        let manner = Manner {
+            client_id: Bytes::from(format!("broker-{}-fetcher-{}", config.broker_id, self.spec.shard.0)),
+            frame_bytes_max: answer_bytes_max.saturating_add(ANSWER_SLACK_BYTES),
+            patience: replication.answer_patience + replication.fetch_wait,
+        };
+        let connection = BrokerConnection::open(&endpoint.host, endpoint.port, manner).await?;
+        self.orders.set_stream(Some(connection.stream().clone()));
+        // A close between the two would not have found the stream.
+        match self.orders.is_closed() {
+            true => Err(CallProblem::Closing),
+            false => Ok(connection),
+        }
+    }
+
+    async fn take(
+        &mut self,
+        response: FetchResponse,
+        connection: &mut BrokerConnection,
+        image: &Image,
+    ) -> Result<(), CallProblem> {
+        let error = ErrorCode::from_code(response.error_code);
+        if !error.is_none() {
+            return match self.partitions.on_refusal(error) {
+                true => Ok(()),
+                false => Err(CallProblem::Refused(response.error_code)),
+            };
+        }
+        self.partitions.on_answer(response.session_id);
+        let Sorted {
+            fetched,
+            mut cuts,
+            outside,
+            over,
+            failed,
+        } = answer::sort(response, &self.partitions);
+        over.into_iter().for_each(|id| self.partitions.end(id));
+        for (id, error) in failed {
+            self.on_refusal(id, error);
+        }
+        for group in groups(fetched) {
+            let ids: Vec<PartitionId> = group.iter().map(|one| one.life.partition).collect();
+            let outcomes = self.spec.router.append_fetched(group).await;
+            self.advance(ids, outcomes);
+        }
+        if !outside.is_empty() {
+            let me = self.spec.me();
+            for (id, cut) in ends::look_up(connection, image, me, &outside, &self.partitions).await? {
+                match cut {
+                    Some(cut) => cuts.push(cut),
+                    None => self.rest(id, "its end lies outside of the leader's log"),
+                }
+            }
+        }
+        if !cuts.is_empty() {
+            self.cut(cuts).await;
+        }
+        Ok(())
+    }
+
+    async fn cut(&mut self, cuts: Vec<CutLog>) {
+        let ids: Vec<PartitionId> = cuts.iter().map(|one| one.life.partition).collect();
+        let outcomes = self.spec.router.cut_logs(cuts).await;
+        self.advance(ids, outcomes);
+    }
+
+    fn advance(&mut self, ids: Vec<PartitionId>, outcomes: CopyOutcomes) {
+        for (id, outcome) in ids.into_iter().zip(outcomes) {
+            match outcome {
+                // Where the partition is followed on, the order for it is here or under way.
+                None => self.partitions.end(id),
+                Some(Copied { end, failure: None }) => self.partitions.advance(id, end),
+                Some(Copied {
+                    end,
+                    failure: Some(why),
+                }) => {
+                    self.partitions.move_to(id, end);
+                    self.rest(id, &why);
+                }
+            }
+        }
+    }
+
+    fn rest(&mut self, id: PartitionId, why: &str) {
+        let until = rt::now().after(self.spec.config.replication.backoff);
+        if self.partitions.rest(id, until) {
+            let (topic_id, partition, leader) = (id.topic, id.index, self.leader.0);
+            tracing::warn!(%topic_id, partition, leader, why, "partition is not copied: tried again until it is");
+        }
+    }
+
+    fn on_refusal(&mut self, id: PartitionId, error: ErrorCode) {
+        if !is_about_the_image(error) {
+            return self.rest(id, &format!("the leader answered {error:?}"));
+        }
+        let rest = IMAGE_PATIENCE.min(self.spec.config.replication.backoff);
+        self.partitions.rest(id, rt::now().after(rest));
+    }
+
+    /// The leader may be gone: tried again, until it is back or another one is followed.
+    fn on_problem(&mut self, problem: &CallProblem) {
+        self.disconnect();
+        self.rests = Some(rt::now().after(self.spec.config.replication.backoff));
+        if !self.orders.is_closed() && !std::mem::replace(&mut self.complained, true) {
+            tracing::warn!(leader = self.leader.0, %problem, "cannot copy from the leader: tried again until it answers");
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.orders.set_stream(None);
+        if let Some(connection) = self.connection.take() {
+            connection.stream().shutdown();
+        }
+    }
+}
+
+/// What the pump takes at a time: it checks and copies every byte, and others wait for their turn meanwhile.
+fn groups(fetched: Vec<Fetched>) -> Vec<Vec<Fetched>> {
+    let (mut groups, mut bytes) = (Vec::<Vec<Fetched>>::new(), 0);
+    for one in fetched {
+        if groups.is_empty() || bytes + one.records.len() > GROUP_BYTES_MAX {
+            groups.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += one.records.len();
+        if let Some(last) = groups.last_mut() {
+            last.push(one);
+        }
+    }
+    groups
+}
+
+/// Whether one side has not seen yet what the other side's image says.
+fn is_about_the_image(error: ErrorCode) -> bool {
+    matches!(
+        error,
+        ErrorCode::NotLeaderOrFollower
+            | ErrorCode::UnknownLeaderEpoch
+            | ErrorCode::UnknownTopicId
+            | ErrorCode::UnknownTopicOrPartition
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Incarnation, LeaderEpoch, TopicId};
+    use crate::shard::FollowerLife;
+
+    /// The pump gets no more than its share at once, in order; a partition with more comes alone, and offsets without
+    /// records come along.
+    #[test]
+    fn an_answer_goes_to_the_pump_in_pieces() {
+        let fetched = |index, len| Fetched {
+            life: FollowerLife {
+                partition: PartitionId {
+                    topic: TopicId([1; 16]),
+                    index,
+                },
+                incarnation: Incarnation(1),
+                leader_epoch: LeaderEpoch(0),
+            },
+            offset: 0,
+            records: Bytes::from(vec![0; len]),
+            high_watermark: 0,
+            log_start: 0,
+        };
+        let half = GROUP_BYTES_MAX / 2;
+        let lens = [0, half, half, 0, 1, 3 * half, 1];
+        let all = lens.iter().enumerate().map(|(index, len)| fetched(index as i32, *len));
+        let groups = groups(all.collect());
+        let indexes = groups
+            .iter()
+            .map(|group| group.iter().map(|one| one.life.partition.index).collect());
+        let expected: Vec<Vec<i32>> = vec![vec![0, 1, 2, 3], vec![4], vec![5], vec![6]];
+        assert_eq!(indexes.collect::<Vec<Vec<i32>>>(), expected);
+        assert!(super::groups(Vec::new()).is_empty());
+    }
+}
