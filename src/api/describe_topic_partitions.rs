@@ -119,8 +119,8 @@ impl Page<'_> {
                 leader_epoch: state.leader_epoch.0,
                 replica_nodes: view.replicas,
                 isr_nodes: view.isr,
-                eligible_leader_replicas: Some(Vec::new()),
-                last_known_elr: Some(Vec::new()),
+                eligible_leader_replicas: Some(cluster_view::numbers(&state.elr)),
+                last_known_elr: Some(cluster_view::numbers(&state.last_known_elr)),
                 offline_replicas: view.offline,
                 ..Default::default()
             }

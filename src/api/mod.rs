@@ -9,6 +9,7 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_partition_reassignments;
 mod alter_share_group_offsets;
 mod api_versions;
 mod broker_loggers;
@@ -30,6 +31,7 @@ mod describe_producers;
 mod describe_share_group_offsets;
 mod describe_topic_partitions;
 mod describe_transactions;
+mod elect_leaders;
 mod end_txn;
 mod fetch;
 mod fetch_session;
@@ -122,7 +124,9 @@ pub static ALL: &[&Api] = &[
     &describe_log_dirs::API,
     &create_partitions::API,
     &delete_groups::API,
+    &elect_leaders::API,
     &incremental_alter_configs::API,
+    &alter_partition_reassignments::API,
     &list_partition_reassignments::API,
     &offset_delete::API,
     &describe_cluster::API,

@@ -52,7 +52,9 @@ api_keys! {
     DESCRIBE_LOG_DIRS = 35, flexible from 2;
     CREATE_PARTITIONS = 37, flexible from 2;
     DELETE_GROUPS = 42, flexible from 2;
+    ELECT_LEADERS = 43, flexible from 2;
     INCREMENTAL_ALTER_CONFIGS = 44, flexible from 1;
+    ALTER_PARTITION_REASSIGNMENTS = 45, flexible from 0;
     LIST_PARTITION_REASSIGNMENTS = 46, flexible from 0;
     OFFSET_DELETE = 47, flexible from 32767;
     DESCRIBE_CLUSTER = 60, flexible from 0;

@@ -17,6 +17,12 @@ pub use kacrab_protocol::generated::{
     },
     alter_configs_request::{AlterConfigsRequestData, AlterConfigsResource, AlterableConfig},
     alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponseData},
+    alter_partition_reassignments_request::{
+        AlterPartitionReassignmentsRequestData, ReassignablePartition, ReassignableTopic,
+    },
+    alter_partition_reassignments_response::{
+        AlterPartitionReassignmentsResponseData, ReassignablePartitionResponse, ReassignableTopicResponse,
+    },
     alter_share_group_offsets_request::{
         AlterShareGroupOffsetsRequestData, AlterShareGroupOffsetsRequestPartition, AlterShareGroupOffsetsRequestTopic,
     },
@@ -89,6 +95,10 @@ pub use kacrab_protocol::generated::{
     describe_transactions_response::{
         DescribeTransactionsResponseData, TopicData as DescribedTransactionTopic,
         TransactionState as DescribedTransaction,
+    },
+    elect_leaders_request::{ElectLeadersRequestData, TopicPartitions as ElectLeadersTopic},
+    elect_leaders_response::{
+        ElectLeadersResponseData, PartitionResult as ElectLeadersPartitionResult, ReplicaElectionResult,
     },
     end_txn_request::EndTxnRequestData,
     end_txn_response::EndTxnResponseData,
@@ -204,7 +214,7 @@ pub trait Decode: Sized {
 /// A generated message that can be written. It fails when a field is set that the version does not carry and that must
 /// not be dropped silently: `endpoint_type` and `is_fenced` of DescribeCluster, `leader_epoch` of ListOffsets, the
 /// authorized operations of Metadata, the message and the authorized operations of DescribeGroups, `skip_assignment` of
-/// JoinGroup, the members of LeaveGroup, and the forms of FindCoordinator, AddPartitionsToTxn and OffsetFetch that the version does not
+/// JoinGroup, the members of LeaveGroup, the error of ElectLeaders, and the forms of FindCoordinator, AddPartitionsToTxn and OffsetFetch that the version does not
 /// speak. Every other field of a response may be filled in for all versions alike (a test holds the list).
 pub trait Encode {
     fn encode(&self, version: i16) -> Result<Bytes, MessageError>;
@@ -245,6 +255,8 @@ messages! {
     AddOffsetsToTxnResponseData: ADD_OFFSETS_TO_TXN, ADD_OFFSETS_TO_TXN_RESPONSE;
     AddPartitionsToTxnRequestData: ADD_PARTITIONS_TO_TXN, ADD_PARTITIONS_TO_TXN_REQUEST;
     AddPartitionsToTxnResponseData: ADD_PARTITIONS_TO_TXN, ADD_PARTITIONS_TO_TXN_RESPONSE;
+    AlterPartitionReassignmentsRequestData: ALTER_PARTITION_REASSIGNMENTS, ALTER_PARTITION_REASSIGNMENTS_REQUEST;
+    AlterPartitionReassignmentsResponseData: ALTER_PARTITION_REASSIGNMENTS, ALTER_PARTITION_REASSIGNMENTS_RESPONSE;
     AlterConfigsRequestData: ALTER_CONFIGS, ALTER_CONFIGS_REQUEST;
     AlterConfigsResponseData: ALTER_CONFIGS, ALTER_CONFIGS_RESPONSE;
     ApiVersionsRequestData: API_VERSIONS, API_VERSIONS_REQUEST;
@@ -277,6 +289,8 @@ messages! {
     DescribeTopicPartitionsResponseData: DESCRIBE_TOPIC_PARTITIONS, DESCRIBE_TOPIC_PARTITIONS_RESPONSE;
     DescribeTransactionsRequestData: DESCRIBE_TRANSACTIONS, DESCRIBE_TRANSACTIONS_REQUEST;
     DescribeTransactionsResponseData: DESCRIBE_TRANSACTIONS, DESCRIBE_TRANSACTIONS_RESPONSE;
+    ElectLeadersRequestData: ELECT_LEADERS, ELECT_LEADERS_REQUEST;
+    ElectLeadersResponseData: ELECT_LEADERS, ELECT_LEADERS_RESPONSE;
     EndTxnRequestData: END_TXN, END_TXN_REQUEST;
     EndTxnResponseData: END_TXN, END_TXN_RESPONSE;
     FindCoordinatorRequestData: FIND_COORDINATOR, FIND_COORDINATOR_REQUEST;

@@ -413,6 +413,34 @@ const LOG_DIR: Shape = Struct(&[
 ]);
 pub(super) const DESCRIBE_LOG_DIRS_RESPONSE: Shape = Struct(&[(0, ON, I32), (3, ON, I16), (0, ON, Array(&LOG_DIR))]);
 
+pub(super) const ELECT_LEADERS_REQUEST: Shape =
+    Struct(&[(1, ON, I8), (0, ON, NullableArray(&TOPIC_WITH_INDEXES)), (0, ON, I32)]);
+/// A topic, and for each of its partitions an error and its text.
+const TOPIC_WITH_TEXTS: Shape = Struct(&[
+    (0, ON, String),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, I32), (0, ON, I16), (0, ON, NullableString)])),
+    ),
+]);
+pub(super) const ELECT_LEADERS_RESPONSE: Shape =
+    Struct(&[(0, ON, I32), (1, ON, I16), (0, ON, Array(&TOPIC_WITH_TEXTS))]);
+
+const NEW_REPLICAS: Shape = Struct(&[(0, ON, I32), (0, ON, NullableArray(&I32))]);
+pub(super) const ALTER_PARTITION_REASSIGNMENTS_REQUEST: Shape = Struct(&[
+    (0, ON, I32),
+    (1, ON, Bool),
+    (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, Array(&NEW_REPLICAS))]))),
+]);
+pub(super) const ALTER_PARTITION_REASSIGNMENTS_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (1, ON, Bool),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, ON, Array(&TOPIC_WITH_TEXTS)),
+]);
+
 pub(super) const LIST_PARTITION_REASSIGNMENTS_REQUEST: Shape =
     Struct(&[(0, ON, I32), (0, ON, NullableArray(&TOPIC_WITH_INDEXES))]);
 const REASSIGNMENTS: Shape = Array(&Struct(&[

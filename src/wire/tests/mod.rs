@@ -94,6 +94,14 @@ macro_rules! served {
             describe_log_dirs: DESCRIBE_LOG_DIRS, 1..=4,
                 DescribeLogDirsRequestData = DescribeLogDirsRequest as DESCRIBE_LOG_DIRS_REQUEST,
                 DescribeLogDirsResponseData = DescribeLogDirsResponse as DESCRIBE_LOG_DIRS_RESPONSE;
+            elect_leaders: ELECT_LEADERS, 0..=2,
+                ElectLeadersRequestData = ElectLeadersRequest as ELECT_LEADERS_REQUEST,
+                ElectLeadersResponseData = ElectLeadersResponse as ELECT_LEADERS_RESPONSE;
+            alter_partition_reassignments: ALTER_PARTITION_REASSIGNMENTS, 0..=1,
+                AlterPartitionReassignmentsRequestData = AlterPartitionReassignmentsRequest
+                    as ALTER_PARTITION_REASSIGNMENTS_REQUEST,
+                AlterPartitionReassignmentsResponseData = AlterPartitionReassignmentsResponse
+                    as ALTER_PARTITION_REASSIGNMENTS_RESPONSE;
             list_partition_reassignments: LIST_PARTITION_REASSIGNMENTS, 0..=0,
                 ListPartitionReassignmentsRequestData = ListPartitionReassignmentsRequest
                     as LIST_PARTITION_REASSIGNMENTS_REQUEST,
