@@ -1,9 +1,10 @@
 //! The composition root: builds everything once, starts the shards, owns the order of shutdown.
 //!
 //! ```text
-//!   start   preflight → ports → admin port → log directories → metadata → strays → shards (pump, then connections)
-//!           → "started"
-//!   stop    connections drain → logs flush and close → checkpoints, clean marker → metadata → shards end
+//!   start   preflight → ports → admin port → (which cluster) → log directories → metadata → strays
+//!           → shards (pump, then connections) → "started"
+//!   stop    (leaderships move) → connections drain → logs flush and close → checkpoints, clean marker → metadata
+//!           → shards end
 //! ```
 
 mod checkpoints;
@@ -11,6 +12,7 @@ mod endpoints;
 mod strays;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
@@ -24,9 +26,9 @@ use crate::api::Services;
 use crate::config::BrokerConfig;
 use crate::conn::{self, Limits, NamedListener, ServeSpec, Server};
 use crate::logging;
-use crate::metadata::{self, ControlOptions, Image, Published};
+use crate::metadata::{self, ControlOptions, Formed, Image, Published};
 use crate::metrics::{Metric, Registry};
-use crate::model::{DirId, ShardId};
+use crate::model::{BrokerId, DirId, ShardId};
 use crate::preflight::{self, Preflight};
 use crate::replica::{self, ReplicaSpec};
 use crate::rt::{self, HttpPort, OneshotTx, Rx, ShardOptions, Shards, Signal, Tx};
@@ -38,6 +40,8 @@ use endpoints::BoundListener;
 
 /// In metadata.log.dir.
 const METADATA_DIR: &str = "corelane-metadata";
+/// How long the controller may take to move a stopping broker's leaderships elsewhere.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long requests in flight may take when the broker stops.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a shard may take to write and close its logs. On a full disk it never could; the next start then recovers.
@@ -67,7 +71,9 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     let sources = start_admin(&config, cores.len())?;
     let metadata_dir = config.metadata_log_dir.join(METADATA_DIR);
     strays::refuse_lost_metadata(&config.log_dirs, &metadata_dir)?;
-    let (dirs, cluster_id) = LogDirs::open(&config.log_dirs, config.broker_id)?;
+    let formed = form(&config, &metadata_dir)?;
+    let known = formed.as_ref().map(|formed| formed.cluster_id.clone());
+    let (dirs, cluster_id) = LogDirs::open_in_cluster(&config.log_dirs, config.broker_id, known)?;
     let dirs = Arc::new(dirs);
     let read: BTreeMap<DirId, Checkpoint> = dirs
         .dirs
@@ -80,7 +86,8 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     let _ = sources.settings.set(findings);
 
     let limits = Limits::new(&config);
-    let mut broker = Broker::start_metadata(&config, &dirs, read.clone(), cluster_id, sources.clone(), &limits)?;
+    let identity = (cluster_id, formed);
+    let mut broker = Broker::start_metadata(&config, &dirs, read.clone(), identity, sources.clone(), &limits)?;
     limits.adopt(broker.image.config());
     strays::set_aside(&dirs, &broker.image, &broker.registry);
     let (listening, is_listening) = mpsc::channel();
@@ -108,6 +115,7 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     for _ in &cores {
         is_listening.recv().context("a shard ended at its start")?;
     }
+    broker.metadata.set_ready();
     sources.set_phase(Phase::Running);
     for listener in &listeners {
         info!(listener = listener.name, address = %listener.address, "listening");
@@ -115,6 +123,13 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     let took_ms = rt::now().since(began).as_millis() as u64;
     info!(broker = config.broker_id, shards = cores.len(), took_ms, "started");
     broker.serve_until_stopped(shards, signals, reread)
+}
+
+/// What a node of a cluster must know of it first; it may have to wait for the others.
+fn form(config: &BrokerConfig, metadata_dir: &Path) -> anyhow::Result<Option<Formed>> {
+    let Some(quorum) = &config.quorum else { return Ok(None) };
+    let known = LogDirs::cluster_id(&config.log_dirs, config.broker_id)?;
+    metadata::form(BrokerId(config.broker_id), quorum, metadata_dir, known).map(Some)
 }
 
 /// Before anything that takes its time: a recovery can be watched.
@@ -157,16 +172,19 @@ impl Broker {
         config: &Arc<BrokerConfig>,
         dirs: &Arc<LogDirs>,
         read: BTreeMap<DirId, Checkpoint>,
-        cluster_id: String,
+        (cluster_id, formed): (String, Option<Formed>),
         sources: Arc<Sources>,
         limits: &Arc<Limits>,
     ) -> anyhow::Result<Broker> {
         let registry = sources.registry.clone();
         let shards = registry.shards().len();
+        let clean_epoch = clean_epoch(&read);
         let checkpoints = Checkpoints::new(dirs.clone(), read);
         // The shards are built from the first image, which the control thread makes: they are told of later ones only.
         let mesh = sources.shards.clone();
         let options = ControlOptions {
+            formed,
+            clean_epoch,
             is_online: is_online(dirs.clone()),
             shard_beats: sources.beats().to_vec(),
             every: vec![
@@ -270,6 +288,9 @@ impl Broker {
     }
 
     async fn stop(self) {
+        if self.image.config().controlled_shutdown && !self.metadata.leave(LEAVE_PATIENCE).await {
+            warn!("the controller has not moved this broker's leaderships in time: they move when its session is over");
+        }
         let closing: Vec<_> = self
             .orders
             .iter()
@@ -304,8 +325,15 @@ impl Broker {
     }
 }
 
-fn is_online(dirs: Arc<LogDirs>) -> Box<dyn Fn(&DirId) -> bool + Send> {
-    Box::new(move |id| dirs.dirs.iter().any(|dir| dir.id == *id && !dir.is_offline()))
+/// The epoch of the broker's last life, if every log directory says that it ended in order; else -1.
+fn clean_epoch(read: &BTreeMap<DirId, Checkpoint>) -> i64 {
+    let mut epochs = read.values().map(|checkpoint| checkpoint.clean_epoch);
+    let first = epochs.next().flatten();
+    first.filter(|_| epochs.all(|epoch| epoch == first)).unwrap_or(-1)
+}
+
+fn is_online(dirs: Arc<LogDirs>) -> Arc<dyn Fn(&DirId) -> bool + Send + Sync> {
+    Arc::new(move |id| dirs.dirs.iter().any(|dir| dir.id == *id && !dir.is_offline()))
 }
 
 fn space_check(config: &BrokerConfig, dirs: Arc<LogDirs>, registry: Registry) -> Box<dyn FnMut() + Send> {

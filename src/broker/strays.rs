@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::metadata::{Embedded, Image};
+use crate::metadata::{Embedded, Image, is_quorum_dir};
 use crate::metrics::{Metric, Registry};
 use crate::model::{BrokerId, DirId, PartitionId};
 use crate::storage::{LogDirs, PartitionDir, count_partition_dirs, set_aside_strays};
@@ -13,7 +13,8 @@ use crate::storage::{LogDirs, PartitionDir, count_partition_dirs, set_aside_stra
 /// Refuses to begin anew where there are records of an earlier life. Before anything is written.
 pub fn refuse_lost_metadata(log_dirs: &[PathBuf], metadata_dir: &Path) -> anyhow::Result<()> {
     let unreadable = |path: &Path| format!("read the directory {}", path.display());
-    if !Embedded::is_new(metadata_dir).with_context(|| unreadable(metadata_dir))? {
+    let is_new = Embedded::is_new(metadata_dir).with_context(|| unreadable(metadata_dir))?;
+    if !is_new || is_quorum_dir(metadata_dir).with_context(|| unreadable(metadata_dir))? {
         return Ok(());
     }
     for dir in log_dirs {

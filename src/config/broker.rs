@@ -11,6 +11,7 @@ use super::check;
 use super::groups::GroupConfig;
 use super::listeners;
 use super::properties::{ConfigProblem, Properties};
+use super::quorum::{self, QuorumConfig};
 use super::replication::ReplicationConfig;
 use super::shares::ShareConfig;
 use super::topic::TopicConfig;
@@ -60,6 +61,8 @@ pub struct BrokerConfig {
     pub listeners: Vec<ListenerSpec>,
     /// same order as listeners; "" as the host = this machine's name, 0 as the port = the one that was bound
     pub advertised: Vec<ListenerSpec>,
+    /// `None`: this node keeps its metadata alone.
+    pub quorum: Option<QuorumConfig>,
     pub log_dirs: Vec<PathBuf>,
     pub metadata_log_dir: PathBuf,
     pub rack: Option<String>,
@@ -84,6 +87,11 @@ pub struct BrokerConfig {
     pub max_incremental_fetch_session_cache_slots: i32,
     pub broker_session_timeout_ms: i64,
     pub replication: ReplicationConfig,
+    pub broker_heartbeat_interval_ms: i64,
+    pub controlled_shutdown: bool,
+    pub auto_leader_rebalance: bool,
+    pub leader_imbalance_check_interval_seconds: i64,
+    pub unclean_election_interval_ms: i64,
     pub groups: GroupConfig,
     pub shares: ShareConfig,
     pub transactions: TransactionConfig,
@@ -152,9 +160,18 @@ impl BrokerConfig {
         let log_dirs = log_dirs(values, report);
         let first_dir = log_dirs.first().cloned().unwrap_or_default();
         let broker_id = broker_id(values, report);
+        let quorum = quorum::read(values, broker_id, &listeners.controllers, report);
+        match &quorum {
+            Some(_) => {
+                listeners::check_controllers(values, &listeners.controllers, report);
+                listeners::check_inter_broker(values, &listeners.served, report);
+            }
+            None => listeners::note_unserved(&listeners.controllers, report),
+        }
         let ids = ["broker.id", "node.id"].map(|name| (name.to_string(), broker_id.to_string()));
         BrokerConfig {
             broker_id,
+            quorum,
             listeners: listeners.served,
             advertised: listeners.advertised,
             metadata_log_dir: values.get("metadata.log.dir").map_or(first_dir, PathBuf::from),
@@ -183,6 +200,11 @@ impl BrokerConfig {
             max_incremental_fetch_session_cache_slots: values.int("max.incremental.fetch.session.cache.slots"),
             broker_session_timeout_ms: values.long("broker.session.timeout.ms"),
             replication: ReplicationConfig::read(values),
+            broker_heartbeat_interval_ms: values.long("broker.heartbeat.interval.ms"),
+            controlled_shutdown: values.boolean("controlled.shutdown.enable"),
+            auto_leader_rebalance: values.boolean("auto.leader.rebalance.enable"),
+            leader_imbalance_check_interval_seconds: values.long("leader.imbalance.check.interval.seconds"),
+            unclean_election_interval_ms: values.long("unclean.leader.election.interval.ms"),
             groups: GroupConfig::read(values),
             shares: ShareConfig::read(values),
             transactions: TransactionConfig::read(values),

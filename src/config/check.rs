@@ -144,7 +144,6 @@ pub(super) fn check_rules(values: &Values<'_>, config: &BrokerConfig, report: &m
     check_segments(values, report);
     let mut error = |key: &str, message: String| report(key, ConfigProblem::error(None, message));
     check_times(values, &mut error);
-    check_roles(values, config.broker_id, &mut error);
     check_groups(values, &mut error);
     if config.default_replication_factor < 1 {
         let message = "default.replication.factor must be at least 1".to_string();
@@ -197,26 +196,6 @@ fn check_groups(values: &Values<'_>, error: &mut impl FnMut(&str, String)) {
             "group.consumer.session.timeout.ms",
         );
         error(key, format!("{key} must be less than {limit}"));
-    }
-}
-
-/// One node is broker and controller at once, and nobody else votes.
-fn check_roles(values: &Values<'_>, broker_id: i32, error: &mut impl FnMut(&str, String)) {
-    const ONE_NODE: &str = "clusters are not served yet, one node keeps its own metadata";
-    let roles = values.list("process.roles");
-    let is_combined = roles.contains(&"broker") && roles.contains(&"controller");
-    if !(roles.is_empty() || is_combined) {
-        let message = format!("process.roles lacks a role: {ONE_NODE}; write broker,controller, or leave the key out");
-        error("process.roles", message);
-    }
-    let own = broker_id.to_string();
-    let is_own = |voter: &&str| voter.split_once('@').is_some_and(|(id, _)| id == own);
-    let voters = values.list("controller.quorum.voters");
-    if let Some(other) = voters.iter().find(|voter| !is_own(voter)) {
-        let message = format!(
-            "controller.quorum.voters names {other}, and this node is {broker_id}: {ONE_NODE}; leave the key out"
-        );
-        error("controller.quorum.voters", message);
     }
 }
 

@@ -18,6 +18,8 @@ const ADVERTISED: &str = "advertised.listeners";
 pub(super) struct Listeners {
     pub served: Vec<ListenerSpec>,
     pub advertised: Vec<ListenerSpec>,
+    /// Those that are meant for the controller quorum.
+    pub controllers: Vec<ListenerSpec>,
 }
 
 /// Reads the listeners; what is wrong with them goes to `report`, as (key, problem).
@@ -27,7 +29,7 @@ pub(super) fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProb
     check_distinct(&all, values.text(LISTENERS), &mut error);
 
     let controllers: Vec<String> = controller_names(values);
-    let (unserved, served): (Vec<_>, Vec<_>) = all.into_iter().partition(|spec| controllers.contains(&spec.name));
+    let (of_quorum, served): (Vec<_>, Vec<_>) = all.into_iter().partition(|spec| controllers.contains(&spec.name));
     let map = ProtocolMap::read(values, &mut error);
     for spec in &served {
         if let Err(message) = map.check(spec) {
@@ -39,21 +41,60 @@ pub(super) fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProb
             LISTENERS,
             format!("{LISTENERS} names no address: write one, such as PLAINTEXT://:9092"),
         );
-    } else if served.is_empty() && !unserved.is_empty() {
+    } else if served.is_empty() && !of_quorum.is_empty() {
         error(
             LISTENERS,
             format!("{LISTENERS} names controller listeners only: add one for clients, such as PLAINTEXT://:9092"),
         );
     }
     let advertised = advertised(&served, &controllers, values, &mut error);
-    for spec in unserved {
+    Listeners {
+        served,
+        advertised,
+        controllers: of_quorum,
+    }
+}
+
+/// The controller quorum speaks a protocol of its own, which is not encrypted: a file that asks for more is refused.
+pub(super) fn check_controllers(
+    values: &Values<'_>,
+    controllers: &[ListenerSpec],
+    report: &mut impl FnMut(&str, ConfigProblem),
+) {
+    let map = ProtocolMap::read(values, &mut |_, _| {});
+    for spec in controllers.iter().filter(|spec| map.names(spec)) {
+        if let Err(message) = map.check(spec) {
+            report(LISTENERS, ConfigProblem::error(None, message));
+        }
+    }
+}
+
+/// What is said of listeners that a single node does not open.
+pub(super) fn note_unserved(controllers: &[ListenerSpec], report: &mut impl FnMut(&str, ConfigProblem)) {
+    for spec in controllers {
         let note = format!(
             "listener {} is for the controller quorum; this node keeps its metadata itself and does not open it",
             spec.name
         );
         report(LISTENERS, ConfigProblem::warning(None, note));
     }
-    Listeners { served, advertised }
+}
+
+/// Brokers of a cluster find each other on one listener: named, or the one of that protocol's name.
+pub(super) fn check_inter_broker(
+    values: &Values<'_>,
+    served: &[ListenerSpec],
+    report: &mut impl FnMut(&str, ConfigProblem),
+) {
+    const KEY: &str = "inter.broker.listener.name";
+    let named = values
+        .explicit(KEY)
+        .unwrap_or(values.text("security.inter.broker.protocol"))
+        .to_uppercase();
+    if !served.iter().any(|spec| spec.name == named) {
+        let message = format!("{KEY} is {named}, which is not a listener of this broker: write the name of one");
+        report(KEY, ConfigProblem::error(None, message));
+    }
 }
 
 /// Of a line that lists the hosts of a whole cluster under one listener name, keeps this machine's own listener, and says
@@ -162,6 +203,19 @@ fn parse_list(key: &str, values: &Values<'_>, error: &mut impl FnMut(&str, Strin
 /// `NAME://host:port`, the host empty, a name, an address, or an IPv6 address in brackets.
 fn parse(item: &str) -> Result<ListenerSpec, &'static str> {
     let (name, address) = item.split_once("://").ok_or("no ://")?;
+    if name.is_empty() {
+        return Err("no listener name");
+    }
+    let (host, port) = parse_address(address)?;
+    Ok(ListenerSpec {
+        name: name.to_uppercase(),
+        host,
+        port,
+    })
+}
+
+/// `host:port`, the host as above.
+pub(super) fn parse_address(address: &str) -> Result<(String, u16), &'static str> {
     let (host, port) = address.rsplit_once(':').ok_or("no port")?;
     let port = port.parse().map_err(|_| "the port is not a number from 0 to 65535")?;
     let bare = host
@@ -169,20 +223,13 @@ fn parse(item: &str) -> Result<ListenerSpec, &'static str> {
         .and_then(|host| host.strip_suffix(']'))
         .unwrap_or(host);
     let is_host_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '%' | ':');
-    if name.is_empty() {
-        return Err("no listener name");
-    }
     if !bare.chars().all(is_host_char) {
         return Err("the host has characters that no host has");
     }
     if bare == host && host.contains(':') {
         return Err("an IPv6 address stands in brackets");
     }
-    Ok(ListenerSpec {
-        name: name.to_uppercase(),
-        host: bare.to_string(),
-        port,
-    })
+    Ok((bare.to_string(), port))
 }
 
 /// Each name once, and each port once, except that one IPv4 and one IPv6 listener may share it.
@@ -242,6 +289,10 @@ impl ProtocolMap {
             }
         }
         ProtocolMap(pairs)
+    }
+
+    fn names(&self, spec: &ListenerSpec) -> bool {
+        self.0.iter().any(|(known, _)| *known == spec.name)
     }
 
     fn check(&self, spec: &ListenerSpec) -> Result<(), String> {

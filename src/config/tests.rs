@@ -528,9 +528,57 @@ fn combined_nodes_file_is_accepted() {
         warnings[0].contains("listener CONTROLLER is for the controller quorum"),
         "{warnings:?}"
     );
-    assert!(refused("node.id=1\ncontroller.quorum.voters=1@a:1,2@b:1").contains("names 2@b:1"));
     assert!(refused("process.roles=broker").contains("process.roles lacks a role"));
     assert!(refused("node.id=1\nbroker.id=2").contains("two names of one number"));
+}
+
+const THREE: &str = "node.id=2\ncontroller.quorum.voters=1@a:9093,3@c:9093,2@b:9093\n";
+const CONTROLLER: &str = "controller.listener.names=CONTROLLER\nlisteners=PLAINTEXT://:9092,CONTROLLER://:9093\n";
+
+#[test] // Several voters make a node of a cluster, which opens its controller listener.
+fn several_voters_make_a_quorum() {
+    let (config, warnings) = accepted(&format!("{THREE}{CONTROLLER}process.roles=broker,controller\n"));
+    let quorum = config.quorum.expect("three voters");
+    let voters: Vec<_> = quorum
+        .voters
+        .iter()
+        .map(|voter| (voter.id, voter.host.as_str()))
+        .collect();
+    assert_eq!(voters, [(1, "a"), (2, "b"), (3, "c")]);
+    assert_eq!(
+        (quorum.listener.name.as_str(), quorum.listener.port),
+        ("CONTROLLER", 9093)
+    );
+    assert_eq!(config.listeners.len(), 1);
+    assert_eq!(warnings, [""; 0]);
+}
+
+#[test] // What cannot be a quorum is refused with the cure.
+fn a_quorum_that_cannot_be_is_refused() {
+    assert!(refused(THREE).contains("add CONTROLLER://:9093 to listeners"));
+    let others = THREE.replace("node.id=2", "node.id=4");
+    assert!(refused(&format!("{others}{CONTROLLER}")).contains("does not name this node, 4"));
+    assert!(refused(&format!("{THREE}{CONTROLLER}process.roles=broker")).contains("process.roles lacks a role"));
+    let map = "listener.security.protocol.map=CONTROLLER:SSL,PLAINTEXT:PLAINTEXT\n";
+    assert!(refused(&format!("{THREE}{CONTROLLER}{map}")).contains("listener CONTROLLER asks for SSL"));
+    for (voters, why) in [
+        ("1@a:1,1@b:1", "names node 1 twice"),
+        ("1@a:1,2", "no @"),
+        ("1@a:1,2@b", "no port"),
+        ("1@a:1,2@:1", "no host"),
+        ("1@a:1,-2@b:1", "the id is negative"),
+    ] {
+        let text = format!("node.id=1\ncontroller.quorum.voters={voters}\n{CONTROLLER}");
+        assert!(refused(&text).contains(why), "{voters}");
+    }
+}
+
+#[test] // Brokers of a cluster find each other on a listener that there is.
+fn brokers_of_a_cluster_have_a_listener_in_common() {
+    let listeners = "controller.listener.names=CONTROLLER\nlisteners=LAN://:1,CONTROLLER://:2\n\
+        listener.security.protocol.map=LAN:PLAINTEXT\n";
+    assert!(refused(&format!("{THREE}{listeners}")).contains("is PLAINTEXT, which is not a listener"));
+    accepted(&format!("{THREE}{listeners}inter.broker.listener.name=lan\n"));
 }
 
 #[test] // A key that is set twice counts once: the last line wins, and the earlier one is not even checked.

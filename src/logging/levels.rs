@@ -12,6 +12,8 @@ use tracing_subscriber::filter::Targets;
 pub const ROOT: &str = "root";
 /// The logger of the program without the libraries that it is made of.
 const PROGRAM: &str = "corelane";
+/// Libraries whose remarks are for their own developers: they are heard when they are named, or everything is at DEBUG.
+const QUIET: &[&str] = &["openraft"];
 /// The program's rooms, a logger each, as the map names them. The loggers of their files go on from there:
 /// `corelane.storage.log`.
 pub static ROOMS: LazyLock<Vec<String>> = LazyLock::new(|| MAP.lines().filter_map(room).collect());
@@ -190,7 +192,13 @@ impl Levels {
     pub(super) fn targets(&self) -> Targets {
         let named = self.names().into_iter().filter(|name| *name != ROOT);
         let targets = named.map(|name| (name.replace('.', "::"), self.of(name).filter()));
-        Targets::new().with_default(self.root.filter()).with_targets(targets)
+        let is_quiet =
+            |name: &&&str| matches!(self.root, Level::Info | Level::Warn) && !self.others.contains_key(**name);
+        let quiet = QUIET.iter().filter(is_quiet).map(|name| (*name, Level::Error.filter()));
+        Targets::new()
+            .with_default(self.root.filter())
+            .with_targets(quiet)
+            .with_targets(targets)
     }
 }
 
@@ -217,6 +225,25 @@ mod tests {
         assert!(!enabled("corelane::client::cluster", tracing::Level::DEBUG));
         assert!(enabled("corelane::client::cluster", tracing::Level::INFO));
         assert!(!enabled("hyper::proto", tracing::Level::INFO) && enabled("hyper", tracing::Level::WARN));
+    }
+
+    /// What a library says to its own developers is heard when it is asked for.
+    #[test]
+    fn a_quiet_library_is_heard_when_it_is_named() {
+        let hears = |text: &str| {
+            levels(text)
+                .targets()
+                .would_enable("openraft::core", &tracing::Level::INFO)
+        };
+        assert_eq!(
+            [
+                hears("info"),
+                hears("warn"),
+                hears("info,openraft=info"),
+                hears("debug")
+            ],
+            [false, false, true, true]
+        );
     }
 
     #[test]

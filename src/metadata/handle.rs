@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::command::{Command, CommandError, Reply};
-use super::image::Image;
+use super::engine::Answered;
+use super::image::{Image, ImageEpoch};
+use super::standing::Standing;
 use crate::config::{BrokerConfig, Reread};
 use crate::model::ErrorCode;
-use crate::rt::{LaneFull, OneshotTx, Rx, Tx, lane, oneshot};
+use crate::rt::{Instant, LaneFull, OneshotTx, Rx, Tx, lane, oneshot};
 
 /// Commands that wait for the control thread.
 const COMMANDS_MAX: usize = 1024;
@@ -27,6 +29,7 @@ pub type Updates = Vec<Box<dyn Fn(Published) + Send>>;
 pub struct Handle {
     commands: Tx<Request>,
     stopping: Arc<AtomicBool>,
+    standing: Arc<Standing>,
     join: Arc<Mutex<Option<Join>>>,
 }
 
@@ -36,6 +39,16 @@ type Join = Box<dyn FnOnce() + Send>;
 pub(super) enum Request {
     Command {
         command: Command,
+        answer: OneshotTx<Result<Reply, CommandError>>,
+    },
+    /// Of another node: not to be passed on to a third.
+    Here {
+        command: Command,
+        answer: OneshotTx<Answered>,
+    },
+    /// Another node has answered a command of this one, by an image of that epoch.
+    Answered {
+        answered: Answered,
         answer: OneshotTx<Result<Reply, CommandError>>,
     },
     /// This broker's file as it is now.
@@ -51,19 +64,23 @@ pub(super) enum Request {
 pub(super) struct Inbox {
     pub requests: Rx<Request>,
     pub stopping: Arc<AtomicBool>,
+    pub standing: Arc<Standing>,
 }
 
 pub(super) fn handle() -> (Handle, Inbox) {
     let (commands, requests) = lane(COMMANDS_MAX);
     let stopping = Arc::new(AtomicBool::new(false));
+    let standing = Arc::new(Standing::alone());
     let inbox = Inbox {
         requests,
         stopping: stopping.clone(),
+        standing: standing.clone(),
     };
     (
         Handle {
             commands,
             stopping,
+            standing,
             join: Arc::default(),
         },
         inbox,
@@ -71,7 +88,9 @@ pub(super) fn handle() -> (Handle, Inbox) {
 }
 
 impl Handle {
-    /// Decides, makes it durable, publishes the image to all shards, then answers. Err: the control thread is gone or the disk failed.
+    /// Decides, makes it durable, publishes the image to all shards, then answers. In a cluster another node may decide: who
+    /// asked sees what he asked for all the same. Err: the control thread is gone, the disk failed, or no controller was
+    /// found in time; after REQUEST_TIMED_OUT it may have been done.
     pub async fn submit(&self, command: Command) -> Result<Reply, CommandError> {
         let (answer, answered) = oneshot();
         match self.commands.try_send(Request::Command { command, answer }) {
@@ -82,6 +101,40 @@ impl Handle {
                 message: format!("{COMMANDS_MAX} commands wait for the controller already"),
             }),
         }
+    }
+
+    /// The same, only if this node is the controller: else NOT_CONTROLLER. With the epoch of the image that the answer rests
+    /// on.
+    pub(super) async fn submit_here(&self, command: Command) -> Answered {
+        let (answer, answered) = oneshot();
+        match self.commands.try_send(Request::Here { command, answer }) {
+            Ok(()) => answered
+                .await
+                .unwrap_or_else(|| (Err(stopped()), ImageEpoch::default())),
+            Err(LaneFull(_)) => (Err(stopped()), ImageEpoch::default()),
+        }
+    }
+
+    /// What another node has answered, to be passed on once this node's image shows it.
+    pub(super) fn settle(&self, answered: Answered, answer: OneshotTx<Result<Reply, CommandError>>) {
+        // A full lane drops the answer's sender, which says that there is none.
+        let _ = self.commands.try_send(Request::Answered { answered, answer });
+    }
+
+    /// This broker can lead: its logs are open, its listeners serve. Until then its heartbeats ask to be fenced.
+    pub fn set_ready(&self) {
+        self.standing.set_ready();
+    }
+
+    /// Whether this broker may act as a leader now: a controller that cannot hear it has not yet taken its leaderships
+    /// away. Hygiene, not safety: that rests on epochs.
+    pub fn may_lead(&self, now: Instant) -> bool {
+        self.standing.may_lead(now)
+    }
+
+    /// Asks the controller to move what this broker leads elsewhere, and waits until it has; false where that took too long.
+    pub async fn leave(&self, patience: std::time::Duration) -> bool {
+        self.standing.leave(patience).await
     }
 
     /// Takes what a running broker can take of its file, and publishes the image to all shards. `None`: the control thread is

@@ -48,7 +48,7 @@ pub struct Image {
     pub next_producer_id: i64,
     /// This broker's static configuration, for resolving topic configs.
     pub broker: Arc<BrokerConfig>,
-    /// How often this broker's file was read again.
+    /// How often something changed that is of this process alone: its file, or whom it takes for the controller.
     pub(crate) rereads: u64,
     pub(crate) derived: Derived,
 }
@@ -72,7 +72,24 @@ impl Image {
         }
     }
 
-    /// Grows with every image that is published: with each commit, and each time that the file is read again.
+    /// Another node leads the quorum, or none.
+    pub(super) fn note_controller(&mut self, controller: Option<BrokerId>) {
+        self.controller = controller;
+        self.rereads += 1;
+    }
+
+    /// The image that these records make, in place of everything so far; what is of this process alone stays.
+    pub(super) fn restart(&mut self, records: &[Record], epoch: ImageEpoch) {
+        let mut fresh = Image::empty(&self.cluster_id, self.broker.clone());
+        fresh.apply_all(records);
+        fresh.epoch = epoch;
+        fresh.controller = self.controller;
+        fresh.rereads = self.rereads;
+        *self = fresh;
+    }
+
+    /// Grows with every image that is published: with each commit, each time that the file is read again, and with each
+    /// change of the controller.
     pub fn version(&self) -> u64 {
         self.epoch.0 + self.rereads
     }

@@ -16,6 +16,7 @@ pub(crate) mod engine;
 mod handle;
 mod image;
 pub(crate) mod record;
+mod standing;
 mod thread;
 mod watchdog;
 
@@ -27,7 +28,7 @@ pub use command::{
 pub use decide::{
     Contact, Live, PARTITIONS_PER_BROKER_MAX, PARTITIONS_PER_REQUEST_MAX, PRODUCER_IDS_PER_BLOCK, silent_brokers,
 };
-pub use engine::Embedded;
+pub use engine::{Embedded, Formed, form, is_quorum_dir};
 pub use handle::{Handle, Published, Updates};
 pub use image::{BrokerState, Endpoint, Image, ImageEpoch, PartitionState, Topic};
 pub use record::Record;

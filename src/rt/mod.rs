@@ -7,7 +7,7 @@
 //! | world | started by | `File`, `Listener`, `Stream` | `spawn`, `sleep`, `yield_now` | lanes, `Buf`, `now`, [`blocking`] |
 //! |---|---|---|---|---|
 //! | a shard: pinned, glommio on io_uring | [`run_shards`] | yes | yes | yes, but `blocking` would stall its clients |
-//! | the control thread: tokio current_thread | [`run_control`] | no | yes | yes |
+//! | the control thread: tokio current_thread | [`run_control`] | no, but [`ControlListener`], [`ControlStream`] | yes | yes |
 //! | any other thread | | no | no | yes |
 //!
 //! # Rules for whoever calls
@@ -48,6 +48,7 @@ pub mod blocking;
 mod buf;
 mod cgroup;
 mod chunk;
+mod control_net;
 mod file;
 pub mod gauge;
 mod heartbeat;
@@ -75,6 +76,7 @@ mod world;
 pub use address::{SocketAddr, claim, host_name, is_own_host, lookup, resolve};
 pub use buf::{ALIGN, Buf, Frozen};
 pub use chunk::Chunk;
+pub use control_net::{ControlListener, ControlStream};
 pub use file::{Dir, File, Open, Sync};
 pub use heartbeat::Heartbeat;
 pub use http::HttpPort;

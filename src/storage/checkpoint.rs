@@ -46,6 +46,8 @@ pub struct Checkpoint {
     /// Whose offsets the rows of a name are.
     topic_ids: BTreeMap<String, TopicId>,
     pub clean: bool,
+    /// The broker epoch of the life that ended so: of a broker of a cluster. //= KIP-966
+    pub clean_epoch: Option<i64>,
 }
 
 impl Checkpoint {
@@ -104,6 +106,7 @@ impl Checkpoint {
             partitions,
             topic_ids: topic_ids.unwrap_or_default().into_iter().collect(),
             clean: false,
+            clean_epoch: None,
         };
         (checkpoint, broken)
     }

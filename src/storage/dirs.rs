@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
 
 use super::Checkpoint;
 use super::checkpoint::{NO_ENTRIES, SELDOM};
@@ -137,6 +138,20 @@ impl LogDirs {
     /// `cluster_id`: what meta.properties of the first directory says, or new. Creates what is missing. Makes the 4 KiB probe file.
     /// Reads the journals that a crash left: no log is ever opened without them.
     pub fn open(paths: &[PathBuf], broker_id: i32) -> Result<(LogDirs, String /* cluster id */), LogDirError> {
+        LogDirs::open_in_cluster(paths, broker_id, None)
+    }
+
+    /// The cluster that meta.properties names, before anything is opened; `None`: no directory says.
+    pub fn cluster_id(paths: &[PathBuf], broker_id: i32) -> Result<Option<String>, LogDirError> {
+        load_metas(paths, broker_id).map(|(_, known)| known)
+    }
+
+    /// The same; where no directory says so, they belong to `cluster_id` from now on.
+    pub fn open_in_cluster(
+        paths: &[PathBuf],
+        broker_id: i32,
+        cluster_id: Option<String>,
+    ) -> Result<(LogDirs, String), LogDirError> {
         // Once before anything is touched: what belongs to another broker stays as it is.
         load_metas(paths, broker_id)?;
         let mut locks = Vec::new();
@@ -145,7 +160,8 @@ impl LogDirs {
             locks.push(lock(path)?);
         }
         let (metas, known) = load_metas(paths, broker_id)?;
-        let cluster_id = known.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(random_id()));
+        let cluster_id = known.or(cluster_id);
+        let cluster_id = cluster_id.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(random_id()));
         let mut dirs: Vec<Arc<LogDir>> = Vec::new();
         for (path, meta) in paths.iter().zip(metas) {
             let id = settle_meta(path, meta.unwrap_or_default(), broker_id, &cluster_id)?;
@@ -178,8 +194,9 @@ impl LogDirs {
         if let Some(file) = broken {
             tracing::warn!(dir = %dir.path.display(), file, "checkpoint is broken and counts as empty");
         }
+        let epoch = clean_epoch(&text(CLEAN_SHUTDOWN));
         match blocking::remove_file(&dir.path.join(CLEAN_SHUTDOWN)) {
-            Ok(()) => checkpoint.clean = true,
+            Ok(()) => (checkpoint.clean, checkpoint.clean_epoch) = (true, epoch),
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
             Err(error) => dir.set_offline(&format!("remove {CLEAN_SHUTDOWN}: {error}")),
         }
@@ -195,7 +212,10 @@ impl LogDirs {
             }
         }
         if checkpoint.clean {
-            blocking::write_file_atomic(&dir.join(CLEAN_SHUTDOWN), b"")?;
+            let epoch = checkpoint
+                .clean_epoch
+                .map(|epoch| json!({ "version": 0, "brokerEpoch": epoch }).to_string());
+            blocking::write_file_atomic(&dir.join(CLEAN_SHUTDOWN), epoch.unwrap_or_default().as_bytes())?;
         }
         Ok(())
     }
@@ -219,6 +239,12 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// What the marker of a clean end says, as Kafka writes it; before Kafka 3.7, and for a broker without a cluster, nothing.
+fn clean_epoch(marker: &str) -> Option<i64> {
+    let marker: serde_json::Value = serde_json::from_str(marker).ok()?;
+    marker.get("brokerEpoch")?.as_i64()
 }
 
 fn is_full_at((free, total): (u64, u64), min_free: u64, was_full: bool) -> bool {
@@ -403,6 +429,43 @@ mod tests {
         let (dirs, again) = LogDirs::open(&paths, 7).expect("opens again");
         assert_eq!(again, cluster);
         assert_eq!(dirs.dirs.iter().map(|dir| dir.id).collect::<Vec<_>>(), ids);
+    }
+
+    #[test] // Goal: directories that are new belong to the cluster that is named; those that are not keep theirs.
+    fn new_directories_join_the_cluster_that_is_named() {
+        let scratch = scratch();
+        let paths = [scratch.path().join("a")];
+        assert_eq!(LogDirs::cluster_id(&paths, 7).expect("nothing there"), None);
+        let open = |cluster: &str| {
+            LogDirs::open_in_cluster(&paths, 7, Some(cluster.to_owned()))
+                .expect("opens")
+                .1
+        };
+        assert_eq!([open("first"), open("second")], ["first", "first"]);
+        assert_eq!(
+            LogDirs::cluster_id(&paths, 7).expect("readable").as_deref(),
+            Some("first")
+        );
+    }
+
+    #[test] // Goal: the marker of a clean end carries the epoch of the life that ended, once; others say nothing of it.
+    fn a_clean_end_names_the_life_that_ended() {
+        let scratch = scratch();
+        let (dirs, _) = LogDirs::open(&[scratch.path().join("a")], 7).expect("opens");
+        let dir = dirs.dirs[0].clone();
+        let mut checkpoint = Checkpoint {
+            clean: true,
+            clean_epoch: Some(42),
+            ..Checkpoint::default()
+        };
+        dirs.write_checkpoint(&dir.path, &checkpoint).expect("written");
+        let marker = blocking::read_file(&dir.path.join(CLEAN_SHUTDOWN)).expect("there");
+        assert_eq!(marker, br#"{"brokerEpoch":42,"version":0}"#);
+        assert_eq!(dirs.take_checkpoint(&dir).clean_epoch, Some(42));
+        assert_eq!(dirs.take_checkpoint(&dir).clean_epoch, None);
+        checkpoint.clean_epoch = None;
+        dirs.write_checkpoint(&dir.path, &checkpoint).expect("written");
+        assert_eq!(blocking::read_file(&dir.path.join(CLEAN_SHUTDOWN)).expect("there"), b"");
     }
 
     #[test] // Goal: a directory in use, of another broker or of another cluster is refused with the cause.

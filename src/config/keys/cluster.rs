@@ -10,7 +10,7 @@ pub(super) const KEYS: &[Key] = &[
     int("node.id").at_least(0).effective()
         .doc("This broker's number, different on each broker. Unset: broker.id, or 0 if that is not set either."),
     list("process.roles").choices(&["broker", "controller"]).effective()
-        .doc("The roles of this process. Only broker,controller (the same as unset) is served: one node keeps its own metadata."),
+        .doc("The roles of this process. Only broker,controller (the same as unset) is served: every node is both."),
     string("broker.rack").effective()
         .doc("The rack or zone this broker stands in, for placing replicas apart."),
     // Kafka can also change listeners and their map at run time; here that needs a restart, and says so.
@@ -22,19 +22,19 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Which protocol each listener name speaks, as name:protocol pairs. Only PLAINTEXT listeners are served so far."),
     list("early.start.listeners")
         .doc("Listeners that open before the authorizer is ready."),
-    string("inter.broker.listener.name")
+    string("inter.broker.listener.name").effective()
         .doc("The listener that brokers use among themselves. Unset: the one that security.inter.broker.protocol names."),
     string("security.inter.broker.protocol").default("PLAINTEXT").choices(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
         .doc("The protocol that brokers speak among themselves. Not to be set together with inter.broker.listener.name."),
     list("controller.listener.names").effective()
-        .doc("Listeners meant for the controller quorum. A single node opens none of them: they are left out of what is served."),
+        .doc("The listener of the controller quorum; clients do not get it. A single node does not open it."),
     list("controller.quorum.voters").default("").effective()
-        .doc("The controllers, as id@host:port. Only this node may be named so far."),
+        .doc("The nodes of a cluster, as id@host:port, the same on each; host and port are those of their controller listeners. Unset, or only this node: it keeps its metadata alone."),
     list("controller.quorum.bootstrap.servers").default("")
         .doc("Where to find the controllers, as host:port."),
     boolean("controller.quorum.auto.join.enable").default("false")
         .doc("Whether a new controller joins the quorum by itself."),
-    int("controller.quorum.election.timeout.ms").default("1000").at_least(0)
+    int("controller.quorum.election.timeout.ms").default("1000").at_least(0).effective()
         .doc("Milliseconds without word from the quorum's leader before an election."),
     int("controller.quorum.election.backoff.max.ms").default("1000").at_least(0)
         .doc("Milliseconds of the longest pause between two elections."),
@@ -44,7 +44,7 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Bytes of metadata log per fetch within the quorum."),
     int("controller.quorum.fetch.snapshot.max.bytes").default("1048576").at_least(1)
         .doc("Bytes of snapshot per fetch within the quorum."),
-    int("controller.quorum.request.timeout.ms").default("2000").at_least(0)
+    int("controller.quorum.request.timeout.ms").default("2000").at_least(0).effective()
         .doc("Milliseconds to wait for an answer within the quorum."),
     int("controller.quorum.retry.backoff.ms").default("20").at_least(0)
         .doc("Milliseconds before a request within the quorum is tried again."),
@@ -56,7 +56,7 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Milliseconds between two log lines on the controller's performance."),
     long("controller.performance.always.log.threshold.ms").default("2000").at_least(0).internal()
         .doc("Milliseconds above which a controller event is logged by itself."),
-    int("broker.heartbeat.interval.ms").default("2000")
+    int("broker.heartbeat.interval.ms").default("2000").effective()
         .doc("Milliseconds between two heartbeats of a broker to the controller."),
     int("broker.session.timeout.ms").default("9000").effective()
         .doc("Milliseconds without a heartbeat after which the controller takes a broker's leaderships away. A shard that stands still for a third of it stops the heartbeat."),
@@ -64,7 +64,7 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Milliseconds a starting broker tries to register before it gives up."),
     long("server.max.startup.time.ms").default("9223372036854775807").at_least(0).internal()
         .doc("Milliseconds a start may take."),
-    boolean("controlled.shutdown.enable").default("true")
+    boolean("controlled.shutdown.enable").default("true").effective()
         .doc("Whether a stopping broker first hands its leaderships over."),
     string("metadata.log.dir").effective()
         .doc("The directory of the metadata log. Unset: the first log directory."),

@@ -33,11 +33,11 @@ pub(super) const KEYS: &[Key] = &[
         .doc("org.apache.kafka.common.replica.RackAwareReplicaSelector sends consumers with client.rack to a replica in sync there. No other class runs here."),
     int("num.replica.alter.log.dirs.threads")
         .doc("Threads that move replicas between log directories. Unset: one per directory."),
-    boolean("auto.leader.rebalance.enable").default("true")
+    boolean("auto.leader.rebalance.enable").default("true").effective()
         .doc("Whether leaderships go back to the preferred replicas by themselves."),
-    long("leader.imbalance.check.interval.seconds").default("300").at_least(1)
+    long("leader.imbalance.check.interval.seconds").default("300").at_least(1).effective()
         .doc("Seconds between two looks for misplaced leaderships."),
-    long("unclean.leader.election.interval.ms").default("300000").at_least(1).internal()
+    long("unclean.leader.election.interval.ms").default("300000").at_least(1).internal().effective()
         .doc("Milliseconds between two looks for partitions that wait for an unclean election."),
     int("replication.quota.window.num").default("11").at_least(1)
         .doc("Windows over which the rate of copying is measured for its quota."),

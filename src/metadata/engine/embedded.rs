@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::frame::{self, Frame, Kind};
-use super::{CommitError, Delta, Engine, StartError};
+use super::{CommitError, Delta, Engine, Event, Remote, StartError};
 use crate::metadata::image::ImageEpoch;
 use crate::metadata::record::Record;
 use crate::rt::blocking::{self, AppendFile};
@@ -89,6 +89,18 @@ impl Embedded {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(error) => Err(error),
         }
+    }
+
+    /// Takes everything away: it is held elsewhere.
+    pub fn remove_files(dir: &Path) -> io::Result<()> {
+        let files = Files::list(dir)?;
+        let snapshots = files.snapshots.iter().map(|index| snapshot_path(dir, *index));
+        let logs = files.logs.iter().map(|base| log_path(dir, *base));
+        // The snapshots last: without a log they are refused, and not taken for all there is.
+        for path in logs.chain(snapshots) {
+            blocking::remove_file(&path)?;
+        }
+        blocking::sync_dir(dir)
     }
 
     fn recover(&mut self) -> Result<Vec<Record>, StartError> {
@@ -189,7 +201,7 @@ impl Embedded {
 }
 
 impl Engine for Embedded {
-    fn start(&mut self) -> Result<(Vec<Record>, ImageEpoch), StartError> {
+    async fn start(&mut self) -> Result<(Vec<Record>, ImageEpoch), StartError> {
         let records = self.recover()?;
         Ok((records, ImageEpoch(self.last)))
     }
@@ -216,11 +228,21 @@ impl Engine for Embedded {
         Ok(epoch)
     }
 
-    async fn next(&mut self) -> Delta {
+    async fn next(&mut self) -> Event {
         match self.deltas.pop_front() {
-            Some(delta) => delta,
+            Some(delta) => Event::Delta(delta),
             None => std::future::pending().await,
         }
+    }
+
+    async fn confirm(&self) -> bool {
+        true
+    }
+
+    async fn resign(&mut self) {}
+
+    fn remote(&self) -> Option<Remote> {
+        None
     }
 
     fn wants_snapshot(&self) -> bool {

@@ -16,9 +16,28 @@ pub const FRAME_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Of a single node's log.
     Commit = 1,
+    /// What a single node's log follows.
     Snapshot = 2,
+    /// Of a quorum's log.
+    Entry = 3,
+    /// Which entry a quorum's log begins behind.
+    Base = 4,
+    Vote = 5,
+    Voter = 6,
+    QuorumSnapshot = 7,
 }
+
+const KINDS: [Kind; 7] = [
+    Kind::Commit,
+    Kind::Snapshot,
+    Kind::Entry,
+    Kind::Base,
+    Kind::Vote,
+    Kind::Voter,
+    Kind::QuorumSnapshot,
+];
 
 /// A frame whose checksum holds.
 #[derive(Debug, PartialEq)]
@@ -26,7 +45,7 @@ pub struct Frame<'a> {
     pub kind: Kind,
     /// The number of the commit, or of the last one in the snapshot.
     pub index: u64,
-    payload: &'a [u8],
+    pub payload: &'a [u8],
     /// Bytes of the whole frame.
     pub len: usize,
 }
@@ -37,11 +56,17 @@ impl Frame<'_> {
     }
 }
 
+/// A frame with a record list.
 pub fn encode(kind: Kind, index: u64, records: &[Record]) -> Vec<u8> {
+    seal(kind, index, |payload| record::encode_all(records, payload))
+}
+
+/// A frame around what `write` appends.
+pub fn seal(kind: Kind, index: u64, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut frame = vec![0; HEAD_LEN];
     frame.extend_from_slice(&[VERSION, kind as u8]);
     frame.extend_from_slice(&index.to_le_bytes());
-    record::encode_all(records, &mut frame);
+    write(&mut frame);
     let length = (frame.len() - HEAD_LEN) as u32;
     frame[..LENGTH_LEN].copy_from_slice(&length.to_le_bytes());
     let crc = checksum(&frame[..LENGTH_LEN], &frame[HEAD_LEN..]);
@@ -60,9 +85,7 @@ pub fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
     if version != VERSION {
         return None;
     }
-    let kind = [Kind::Commit, Kind::Snapshot]
-        .into_iter()
-        .find(|known| *known as u8 == kind)?;
+    let kind = KINDS.into_iter().find(|known| *known as u8 == kind)?;
     if u32::from_le_bytes([e, f, g, h]) != checksum(&[a, b, c, d], body) {
         return None;
     }
@@ -74,18 +97,21 @@ pub fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
     })
 }
 
-/// Whether a valid frame with one of these numbers stands anywhere in `bytes`. The number is looked at before the
-/// checksum, or a search through megabytes would not end.
+/// Whether a valid frame with one of these numbers stands anywhere in `bytes`.
 pub fn holds_frame(bytes: &[u8], indexes: Range<u64>) -> bool {
-    let plausible = |at: &usize| {
+    frames_in(bytes, indexes).next().is_some()
+}
+
+/// The valid frames with one of these numbers, wherever in `bytes` they begin. The number is looked at before the
+/// checksum, or a search through megabytes would not end.
+pub fn frames_in(bytes: &[u8], indexes: Range<u64>) -> impl Iterator<Item = Frame<'_>> {
+    let plausible = move |at: &usize| {
         let index = bytes[*at..]
             .get(INDEX_AT..INDEX_AT + 8)
             .and_then(|index| index.try_into().ok());
         index.is_some_and(|index| indexes.contains(&u64::from_le_bytes(index)))
     };
-    (0..bytes.len())
-        .filter(plausible)
-        .any(|at| decode(&bytes[at..]).is_some())
+    (0..bytes.len()).filter(plausible).filter_map(|at| decode(&bytes[at..]))
 }
 
 /// Over the length too, so that bytes that were never written (zeros) are not taken for an empty frame.

@@ -1,9 +1,10 @@
 //! What makes decisions durable, and says in which order they hold. The control loop knows this interface only; on one
-//! node it is `embedded`, a log of its own. A quorum would deliver other nodes' commits by `next` as well, and would
-//! answer `Conflict` where a decision was overtaken.
+//! node it is `embedded`, a log of its own, in a cluster `quorum`, which delivers other nodes' commits by `next` as well,
+//! and says who may decide.
 
 mod embedded;
 mod frame;
+mod quorum;
 
 use std::future::Future;
 use std::io;
@@ -11,27 +12,56 @@ use std::path::PathBuf;
 
 use super::image::ImageEpoch;
 use super::record::{Record, RecordError};
+use crate::model::BrokerId;
 
 pub use embedded::{Embedded, SnapshotPolicy};
+pub use quorum::{Answered, Formed, NoAnswer, Quorum, Remote, form, is_quorum_dir};
 
 /// Runs on the control thread only.
-pub trait Engine: Send + 'static {
-    /// Recovers the durable state: the records that make it, and the epoch that they lead to.
-    fn start(&mut self) -> Result<(Vec<Record>, ImageEpoch), StartError>;
+pub trait Engine: 'static {
+    /// Recovers the durable state: the records that make it, and the epoch that they lead to. It may be an older one than
+    /// what others know.
+    fn start(&mut self) -> impl Future<Output = Result<(Vec<Record>, ImageEpoch), StartError>>;
 
     /// Makes the records durable, all or none. `base` is the epoch of the image that the decision saw. After Ok, `next`
     /// delivers everything up to the epoch returned.
     fn commit(&mut self, base: ImageEpoch, records: &[Record])
     -> impl Future<Output = Result<ImageEpoch, CommitError>>;
 
-    /// The next commit, in order and without gaps.
-    fn next(&mut self) -> impl Future<Output = Delta>;
+    /// What has happened, in order and without gaps. A call that is dropped takes nothing.
+    fn next(&mut self) -> impl Future<Output = Event>;
+
+    /// Whether this node, which was the controller, still is: answers that need no commit rest on it.
+    fn confirm(&self) -> impl Future<Output = bool>;
+
+    /// Hands the controllership over, if it has it, and ends.
+    fn resign(&mut self) -> impl Future<Output = ()>;
+
+    /// The way to the controller where another node may be it; `None`: this node always is.
+    fn remote(&self) -> Option<Remote>;
 
     /// Whether enough has been committed since the last snapshot.
     fn wants_snapshot(&self) -> bool;
 
     /// Takes the records of the image at the last commit in place of all commits so far.
     fn snapshot(&mut self, records: &[Record]) -> io::Result<()>;
+}
+
+#[derive(Debug)]
+pub enum Event {
+    Delta(Delta),
+    /// In place of everything so far.
+    Reset(Delta),
+    /// From now on this node decides. Everything that was decided before has been delivered.
+    Controller {
+        epoch: u64,
+    },
+    /// It does no more.
+    NotController,
+    /// Another node leads, or none.
+    Leader(Option<BrokerId>),
+    /// The engine has ended: its disk failed.
+    Fatal(String),
 }
 
 /// One commit, as it is to be applied to the image.
@@ -54,6 +84,8 @@ pub enum StartError {
     Record { path: PathBuf, cause: RecordError },
     #[error("the metadata in {path} are incomplete: {what}; nothing was changed. Restore the directory from a copy")]
     Incomplete { path: PathBuf, what: String },
+    #[error("cannot start the controller quorum: {what}")]
+    Quorum { what: String },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +99,12 @@ pub enum CommitError {
     /// Definitely not done: the disk is full or refuses.
     #[error("cannot write the metadata log: {0}")]
     Refused(io::Error),
+    /// Definitely not done: another node decides.
+    #[error("this node is not the controller any more")]
+    NotController,
+    /// May be done or not; if it is, `next` will deliver it, and a later commit on the same base is a conflict.
+    #[error("cannot tell whether the quorum has taken the change: {0}")]
+    Undecided(String),
     /// May be on disk or not, which only a restart can tell. The engine takes no further commits.
     #[error("cannot tell whether the metadata log was written: {0}")]
     Unknown(io::Error),

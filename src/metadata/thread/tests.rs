@@ -1,13 +1,16 @@
 //! The control loop end to end, on a real directory: start, submit, publish, stop, restart.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_lite::future::block_on;
 use tempfile::TempDir;
 
 use super::*;
+use crate::metadata::record::Record;
+use crate::metadata::{Command, Published, Reply};
 use crate::metadata::{ConfigChange, ConfigOp, ConfigResource, CreateTopic, DeleteTopic};
+use crate::model::TopicId;
 
 const DIRECTORY: DirId = DirId([7; 16]);
 
@@ -251,7 +254,7 @@ fn offline_directories_get_no_partitions() {
     let (offline, online) = (DirId([1; 16]), DirId([2; 16]));
     let options = ControlOptions {
         log_dirs: vec![offline, online],
-        is_online: Box::new(move |dir| *dir != offline),
+        is_online: Arc::new(move |dir| *dir != offline),
         ..options(&dir)
     };
     let (handle, _) = start(options, Vec::new()).unwrap();
@@ -270,7 +273,10 @@ fn a_restart_from_a_snapshot_gives_the_same_image() {
         frames_max: 3,
         bytes_max: u64::MAX,
     };
-    let engine = |dir: &TempDir| Embedded::new(dir.path().join("corelane-metadata"), policy);
+    let engine = |dir: &TempDir| {
+        let path = dir.path().join("corelane-metadata");
+        move |_: &Handle| Embedded::new(path, policy)
+    };
     let last: Arc<Mutex<Option<Arc<Image>>>> = Arc::default();
     let keep = last.clone();
     let updates: Updates = vec![Box::new(move |published| *keep.lock().unwrap() = Some(published.image))];

@@ -14,12 +14,12 @@ const NEVER: SnapshotPolicy = SnapshotPolicy {
 
 fn open(dir: &Path) -> (Embedded, Vec<Record>) {
     let mut engine = Embedded::new(dir.to_path_buf(), NEVER);
-    let (records, _) = engine.start().unwrap();
+    let (records, _) = block_on(engine.start()).unwrap();
     (engine, records)
 }
 
 fn refusal(dir: &Path) -> StartError {
-    Embedded::new(dir.to_path_buf(), NEVER).start().unwrap_err()
+    block_on(Embedded::new(dir.to_path_buf(), NEVER).start()).unwrap_err()
 }
 
 /// Two records that tell which commit they came with.
@@ -80,7 +80,9 @@ fn commits_are_delivered_in_order() {
         commit(&mut engine, &commit_of(number));
     }
     for number in 1..=3 {
-        let delta = block_on(engine.next());
+        let Event::Delta(delta) = block_on(engine.next()) else {
+            panic!("a commit")
+        };
         assert_eq!((delta.epoch.0, delta.records), (number as u64, commit_of(number)));
     }
 }
@@ -225,7 +227,7 @@ fn a_snapshot_is_due_after_enough_frames_or_bytes() {
     let due_after = |policy| {
         let dir = tempfile::tempdir().unwrap();
         let mut engine = Embedded::new(dir.path().to_path_buf(), policy);
-        engine.start().unwrap();
+        block_on(engine.start()).unwrap();
         (1..100).find(|number| {
             commit(&mut engine, &commit_of(*number));
             engine.wants_snapshot()

@@ -1,0 +1,183 @@
+//! Before a node of a quorum can open its log directories: which cluster it belongs to, and whether it is the one that
+//! begins it. A node that has metadata knows; one that has none asks the others, and answers them meanwhile.
+//!
+//! Invariant: a node without metadata begins a cluster only if every other configured node has said that it has none
+//! either. A node that has lost its disk can so never begin a second cluster beside the first.
+
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::super::frame::{self, Kind};
+use super::super::{Embedded, StartError};
+use super::codec::put_u64;
+use super::link::Link;
+use super::log::{LogStore, read_sealed};
+use super::message::{ANYONE, Identity};
+use super::serve::Desk;
+use super::types::Voter;
+use super::{listen, voters};
+use crate::config::QuorumConfig;
+use crate::metadata::thread::random_id;
+use crate::model::{BrokerId, TopicId};
+use crate::rt::{self, blocking};
+
+const VOTER: &str = "quorum-voter";
+const ASK_PAUSE: Duration = Duration::from_millis(200);
+/// Rounds between two remarks about who is missing.
+const ROUNDS_PER_REMARK: u64 = 50;
+
+/// What a node knows before it opens its log directories.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Formed {
+    pub cluster_id: String,
+    /// It begins the quorum, alone at first.
+    pub begins: bool,
+}
+
+/// `known`: what the log directories say. Waits for other nodes where it must.
+pub fn form(node: BrokerId, quorum: &QuorumConfig, dir: &Path, known: Option<String>) -> anyhow::Result<Formed> {
+    let unreadable = || format!("read the directory {}", dir.display());
+    let has_single = !Embedded::is_new(dir).with_context(unreadable)?;
+    if LogStore::exists(dir).with_context(unreadable)? || has_single {
+        let cluster_id = known.with_context(|| {
+            format!(
+                "there is metadata in {}, but no cluster.id in the log directories' meta.properties",
+                dir.display()
+            )
+        })?;
+        let begins = has_single;
+        return Ok(Formed { cluster_id, begins });
+    }
+    let me = Identity {
+        cluster: known,
+        node,
+        voter: voter_id(dir)?,
+        has_metadata: false,
+    };
+    let quorum = quorum.clone();
+    let (tx, rx) = std::sync::mpsc::channel();
+    let thread = rt::run_control("corelane-form", move || async move {
+        drop(tx.send(ask(Arc::new(me), &quorum).await));
+    });
+    let thread = thread.context("start a thread")?;
+    let formed = rx.recv().context("the thread that asks the other nodes has ended")?;
+    // Its listener is closed with it.
+    let _ = thread.join();
+    formed
+}
+
+/// This directory's number in the quorum: made at random the first time.
+pub fn voter_id(dir: &Path) -> Result<u64, StartError> {
+    let path = dir.join(VOTER);
+    if let Some(mut payload) = read_sealed(&path, Kind::Voter)? {
+        return payload.u64().map_err(|cause| StartError::Io { path, cause });
+    }
+    let id = rt::random_u64().max(ANYONE + 1);
+    let bytes = frame::seal(Kind::Voter, 0, |out| put_u64(out, id));
+    let written = blocking::create_dir_all(dir).and_then(|()| blocking::write_file_atomic(&path, &bytes));
+    written.map(|()| id).map_err(|cause| StartError::Io { path, cause })
+}
+
+async fn ask(me: Arc<Identity>, quorum: &QuorumConfig) -> anyhow::Result<Formed> {
+    let configured = voters(quorum);
+    let desk = Desk::new(me.clone(), configured.clone(), None);
+    rt::spawn(Rc::new(desk).serve(listen(quorum)?));
+    let is_first = configured.iter().all(|voter| voter.node >= me.node);
+    for round in 0_u64.. {
+        let mut heard = Vec::new();
+        for voter in configured.iter().filter(|voter| voter.node != me.node) {
+            match Link::ask_identity(me.clone(), voter.clone()).await {
+                Ok(theirs) => heard.push(theirs),
+                Err(error) if round % ROUNDS_PER_REMARK == ROUNDS_PER_REMARK - 1 => note_missing(voter, &error),
+                Err(_) => {}
+            }
+        }
+        if let Some(formed) = concluded(&me, is_first, heard.len() + 1 == configured.len(), &heard) {
+            return Ok(formed);
+        }
+        rt::sleep(ASK_PAUSE).await;
+    }
+    unreachable!("the rounds have no end")
+}
+
+fn note_missing(voter: &Voter, error: &io::Error) {
+    tracing::warn!(node = %voter, %error, "waiting for the other nodes of the quorum: this one has no metadata yet");
+}
+
+/// What the others' words come to; `None`: not yet known.
+fn concluded(me: &Identity, is_first: bool, heard_all: bool, heard: &[Identity]) -> Option<Formed> {
+    let of_others = || heard.iter().find_map(|theirs| theirs.cluster.clone());
+    let cluster = me.cluster.clone().or_else(of_others);
+    let exists = heard.iter().any(|theirs| theirs.has_metadata);
+    if !is_first || exists {
+        return cluster.map(|cluster_id| Formed {
+            cluster_id,
+            begins: false,
+        });
+    }
+    heard_all.then(|| Formed {
+        cluster_id: cluster.unwrap_or_else(|| TopicId(random_id()).to_string()),
+        begins: true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(id: i32, cluster: Option<&str>, has_metadata: bool) -> Identity {
+        Identity {
+            cluster: cluster.map(str::to_owned),
+            node: BrokerId(id),
+            voter: id as u64,
+            has_metadata,
+        }
+    }
+
+    fn formed(cluster_id: &str, begins: bool) -> Option<Formed> {
+        let cluster_id = cluster_id.to_owned();
+        Some(Formed { cluster_id, begins })
+    }
+
+    /// The first node of a new cluster begins it, but only once it has heard from all others that there is none.
+    #[test]
+    fn the_first_node_begins_once_all_are_new() {
+        let others = [node(2, None, false), node(3, Some("c"), false)];
+        assert_eq!(concluded(&node(1, None, false), true, false, &others[..1]), None);
+        assert_eq!(concluded(&node(1, None, false), true, true, &others), formed("c", true));
+        let new = concluded(&node(1, None, false), true, true, &others[..1]).unwrap();
+        assert!(new.begins && new.cluster_id.len() == 22, "{new:?}");
+    }
+
+    /// One that has lost its disk finds the cluster, and does not begin another.
+    #[test]
+    fn a_first_node_without_metadata_does_not_begin_a_second_cluster() {
+        let others = [node(2, Some("c"), true)];
+        assert_eq!(
+            concluded(&node(1, None, false), true, false, &others),
+            formed("c", false)
+        );
+    }
+
+    /// The others wait until one knows the cluster.
+    #[test]
+    fn the_others_take_the_cluster_of_whoever_knows_it() {
+        assert_eq!(
+            concluded(&node(2, None, false), false, true, &[node(1, None, false)]),
+            None
+        );
+        assert_eq!(
+            concluded(&node(2, None, false), false, false, &[node(1, Some("c"), false)]),
+            formed("c", false)
+        );
+        assert_eq!(
+            concluded(&node(2, Some("c"), false), false, false, &[]),
+            formed("c", false)
+        );
+    }
+}

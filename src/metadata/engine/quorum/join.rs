@@ -1,0 +1,101 @@
+//! The leader takes the configured nodes into the quorum: first as learners, and once all have caught up, as voters in one
+//! change. So a quorum is made when all its nodes are there for the first time, and until then the first one decides alone.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use openraft::async_runtime::watch::WatchReceiver;
+
+use super::Raft;
+use super::link::Link;
+use super::message::Identity;
+use super::types::{StoredMembership, Voter};
+use crate::rt;
+
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// For a new node to get everything there is.
+const CATCH_UP_PATIENCE: Duration = Duration::from_secs(60);
+/// Rounds between two remarks about a node that is missing.
+const ROUNDS_PER_REMARK: u64 = 60;
+
+pub async fn run(raft: Raft, me: Arc<Identity>, configured: Arc<[Voter]>) {
+    for round in 0_u64.. {
+        if raft.is_leader() && !look(&raft, &me, &configured, round.is_multiple_of(ROUNDS_PER_REMARK)).await {
+            tracing::debug!("not every node of the quorum has joined");
+        }
+        rt::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Whether every configured node votes.
+async fn look(raft: &Raft, me: &Arc<Identity>, configured: &[Voter], remark: bool) -> bool {
+    let mut learned = BTreeSet::new();
+    for voter in configured {
+        let membership = membership(raft);
+        let known = membership
+            .nodes()
+            .find(|(_, known)| known.node == voter.node)
+            .map(|(id, _)| *id);
+        let id = match known {
+            Some(id) => Some(id),
+            None => learn(raft, me, voter, remark).await,
+        };
+        learned.extend(id);
+    }
+    let voters: BTreeSet<u64> = membership(raft).voter_ids().collect();
+    if learned.len() < configured.len() {
+        return false;
+    }
+    if !learned.is_subset(&voters) {
+        let change = raft.change_membership(ChangeMembers::AddVoterIds(learned), false);
+        return match rt::timeout(CATCH_UP_PATIENCE, change).await {
+            Some(Ok(_)) => {
+                tracing::info!(nodes = configured.len(), "the quorum is complete");
+                true
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the quorum cannot be completed yet");
+                false
+            }
+            None => false,
+        };
+    }
+    true
+}
+
+/// Makes the node a learner, if it answers; its number, once it has everything.
+async fn learn(raft: &Raft, me: &Arc<Identity>, voter: &Voter, remark: bool) -> Option<u64> {
+    let taken = match Link::ask_identity(me.clone(), voter.clone()).await {
+        Err(error) => Err(error),
+        Ok(theirs) if theirs.cluster != me.cluster => Err(io::Error::other("it does not know its cluster yet")),
+        Ok(theirs) if theirs.has_metadata => Err(io::Error::other("it has metadata of its own: it would lose them")),
+        Ok(theirs) => add(raft, theirs.voter, voter).await,
+    };
+    match taken {
+        Ok(id) => {
+            tracing::info!(node = %voter, "a node has joined the quorum");
+            Some(id)
+        }
+        Err(error) if remark => {
+            tracing::warn!(node = %voter, %error, "a node of the quorum is missing");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn add(raft: &Raft, id: u64, voter: &Voter) -> io::Result<u64> {
+    let added = rt::timeout(CATCH_UP_PATIENCE, raft.add_learner(id, voter.clone(), true)).await;
+    match added {
+        Some(Ok(_)) => Ok(id),
+        Some(Err(error)) => Err(io::Error::other(error.to_string())),
+        None => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+fn membership(raft: &Raft) -> Arc<StoredMembership> {
+    raft.metrics().borrow_watched().membership_config.clone()
+}

@@ -1,0 +1,175 @@
+//! What nodes of a quorum say to each other, as bytes on a connection. Drawn in FORMAT.md.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::codec::{self, Reader};
+use crate::model::BrokerId;
+use crate::rt::ControlStream;
+
+const VERSION: u8 = 1;
+/// Length and checksum.
+const HEAD_LEN: usize = 8;
+/// Version, kind and correlation.
+const PREFIX_LEN: usize = 10;
+/// From somebody who has not said yet who he is.
+pub const STRANGER_BYTES_MAX: usize = 4 << 10;
+/// A snapshot is the largest message.
+pub const MESSAGE_BYTES_MAX: usize = 512 << 20;
+/// For the rest of a message whose beginning has come.
+const REST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// An answer has the kind of its request, or is a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The first message each way: who speaks, and to whom.
+    Hello = 1,
+    Append = 2,
+    Vote = 3,
+    PreVote = 4,
+    Snapshot = 5,
+    TransferLeader = 6,
+    /// For the controller, on behalf of a broker.
+    Command = 7,
+    /// Says why, in words.
+    Refusal = 8,
+}
+
+const KINDS: [Kind; 8] = [
+    Kind::Hello,
+    Kind::Append,
+    Kind::Vote,
+    Kind::PreVote,
+    Kind::Snapshot,
+    Kind::TransferLeader,
+    Kind::Command,
+    Kind::Refusal,
+];
+
+#[derive(Debug)]
+pub struct Message {
+    pub kind: Kind,
+    pub correlation: u64,
+    pub body: Bytes,
+}
+
+/// Who a node is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// `None`: of no cluster yet.
+    pub cluster: Option<String>,
+    pub node: BrokerId,
+    /// Random, and of its metadata directory.
+    pub voter: u64,
+    /// It has a quorum's log, or metadata of its own: there is something to lose.
+    pub has_metadata: bool,
+}
+
+/// In place of a voter's number: whoever answers.
+pub const ANYONE: u64 = 0;
+
+pub struct Hello {
+    pub from: Identity,
+    pub to: u64,
+}
+
+impl Identity {
+    pub fn put(&self, out: &mut Vec<u8>) {
+        codec::put_bytes(out, self.cluster.as_deref().unwrap_or_default().as_bytes());
+        codec::put_u32(out, self.node.0 as u32);
+        codec::put_u64(out, self.voter);
+        out.push(u8::from(self.has_metadata));
+    }
+
+    pub fn read(reader: &mut Reader) -> io::Result<Identity> {
+        Ok(Identity {
+            cluster: Some(reader.text()?).filter(|id| !id.is_empty()),
+            node: BrokerId(reader.u32()? as i32),
+            voter: reader.u64()?,
+            has_metadata: reader.flag()?,
+        })
+    }
+}
+
+impl Hello {
+    pub fn put(&self, out: &mut Vec<u8>) {
+        self.from.put(out);
+        codec::put_u64(out, self.to);
+    }
+
+    pub fn read(body: Bytes) -> io::Result<Hello> {
+        let mut reader = Reader::new(body);
+        let from = Identity::read(&mut reader)?;
+        let to = reader.u64()?;
+        reader.end()?;
+        Ok(Hello { from, to })
+    }
+}
+
+pub async fn send(
+    stream: &ControlStream,
+    kind: Kind,
+    correlation: u64,
+    within: Duration,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> io::Result<()> {
+    let bytes = sealed(kind, correlation, write);
+    stream.write_all(&bytes, within).await
+}
+
+fn sealed(kind: Kind, correlation: u64, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = vec![0; HEAD_LEN];
+    bytes.extend_from_slice(&[VERSION, kind as u8]);
+    codec::put_u64(&mut bytes, correlation);
+    write(&mut bytes);
+    let length = ((bytes.len() - HEAD_LEN) as u32).to_le_bytes();
+    let crc = checksum(length, &bytes[HEAD_LEN..]).to_le_bytes();
+    bytes[..HEAD_LEN].copy_from_slice(&[length, crc].concat());
+    bytes
+}
+
+/// The next message, of at most so many bytes. An error leaves the connection unusable.
+pub async fn receive(stream: &ControlStream, bytes_max: usize, within: Duration) -> io::Result<Message> {
+    let mut head = [0; HEAD_LEN];
+    stream.read_exact(&mut head, within).await?;
+    let [a, b, c, d, crc @ ..] = head;
+    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    if length > bytes_max || length < PREFIX_LEN {
+        return Err(invalid(format!("a message of {length} bytes, of at most {bytes_max}")));
+    }
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes, within.max(REST_PATIENCE)).await?;
+    if checksum([a, b, c, d], &bytes) != u32::from_le_bytes(crc) {
+        return Err(invalid("a message whose checksum does not hold".to_owned()));
+    }
+    parsed(bytes.into())
+}
+
+fn parsed(bytes: Bytes) -> io::Result<Message> {
+    let mut reader = Reader::new(bytes);
+    let (version, kind) = (reader.u8()?, reader.u8()?);
+    if version != VERSION {
+        return Err(invalid(format!(
+            "a message of version {version}, and this release speaks {VERSION}"
+        )));
+    }
+    let known = KINDS.into_iter().find(|known| *known as u8 == kind);
+    let kind = known.ok_or_else(|| invalid(format!("a message of the unknown kind {kind}")))?;
+    let correlation = reader.u64()?;
+    let body = reader.rest();
+    Ok(Message {
+        kind,
+        correlation,
+        body,
+    })
+}
+
+fn checksum(length: [u8; 4], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&length), body)
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}

@@ -1,0 +1,367 @@
+//! The engine of a cluster: a quorum that agrees on one log of commits. The consensus itself is a library's; its types do
+//! not leave this directory, nor reach the disk.
+//!
+//! ```text
+//! control loop ─ commit ─► Raft ─► LogStore (fsync) ┐       RaftLink ─► other nodes' Desk ─► their Raft
+//!              ◄─ Event ── Machine ◄── committed ───┘       Remote   ─► the controller's Desk ─► its control loop
+//! ```
+//!
+//! A quorum begins with one node and grows by the others as they come (`form`, `join`); a single node's metadata are the
+//! first commit of the quorum that it begins. An image's epoch counts commits, not log entries, and goes on from there.
+
+mod codec;
+mod form;
+mod join;
+mod link;
+mod log;
+mod machine;
+mod message;
+mod remote;
+mod roles;
+mod rpc;
+mod serve;
+mod types;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, RaftError};
+use openraft::{Config, ReadPolicy, SnapshotPolicy};
+
+use super::{CommitError, Embedded, Engine, Event, StartError, frame};
+use crate::config::{BrokerConfig, QuorumConfig};
+use crate::metadata::handle::Handle;
+use crate::metadata::image::{Image, ImageEpoch};
+use crate::metadata::record::{self, Record};
+use crate::model::BrokerId;
+use crate::rt::{self, ControlListener, Rx, Tx, lane};
+
+use link::Links;
+use log::LogStore;
+use machine::Machine;
+use message::Identity;
+use serve::{Desk, Room};
+use types::{Commit, Types, Voter};
+
+pub use form::{Formed, form};
+pub use remote::{Answered, NoAnswer, Remote};
+
+type Raft = openraft::Raft<Types, Machine>;
+
+/// Entries after which a snapshot takes the place of the log.
+const ENTRIES_PER_SNAPSHOT: u64 = 10_000;
+/// Entries that are kept behind a snapshot, for a node that was away for a moment.
+const ENTRIES_KEPT: u64 = 1_000;
+/// Records after which it does as well: one commit may hold thousands.
+const RECORDS_PER_SNAPSHOT: usize = 200_000;
+/// For a majority to take a commit.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+/// For a leader to know that it still is one.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(1);
+/// For a first node to become its own quorum, and for leadership to be handed over.
+const LEAD_PATIENCE: Duration = Duration::from_secs(30);
+const RESIGN_PATIENCE: Duration = Duration::from_secs(2);
+/// Heartbeats in the time without one after which a follower stands for election.
+const HEARTBEATS_PER_TIMEOUT: u64 = 5;
+
+/// Whether there is a quorum's metadata in the directory.
+pub fn is_quorum_dir(dir: &std::path::Path) -> io::Result<bool> {
+    LogStore::exists(dir)
+}
+
+pub struct Quorum {
+    config: Arc<BrokerConfig>,
+    quorum: QuorumConfig,
+    dir: PathBuf,
+    formed: Formed,
+    /// Where other nodes' commands go.
+    controller: Handle,
+    running: Option<(Raft, Remote)>,
+    events: Rx<Event>,
+    sender: Tx<Event>,
+    /// Taken from the lane, and not handed out yet.
+    backlog: VecDeque<Event>,
+    burst: Vec<Event>,
+    records_since_snapshot: usize,
+}
+
+impl Quorum {
+    pub fn new(
+        config: Arc<BrokerConfig>,
+        quorum: QuorumConfig,
+        dir: PathBuf,
+        formed: Formed,
+        controller: Handle,
+    ) -> Quorum {
+        // What was committed must reach the loop, however long it is busy: its number is bounded by what was asked for.
+        let (sender, events) = lane(usize::MAX);
+        Quorum {
+            config,
+            quorum,
+            dir,
+            formed,
+            controller,
+            running: None,
+            events,
+            sender,
+            backlog: VecDeque::new(),
+            burst: Vec::new(),
+            records_since_snapshot: 0,
+        }
+    }
+
+    fn me(&self) -> BrokerId {
+        BrokerId(self.config.broker_id)
+    }
+
+    fn raft(&self) -> io::Result<&Raft> {
+        let running = self.running.as_ref().map(|(raft, _)| raft);
+        running.ok_or_else(|| io::Error::other("the engine has not been started"))
+    }
+
+    async fn open(&mut self) -> Result<(Vec<Record>, ImageEpoch), StartError> {
+        let failed = |what: String| StartError::Quorum { what };
+        let identity = Arc::new(Identity {
+            cluster: Some(self.formed.cluster_id.clone()),
+            node: self.me(),
+            voter: form::voter_id(&self.dir)?,
+            has_metadata: LogStore::exists(&self.dir).unwrap_or(true) || self.formed.begins,
+        });
+        let configured = voters(&self.quorum);
+        let listener = listen(&self.quorum).map_err(|error| failed(format!("{error:#}")))?;
+        let empty = Image::empty(&self.formed.cluster_id, self.config.clone());
+        let machine = Machine::open(&self.dir, empty, self.sender.clone())?;
+        let (records, epoch) = (machine.image().to_records(), machine.image().epoch);
+        let links = Links {
+            me: identity.clone(),
+            configured: configured.clone(),
+            request_timeout: ms(self.quorum.request_timeout_ms),
+        };
+        let config = raft_config(&self.quorum, &self.formed.cluster_id);
+        let config = Arc::new(config.validate().map_err(|error| failed(error.to_string()))?);
+        let store = LogStore::open(&self.dir)?;
+        let raft = Raft::new(identity.voter, config, links, store, machine).await;
+        let raft = raft.map_err(|error| failed(error.to_string()))?;
+        let room = Room {
+            raft: raft.clone(),
+            controller: self.controller.clone(),
+        };
+        let desk = Rc::new(Desk::new(identity.clone(), configured.clone(), Some(room)));
+        rt::spawn(desk.serve(listener));
+        self.begin(&raft, &identity)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        let remote = Remote::new(identity.clone(), configured.clone());
+        rt::spawn(roles::watch(raft.clone(), remote.clone(), self.sender.clone()));
+        rt::spawn(join::run(raft.clone(), identity, configured));
+        self.running = Some((raft, remote));
+        Ok((if epoch.0 == 0 { Vec::new() } else { records }, epoch))
+    }
+
+    /// A quorum of this node alone makes itself, and writes the first commit. Crashes between the steps are mended by the
+    /// next start: until that commit is there, nobody else is taken in.
+    async fn begin(&self, raft: &Raft, me: &Identity) -> anyhow::Result<()> {
+        let is_initialized = raft.is_initialized().await?;
+        if self.formed.begins && !is_initialized {
+            let voter = voters(&self.quorum).iter().find(|voter| voter.node == me.node).cloned();
+            let voter = voter.unwrap_or_default();
+            raft.initialize(BTreeMap::from([(me.voter, voter)])).await?;
+        } else if !is_initialized {
+            return Ok(());
+        }
+        // Of the consensus itself: what it shows of itself may lag.
+        let voters = raft.with_raft_state(|state| {
+            let membership = state.membership_state.effective();
+            membership.voter_ids().collect::<Vec<_>>()
+        });
+        if voters.await? != [me.voter] {
+            return Ok(());
+        }
+        let leads = raft
+            .wait(Some(LEAD_PATIENCE))
+            .state(openraft::ServerState::Leader, "a quorum of one")
+            .await;
+        leads?;
+        raft.ensure_linearizable(ReadPolicy::ReadIndex).await?;
+        let (records, epoch) = self.first_records().await?;
+        let mut bytes = Vec::new();
+        record::encode_all(&records, &mut bytes);
+        let first = Commit {
+            base: 0,
+            epoch: epoch.0,
+            records: bytes.into(),
+        };
+        // Not taken: an earlier start has written it.
+        raft.client_write(first).await?;
+        remove_single(&self.dir);
+        Ok(())
+    }
+
+    /// The single node's metadata, or those of a cluster in which nothing has happened.
+    async fn first_records(&self) -> anyhow::Result<(Vec<Record>, ImageEpoch)> {
+        if Embedded::is_new(&self.dir)? {
+            let id = self.formed.cluster_id.clone();
+            return Ok((vec![Record::ClusterId(record::ClusterId { id })], ImageEpoch(1)));
+        }
+        let mut single = Embedded::new(self.dir.clone(), super::SnapshotPolicy::default());
+        let (records, epoch) = single.start().await?;
+        tracing::info!(epoch = epoch.0, "the quorum takes over the metadata of the single node");
+        let mut image = Image::empty(&self.formed.cluster_id, self.config.clone());
+        image.apply_all(&records);
+        Ok((image.to_records(), ImageEpoch(epoch.0.max(1))))
+    }
+}
+
+impl Engine for Quorum {
+    async fn start(&mut self) -> Result<(Vec<Record>, ImageEpoch), StartError> {
+        self.open().await
+    }
+
+    async fn commit(&mut self, base: ImageEpoch, records: &[Record]) -> Result<ImageEpoch, CommitError> {
+        let commit = Commit {
+            base: base.0,
+            epoch: base.0 + 1,
+            records: encoded(records)?,
+        };
+        let raft = self.raft().map_err(CommitError::Refused)?;
+        let lost = |why: String| Err(CommitError::Undecided(why));
+        match rt::timeout(COMMIT_PATIENCE, raft.client_write(commit)).await {
+            None => lost("no majority has answered in time".to_owned()),
+            Some(Ok(written)) if written.data.is_taken => Ok(ImageEpoch(written.data.epoch)),
+            Some(Ok(written)) => Err(CommitError::Conflict(ImageEpoch(written.data.epoch))),
+            Some(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Err(CommitError::NotController),
+            Some(Err(error)) => lost(error.to_string()),
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        if self.backlog.is_empty() && self.events.recv_burst(&mut self.burst, usize::MAX).await {
+            self.backlog.extend(self.burst.drain(..));
+        }
+        let Some(event) = self.backlog.pop_front() else {
+            return std::future::pending().await;
+        };
+        if let Event::Delta(delta) = &event {
+            self.count(delta.records.len());
+        }
+        event
+    }
+
+    async fn confirm(&self) -> bool {
+        let Ok(raft) = self.raft() else { return false };
+        let confirmed = rt::timeout(CONFIRM_PATIENCE, raft.ensure_linearizable(ReadPolicy::LeaseRead)).await;
+        matches!(confirmed, Some(Ok(_)))
+    }
+
+    async fn resign(&mut self) {
+        let Some((raft, _)) = &self.running else { return };
+        if raft.is_leader() {
+            let membership = raft.metrics().borrow_watched().membership_config.clone();
+            let me = *raft.node_id();
+            if let Some(to) = membership.voter_ids().find(|id| *id != me) {
+                let _ = raft.trigger().transfer_leader(to).await;
+                let wait = raft.wait(Some(RESIGN_PATIENCE));
+                let given = wait.metrics(|metrics| metrics.current_leader != Some(me), "given");
+                let _ = given.await;
+            }
+        }
+        let _ = raft.shutdown().await;
+    }
+
+    fn remote(&self) -> Option<Remote> {
+        self.running.as_ref().map(|(_, remote)| remote.clone())
+    }
+
+    /// It writes its own.
+    fn wants_snapshot(&self) -> bool {
+        false
+    }
+
+    fn snapshot(&mut self, _records: &[Record]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Quorum {
+    fn count(&mut self, records: usize) {
+        self.records_since_snapshot += records;
+        if self.records_since_snapshot < RECORDS_PER_SNAPSHOT {
+            return;
+        }
+        self.records_since_snapshot = 0;
+        if let Some((raft, _)) = self.running.clone() {
+            rt::spawn(async move { drop(raft.trigger().snapshot().await) });
+        }
+    }
+}
+
+fn encoded(records: &[Record]) -> Result<Bytes, CommitError> {
+    let mut bytes = Vec::new();
+    record::encode_all(records, &mut bytes);
+    match bytes.len() > frame::FRAME_BYTES_MAX {
+        true => Err(CommitError::TooLarge {
+            bytes: bytes.len(),
+            max: frame::FRAME_BYTES_MAX,
+        }),
+        false => Ok(bytes.into()),
+    }
+}
+
+fn raft_config(quorum: &QuorumConfig, cluster: &str) -> Config {
+    let timeout = quorum.election_timeout_ms.max(HEARTBEATS_PER_TIMEOUT);
+    Config {
+        cluster_name: cluster.to_owned(),
+        heartbeat_interval: timeout / HEARTBEATS_PER_TIMEOUT,
+        election_timeout_min: timeout,
+        election_timeout_max: timeout * 2,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(ENTRIES_PER_SNAPSHOT),
+        max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+        // A node that comes back must not depose a healthy leader.
+        enable_pre_vote: Some(true),
+        // What was committed is not noted on disk: a leader that was restarted asks a majority first.
+        enable_leader_restore: Some(false),
+        ..Config::default()
+    }
+}
+
+/// They are in the quorum's log now, and must not be taken for newer ones by a start without a quorum.
+fn remove_single(dir: &std::path::Path) {
+    if let Err(error) = Embedded::remove_files(dir) {
+        tracing::warn!(dir = %dir.display(), %error, "cannot remove the metadata of the single node that the quorum has taken over");
+    }
+}
+
+fn voters(quorum: &QuorumConfig) -> Arc<[Voter]> {
+    let voter = |spec: &crate::config::VoterSpec| Voter {
+        node: BrokerId(spec.id),
+        host: spec.host.clone(),
+        port: spec.port,
+    };
+    quorum.voters.iter().map(voter).collect()
+}
+
+fn listen(quorum: &QuorumConfig) -> anyhow::Result<ControlListener> {
+    use anyhow::Context;
+    let spec = &quorum.listener;
+    let address = rt::resolve(&spec.host, spec.port)
+        .with_context(|| format!("listener {}: the host {} cannot be resolved", spec.name, spec.host))?;
+    ControlListener::bind(address).with_context(|| {
+        format!(
+            "listener {}: cannot listen on {address}; is another broker running there?",
+            spec.name
+        )
+    })
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! The way to the controller where another node is it: whom the quorum follows, and connections to him.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::codec::Reader;
+use super::link::Link;
+use super::message::{ANYONE, Identity, Kind};
+use super::types::Voter;
+use crate::metadata::command::{Command, CommandError, Reply, answer_from_bytes};
+use crate::metadata::image::ImageEpoch;
+use crate::model::BrokerId;
+use crate::rt::{self, Instant};
+
+/// Connections that are kept for the next command.
+const IDLE_LINKS_MAX: usize = 8;
+/// After it the other end may have closed the connection.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// An answer, and the epoch of the image that it rests on.
+pub type Answered = (Result<Reply, CommandError>, ImageEpoch);
+
+/// Cheap to clone; of one control thread.
+#[derive(Clone)]
+pub struct Remote {
+    me: Arc<Identity>,
+    configured: Arc<[Voter]>,
+    shared: Rc<RefCell<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    leader: Option<BrokerId>,
+    /// Connections that wait, each with the time since which it does.
+    idle: BTreeMap<BrokerId, Vec<(Link, Instant)>>,
+}
+
+/// Why there is no answer.
+pub enum NoAnswer {
+    /// Surely not carried out.
+    Unreachable(io::Error),
+    /// Perhaps carried out.
+    Unknown(io::Error),
+}
+
+impl Remote {
+    pub fn new(me: Arc<Identity>, configured: Arc<[Voter]>) -> Remote {
+        Remote {
+            me,
+            configured,
+            shared: Rc::default(),
+        }
+    }
+
+    /// Whom the quorum follows; it may be this node, before it knows that it has everything.
+    pub fn leader(&self) -> Option<BrokerId> {
+        self.shared.borrow().leader
+    }
+
+    pub fn set_leader(&self, leader: Option<BrokerId>) {
+        self.shared.borrow_mut().leader = leader;
+    }
+
+    pub async fn ask(&self, node: BrokerId, command: &Command, within: Duration) -> Result<Answered, NoAnswer> {
+        let mut link = self.take(node).map_err(NoAnswer::Unreachable)?;
+        link.ensure_connected().await.map_err(NoAnswer::Unreachable)?;
+        let bytes = command.to_bytes();
+        let called = link
+            .call(Kind::Command, within, |out| out.extend_from_slice(&bytes))
+            .await;
+        let answered = called.and_then(answered).map_err(NoAnswer::Unknown)?;
+        self.put_back(node, link);
+        Ok(answered)
+    }
+
+    fn take(&self, node: BrokerId) -> io::Result<Link> {
+        let now = rt::now();
+        let mut shared = self.shared.borrow_mut();
+        let idle = shared.idle.entry(node).or_default();
+        while let Some((link, since)) = idle.pop() {
+            if now.since(since) < IDLE_MAX {
+                return Ok(link);
+            }
+        }
+        let voter = self.configured.iter().find(|voter| voter.node == node);
+        let voter = voter.ok_or_else(|| io::Error::other(format!("no address is known of node {}", node.0)))?;
+        Ok(Link::new(self.me.clone(), voter.clone(), ANYONE))
+    }
+
+    fn put_back(&self, node: BrokerId, link: Link) {
+        let mut shared = self.shared.borrow_mut();
+        let idle = shared.idle.entry(node).or_default();
+        if idle.len() < IDLE_LINKS_MAX {
+            idle.push((link, rt::now()));
+        }
+    }
+}
+
+fn answered(body: Bytes) -> io::Result<Answered> {
+    let mut reader = Reader::new(body);
+    let epoch = ImageEpoch(reader.u64()?);
+    let answer = answer_from_bytes(&reader.rest()).map_err(io::Error::other)?;
+    Ok((answer, epoch))
+}

@@ -1,0 +1,60 @@
+//! Who leads the quorum, as this node sees it, told to the control loop. "I am the controller" is said only once everything
+//! that earlier controllers committed has been applied here.
+
+use std::time::Duration;
+
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver;
+
+use super::super::Event;
+use super::remote::Remote;
+use super::{Raft, ReadPolicy};
+use crate::rt::{self, Tx};
+
+/// Between two tries of a leader to hear from a majority.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+const BARRIER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// For as long as the consensus runs.
+pub async fn watch(raft: Raft, remote: Remote, events: Tx<Event>) {
+    let mut metrics = raft.metrics();
+    let mut raised = None;
+    loop {
+        let (seen, leader) = {
+            let metrics = metrics.borrow_watched();
+            if let Err(fatal) = &metrics.running_state {
+                let _ = events.try_send(Event::Fatal(fatal.to_string()));
+                return;
+            }
+            let leader = metrics.current_leader;
+            let leader = leader.and_then(|id| metrics.membership_config.get_node(&id).map(|voter| voter.node));
+            (
+                (metrics.state == ServerState::Leader).then_some(metrics.current_term),
+                leader,
+            )
+        };
+        if leader != remote.leader() {
+            remote.set_leader(leader);
+            let _ = events.try_send(Event::Leader(leader));
+        }
+        if raised.is_some() && seen != raised {
+            raised = None;
+            let _ = events.try_send(Event::NotController);
+        }
+        if let Some(term) = seen.filter(|_| raised.is_none()) {
+            let barrier = raft.ensure_linearizable(ReadPolicy::ReadIndex);
+            match rt::timeout(BARRIER_PATIENCE, barrier).await {
+                Some(Ok(_)) => {
+                    raised = Some(term);
+                    let _ = events.try_send(Event::Controller { epoch: term });
+                }
+                Some(Err(_)) | None => rt::sleep(RETRY_PAUSE).await,
+            }
+            // What has changed meanwhile is looked at first.
+            continue;
+        }
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The answering end: connections from the other nodes of the quorum, one request of each at a time. Whoever is none of
+//! them is told so and closed.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
+
+use super::codec::put_u64;
+use super::message::{self, ANYONE, Hello, Identity, Kind, MESSAGE_BYTES_MAX, STRANGER_BYTES_MAX};
+use super::types::Voter;
+use super::{Raft, rpc};
+use crate::metadata::command::{Command, answer_to_bytes};
+use crate::metadata::handle::Handle;
+use crate::rt::{self, ControlListener, ControlStream};
+
+/// Connections at a time: a handful from each other node.
+const CONNECTIONS_MAX: usize = 1024;
+/// For the first message.
+const HELLO_PATIENCE: Duration = Duration::from_secs(5);
+/// For the next request: heartbeats come far oftener, and what is kept for commands is made anew when it is needed.
+const IDLE_PATIENCE: Duration = Duration::from_secs(120);
+/// For an answer to be taken.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the answering end knows.
+pub struct Desk {
+    pub me: Arc<Identity>,
+    /// Nobody else is talked to.
+    pub configured: Arc<[Voter]>,
+    /// `None`: before the node has joined a quorum.
+    pub room: Option<Room>,
+    connections: Cell<usize>,
+    refused: Cell<u64>,
+}
+
+/// Where requests go.
+pub struct Room {
+    pub raft: Raft,
+    pub controller: Handle,
+}
+
+impl Desk {
+    pub fn new(me: Arc<Identity>, configured: Arc<[Voter]>, room: Option<Room>) -> Desk {
+        Desk {
+            me,
+            configured,
+            room,
+            connections: Cell::new(0),
+            refused: Cell::new(0),
+        }
+    }
+
+    /// For as long as the control thread lives.
+    pub async fn serve(self: Rc<Self>, listener: ControlListener) {
+        loop {
+            match listener.accept().await {
+                Ok(_) if self.connections.get() >= CONNECTIONS_MAX => {
+                    tracing::warn!(
+                        max = CONNECTIONS_MAX,
+                        "too many connections to the controller listener: closed one"
+                    );
+                }
+                Ok(stream) => rt::spawn(self.clone().keep(stream)),
+                Err(error) => {
+                    tracing::debug!(%error, "connection to the controller listener not accepted");
+                    rt::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn keep(self: Rc<Self>, stream: ControlStream) {
+        self.connections.set(self.connections.get() + 1);
+        match self.welcome(&stream).await {
+            Err(error) => self.note_stranger(&stream, &error),
+            Ok(hello) => {
+                let error = self.answer_all(&stream, &hello).await;
+                // That the other side closes, or is gone, is no event.
+                tracing::debug!(node = hello.from.node.0, %error, "connection of the quorum ended");
+            }
+        }
+        self.connections.set(self.connections.get() - 1);
+    }
+
+    /// Who it is, and whom he wants to speak to.
+    async fn welcome(&self, stream: &ControlStream) -> io::Result<Hello> {
+        let first = message::receive(stream, STRANGER_BYTES_MAX, HELLO_PATIENCE).await?;
+        if first.kind != Kind::Hello {
+            return Err(io::Error::other("the first message says not who sends it"));
+        }
+        let hello = Hello::read(first.body)?;
+        if let Err(why) = self.check(&hello) {
+            refuse(stream, first.correlation, &why).await?;
+            return Err(io::Error::other(why));
+        }
+        let me = self.identity();
+        message::send(stream, Kind::Hello, first.correlation, ANSWER_PATIENCE, |out| {
+            me.put(out)
+        })
+        .await?;
+        Ok(hello)
+    }
+
+    /// Who this node is by now: it may have joined since its start.
+    fn identity(&self) -> Identity {
+        let mut me = self.me.as_ref().clone();
+        if let Some(room) = &self.room {
+            let metrics = room.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            me.has_metadata |= metrics.last_log_index.is_some() || metrics.last_applied.is_some();
+        }
+        me
+    }
+
+    /// Err: why he is not talked to.
+    fn check(&self, hello: &Hello) -> Result<(), String> {
+        let Identity {
+            cluster, node, voter, ..
+        } = &hello.from;
+        let (me, node) = (&self.me, node.0);
+        if !self.configured.iter().any(|known| known.node.0 == node) {
+            return Err(format!(
+                "node {node} is not in controller.quorum.voters of node {}",
+                me.node.0
+            ));
+        }
+        if let (Some(ours), Some(theirs)) = (&me.cluster, cluster)
+            && ours != theirs
+        {
+            return Err(format!(
+                "node {} belongs to cluster {ours}, and node {node} to {theirs}",
+                me.node.0
+            ));
+        }
+        if hello.to != ANYONE && hello.to != me.voter {
+            return Err(format!(
+                "node {} is not the voter {:016x} any more: it has another metadata directory, or has lost it",
+                me.node.0, hello.to
+            ));
+        }
+        match self.known_voter(node) {
+            Some(known) if known != *voter => Err(format!(
+                "node {node} is known to the quorum as the voter {known:016x}, and comes as {voter:016x}: it has lost its \
+                 metadata directory, and with it what it had promised; restore the directory from a copy, or give the \
+                 machine another node.id"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The number under which the quorum knows the node.
+    fn known_voter(&self, node: i32) -> Option<u64> {
+        let metrics = self.room.as_ref()?.raft.metrics();
+        let membership = metrics.borrow_watched().membership_config.clone();
+        let mut nodes = membership.nodes();
+        nodes.find(|(_, voter)| voter.node.0 == node).map(|(id, _)| *id)
+    }
+
+    fn note_stranger(&self, stream: &ControlStream, error: &io::Error) {
+        let refused = self.refused.get() + 1;
+        self.refused.set(refused);
+        // One that comes again and again is told of now and then.
+        if refused.is_power_of_two() {
+            tracing::warn!(peer = %stream.peer(), %error, refused, "refused a connection to the controller listener");
+        }
+    }
+
+    async fn answer_all(&self, stream: &ControlStream, hello: &Hello) -> io::Error {
+        loop {
+            if let Err(error) = self.answer_next(stream, hello).await {
+                return error;
+            }
+        }
+    }
+
+    async fn answer_next(&self, stream: &ControlStream, hello: &Hello) -> io::Result<()> {
+        let request = message::receive(stream, MESSAGE_BYTES_MAX, IDLE_PATIENCE).await?;
+        let Some(room) = &self.room else {
+            return refuse(stream, request.correlation, "this node is of no quorum yet").await;
+        };
+        if request.kind != Kind::Command && hello.to != self.me.voter {
+            return refuse(stream, request.correlation, "this connection is not for the consensus").await;
+        }
+        match room.answer(request.kind, request.body).await {
+            Ok(body) => {
+                let write = |out: &mut Vec<u8>| out.extend_from_slice(&body);
+                message::send(stream, request.kind, request.correlation, ANSWER_PATIENCE, write).await
+            }
+            Err(error) => refuse(stream, request.correlation, &error.to_string()).await,
+        }
+    }
+}
+
+impl Room {
+    async fn answer(&self, kind: Kind, body: Bytes) -> io::Result<Vec<u8>> {
+        let (raft, mut out) = (&self.raft, Vec::new());
+        match kind {
+            Kind::Append => {
+                let response = raft.append_entries(rpc::append(body)?).await;
+                rpc::put_appended(&mut out, &response.map_err(io::Error::other)?);
+            }
+            Kind::Vote => {
+                let response = raft.vote(rpc::vote_request(body)?).await;
+                rpc::put_voted(&mut out, &response.map_err(io::Error::other)?);
+            }
+            Kind::PreVote => {
+                let response = raft.pre_vote(rpc::vote_request(body)?).await;
+                rpc::put_voted(&mut out, &response.map_err(io::Error::other)?);
+            }
+            Kind::Snapshot => {
+                let (vote, snapshot) = rpc::snapshot(body)?;
+                let response = raft.install_full_snapshot(vote, snapshot).await;
+                rpc::put_installed(&mut out, &response.map_err(io::Error::other)?);
+            }
+            Kind::TransferLeader => {
+                let response = raft.handle_transfer_leader(rpc::transfer(body)?).await;
+                response.map_err(io::Error::other)?.map_err(io::Error::other)?;
+            }
+            Kind::Command => self.command(&body, &mut out).await?,
+            Kind::Hello | Kind::Refusal => return Err(io::Error::other("no request")),
+        }
+        Ok(out)
+    }
+
+    /// The epoch that the answer rests on, and the answer.
+    async fn command(&self, body: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        let command = Command::from_bytes(body).map_err(io::Error::other)?;
+        let (answer, epoch) = self.controller.submit_here(command).await;
+        put_u64(out, epoch.0);
+        out.extend_from_slice(&answer_to_bytes(&answer));
+        Ok(())
+    }
+}
+
+async fn refuse(stream: &ControlStream, correlation: u64, why: &str) -> io::Result<()> {
+    let write = |out: &mut Vec<u8>| out.extend_from_slice(why.as_bytes());
+    message::send(stream, Kind::Refusal, correlation, ANSWER_PATIENCE, write).await
+}

@@ -1,0 +1,303 @@
+//! Three nodes in one process over loopback, each with its control thread and its own directory: they form a cluster,
+//! decide, lose one, take it back.
+
+use std::net::TcpListener;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use futures_lite::future::block_on;
+use tempfile::TempDir;
+
+use super::super::link::Link;
+use super::*;
+use crate::config::{ListenerSpec, VoterSpec};
+use crate::metadata::thread::{ControlOptions, start, start_with};
+use crate::metadata::{Command, CommandError, CreateTopic, Published, Reply};
+use crate::model::{DirId, ErrorCode};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The engine of a node whose process is killed: it hands nothing over at its end. And its inside, to be looked at.
+struct Killed(Quorum, Inside);
+
+type Inside = Arc<Mutex<Option<Raft>>>;
+
+impl Engine for Killed {
+    async fn start(&mut self) -> Result<(Vec<Record>, ImageEpoch), StartError> {
+        let started = self.0.start().await;
+        *self.1.lock().unwrap() = self.0.running.as_ref().map(|(raft, _)| raft.clone());
+        started
+    }
+    async fn commit(&mut self, base: ImageEpoch, records: &[Record]) -> Result<ImageEpoch, CommitError> {
+        self.0.commit(base, records).await
+    }
+    async fn next(&mut self) -> Event {
+        self.0.next().await
+    }
+    async fn confirm(&self) -> bool {
+        self.0.confirm().await
+    }
+    async fn resign(&mut self) {}
+    fn remote(&self) -> Option<Remote> {
+        self.0.remote()
+    }
+    fn wants_snapshot(&self) -> bool {
+        self.0.wants_snapshot()
+    }
+    fn snapshot(&mut self, records: &[Record]) -> io::Result<()> {
+        self.0.snapshot(records)
+    }
+}
+
+/// What outlives a node's process.
+struct Machinery {
+    dirs: Vec<TempDir>,
+    voters: Vec<VoterSpec>,
+    cluster: Mutex<Option<String>>,
+}
+
+struct Node {
+    handle: Handle,
+    image: Arc<Mutex<Option<Arc<Image>>>>,
+    inside: Inside,
+}
+
+impl Machinery {
+    fn new() -> Machinery {
+        let free = |_| TcpListener::bind("127.0.0.1:0").unwrap();
+        let held: Vec<_> = (0..3).map(free).collect();
+        let voter = |(at, port): (usize, &TcpListener)| VoterSpec {
+            id: at as i32 + 1,
+            host: "127.0.0.1".to_owned(),
+            port: port.local_addr().unwrap().port(),
+        };
+        Machinery {
+            dirs: (0..3).map(|_| tempfile::tempdir().unwrap()).collect(),
+            voters: held.iter().enumerate().map(voter).collect(),
+            cluster: Mutex::new(None),
+        }
+    }
+
+    fn path(&self, id: i32) -> PathBuf {
+        self.dirs[id as usize - 1].path().join("corelane-metadata")
+    }
+
+    fn voter(&self, id: i32) -> Voter {
+        voters(&self.quorum(id))[id as usize - 1].clone()
+    }
+
+    fn quorum(&self, id: i32) -> QuorumConfig {
+        QuorumConfig {
+            voters: self.voters.clone(),
+            listener: ListenerSpec {
+                name: "CONTROLLER".to_owned(),
+                host: "127.0.0.1".to_owned(),
+                port: self.voters[id as usize - 1].port,
+            },
+            election_timeout_ms: 500,
+            request_timeout_ms: 2_000,
+        }
+    }
+
+    fn options(&self, id: i32) -> ControlOptions {
+        let mut config = BrokerConfig::embedded(self.dirs[id as usize - 1].path());
+        config.broker_id = id;
+        config.broker_heartbeat_interval_ms = 100;
+        config.broker_session_timeout_ms = 3_000;
+        let cluster = self.cluster.lock().unwrap().clone().unwrap_or_default();
+        ControlOptions::new(Arc::new(config), cluster, self.path(id), vec![DirId([id as u8; 16])])
+    }
+
+    /// Starts the node; returns when it is registered.
+    fn boot(&self, id: i32) -> Node {
+        let known = self.cluster.lock().unwrap().clone().filter(|_| self.path(id).exists());
+        let formed = form(BrokerId(id), &self.quorum(id), &self.path(id), known).unwrap();
+        *self.cluster.lock().unwrap() = Some(formed.cluster_id.clone());
+        let mut options = self.options(id);
+        let mut config = options.config.as_ref().clone();
+        config.quorum = Some(self.quorum(id));
+        options.config = Arc::new(config);
+        let (image, inside) = (Arc::<Mutex<Option<Arc<Image>>>>::default(), Inside::default());
+        let keep = image.clone();
+        let update = Box::new(move |published: Published| *keep.lock().unwrap() = Some(published.image));
+        let (config, quorum, dir, seen) = (options.config.clone(), self.quorum(id), self.path(id), inside.clone());
+        let engine = move |handle: &Handle| Killed(Quorum::new(config, quorum, dir, formed, handle.clone()), seen);
+        let (handle, first) = start_with(engine, options, vec![update]).unwrap();
+        handle.set_ready();
+        image.lock().unwrap().get_or_insert(first);
+        Node { handle, image, inside }
+    }
+
+    fn boot_all(&self) -> Vec<Node> {
+        std::thread::scope(|scope| {
+            let starting: Vec<_> = (1..=3).map(|id| scope.spawn(move || self.boot(id))).collect();
+            starting.into_iter().map(|node| node.join().unwrap()).collect()
+        })
+    }
+}
+
+impl Node {
+    fn image(&self) -> Arc<Image> {
+        self.image.lock().unwrap().clone().unwrap()
+    }
+
+    fn kill(&self) {
+        self.handle.stop();
+        self.handle.join();
+    }
+
+    fn submit(&self, command: Command) -> Result<Reply, CommandError> {
+        block_on(self.handle.submit(command))
+    }
+
+    /// Creates the topic, over a change of controllers if need be.
+    fn create(&self, name: &str) {
+        wait_until(name, || match self.submit(create(name)) {
+            Ok(Reply::CreateTopics(results)) => match &results[0] {
+                Ok(_) => true,
+                Err(error) => error.code == ErrorCode::TopicAlreadyExists,
+            },
+            _ => false,
+        });
+    }
+
+    fn has_topics(&self, names: &[&str]) -> bool {
+        let image = self.image();
+        names.iter().all(|name| image.topic(name).is_some())
+    }
+}
+
+fn create(name: &str) -> Command {
+    let topic = CreateTopic {
+        name: name.to_owned(),
+        partitions: 2,
+        replication_factor: 1,
+        assignments: Default::default(),
+        configs: Default::default(),
+    };
+    Command::CreateTopics {
+        topics: vec![topic],
+        validate_only: false,
+    }
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn controllers(nodes: &[Node]) -> Vec<Option<BrokerId>> {
+    nodes.iter().map(|node| node.image().controller).collect()
+}
+
+/// The one that all of them name.
+fn agreed_controller(nodes: &[Node]) -> usize {
+    let mut found = None;
+    wait_until("one controller", || {
+        let named = controllers(nodes);
+        found = named[0].filter(|_| named.iter().all(|other| *other == named[0]));
+        found.is_some()
+    });
+    found.unwrap().0 as usize - 1
+}
+
+/// Three new nodes become one cluster; what one of them asks for is decided, and whoever asked sees it at once, the others
+/// soon. A killed controller is replaced; it comes back from its disk and has what it missed.
+#[test]
+fn three_nodes_decide_lose_the_controller_and_take_it_back() {
+    let machinery = Machinery::new();
+    let mut nodes = machinery.boot_all();
+    for node in &nodes {
+        let name = format!("from-{:p}", node);
+        node.create(&name);
+        assert!(node.has_topics(&[&name]), "who asked sees it");
+    }
+    nodes[0].create("first");
+    wait_until("all nodes have it", || {
+        nodes.iter().all(|node| node.has_topics(&["first"]))
+    });
+    wait_until("all vote", || is_complete(&nodes));
+
+    let controller = agreed_controller(&nodes);
+    nodes.remove(controller).kill();
+    nodes[0].create("second");
+    assert_ne!(nodes[0].image().controller, Some(BrokerId(controller as i32 + 1)));
+    wait_until("the rest has it", || {
+        nodes.iter().all(|node| node.has_topics(&["first", "second"]))
+    });
+
+    let back = machinery.boot(controller as i32 + 1);
+    wait_until("it has caught up", || back.has_topics(&["first", "second"]));
+    back.create("third");
+    nodes.push(back);
+    wait_until("all have it", || nodes.iter().all(|node| node.has_topics(&["third"])));
+    nodes.iter().for_each(Node::kill);
+}
+
+/// All vote, and may lead.
+fn is_complete(nodes: &[Node]) -> bool {
+    let of_all = |node: &Node| {
+        let voters = node
+            .inside
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map_or(0, |raft| raft.voter_ids().count());
+        let image = node.image();
+        voters == 3 && image.brokers.len() == 3 && image.brokers.values().all(|broker| !broker.fenced)
+    };
+    nodes.iter().all(of_all)
+}
+
+/// The metadata of a single node become those of the cluster that it grows into, and its directory is not a single node's
+/// any more.
+#[test]
+fn a_single_node_grows_into_a_cluster() {
+    let machinery = Machinery::new();
+    *machinery.cluster.lock().unwrap() = Some("4L6g3nShT-eMCtK--X86sw".to_owned());
+    let (single, before) = start(machinery.options(2), Vec::new()).unwrap();
+    block_on(single.submit(create("old"))).unwrap();
+    single.stop();
+    single.join();
+
+    let nodes = machinery.boot_all();
+    wait_until("all have its topic", || {
+        nodes.iter().all(|node| node.has_topics(&["old"]))
+    });
+    assert!(nodes[0].image().epoch > before.epoch);
+    nodes[2].create("new");
+    nodes.iter().for_each(Node::kill);
+    let refused = start(machinery.options(2), Vec::new()).err().expect("refused");
+    assert!(refused.to_string().contains("are those of a cluster"), "{refused}");
+}
+
+/// A voter that has lost its directory is told so, and not let in under its old name.
+#[test]
+fn a_wiped_voter_is_refused() {
+    let machinery = Machinery::new();
+    let nodes = machinery.boot_all();
+    wait_until("all voters", || is_complete(&nodes));
+    let controller = agreed_controller(&nodes) as i32 + 1;
+    let wiped = if controller == 3 { 2 } else { 3 };
+    nodes[wiped as usize - 1].kill();
+    let me = Arc::new(Identity {
+        cluster: machinery.cluster.lock().unwrap().clone(),
+        node: BrokerId(wiped),
+        voter: 77,
+        has_metadata: false,
+    });
+    let controller = machinery.voter(controller);
+    let (told, answer) = std::sync::mpsc::channel();
+    let asking = rt::run_control("asks", move || async move {
+        let answer = Link::ask_identity(me, controller)
+            .await
+            .map_err(|error| error.to_string());
+        told.send(answer).unwrap();
+    });
+    asking.unwrap().join().unwrap();
+    let refused = answer.recv().unwrap().unwrap_err();
+    assert!(refused.contains("it has lost its metadata directory"), "{refused}");
+}

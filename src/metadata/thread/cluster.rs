@@ -1,0 +1,200 @@
+//! What the loop of a node of a cluster keeps besides: whether it decides, who has been heard while it does, what is due,
+//! and answers of another controller that this node's image does not show yet.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::super::command::{Command, CommandError, Reply};
+use super::super::decide::{Contact, Live, silent_brokers};
+use super::super::engine::{Answered, Remote};
+use super::super::handle::Handle;
+use super::super::image::{Image, ImageEpoch};
+use super::answer::{Answer, Waiting};
+use super::forward::forward;
+use super::lifecycle::Shown;
+use crate::model::{BrokerId, DirId};
+use crate::rt::{self, Instant, OneshotTx};
+
+/// How often sessions and duties are looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// A longer pause between two looks means that this node stood still, and says nothing about the others.
+const TICK_GAP_MAX: Duration = Duration::from_secs(3);
+/// For this node's image to show what another controller has answered.
+const HOLD_PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) struct Cluster {
+    remote: Remote,
+    handle: Handle,
+    shown: Shown,
+    /// The term in which this node decides; `None`: it does not.
+    term: Option<u64>,
+    contacts: BTreeMap<BrokerId, Contact>,
+    held: Vec<Held>,
+    ticked: Instant,
+    balanced: Instant,
+    elected: Instant,
+}
+
+struct Held {
+    epoch: ImageEpoch,
+    reply: Result<Reply, CommandError>,
+    answer: OneshotTx<Result<Reply, CommandError>>,
+    since: Instant,
+}
+
+impl Cluster {
+    pub fn new(remote: Remote, handle: Handle, shown: Shown) -> Cluster {
+        let now = rt::now();
+        Cluster {
+            remote,
+            handle,
+            shown,
+            term: None,
+            contacts: BTreeMap::new(),
+            held: Vec::new(),
+            ticked: now,
+            balanced: now,
+            elected: now,
+        }
+    }
+
+    pub fn decides(&self) -> bool {
+        self.term.is_some()
+    }
+
+    /// This node decides from now on. Every broker gets a whole session: nobody loses his by a change of controllers.
+    pub fn begin(&mut self, term: u64, image: &Image) {
+        tracing::info!(term, epoch = image.epoch.0, "this node is the controller");
+        self.term = Some(term);
+        self.contacts.clear();
+        let now = rt::now();
+        (self.ticked, self.balanced, self.elected) = (now, now, now);
+        for broker in image.brokers.values().filter(|broker| !broker.fenced) {
+            self.hear(broker.id, ImageEpoch::default(), broker.log_dirs.clone());
+        }
+    }
+
+    pub fn end(&mut self) {
+        tracing::info!("this node is not the controller any more");
+        self.term = None;
+        self.contacts.clear();
+    }
+
+    fn hear(&mut self, broker: BrokerId, image_epoch: ImageEpoch, online_dirs: Vec<DirId>) {
+        let contact = Contact {
+            last_ns: rt::now().0,
+            image_epoch,
+            online_dirs,
+        };
+        self.contacts.insert(broker, contact);
+    }
+
+    /// A registration or a heartbeat that was accepted.
+    pub fn note(&mut self, command: &Command, reply: &Result<Reply, CommandError>, image: &Image) {
+        match (command, reply) {
+            (Command::RegisterBroker(registration), Ok(_)) => {
+                self.hear(registration.id, ImageEpoch::default(), registration.log_dirs.clone());
+            }
+            (Command::Heartbeat(heartbeat), Ok(_)) => {
+                let known = image.brokers.get(&heartbeat.id);
+                let registered = known.map(|broker| broker.log_dirs.clone()).unwrap_or_default();
+                let is_online = |dir: &DirId| !heartbeat.offline_dirs.contains(dir);
+                let online = registered.into_iter().filter(is_online).collect();
+                self.hear(heartbeat.id, heartbeat.image_epoch, online);
+            }
+            _ => {}
+        }
+    }
+
+    pub fn live(&self) -> Live {
+        Live {
+            now_ns: rt::now().0,
+            contacts: self.contacts.clone(),
+        }
+    }
+
+    pub fn until_tick(&self) -> Duration {
+        self.ticked.after(TICK).since(rt::now())
+    }
+
+    /// What the controller asks of itself now.
+    pub fn due(&mut self, image: &Image) -> Vec<Waiting> {
+        let now = rt::now();
+        if now < self.ticked.after(TICK) {
+            return Vec::new();
+        }
+        let stood_still = now.since(self.ticked) > TICK_GAP_MAX;
+        self.ticked = now;
+        self.release(image.epoch);
+        if self.term.is_none() {
+            return Vec::new();
+        }
+        if stood_still {
+            // Heartbeats may have come and gone meanwhile.
+            self.contacts.values_mut().for_each(|contact| contact.last_ns = now.0);
+        }
+        let silent = silent_brokers(image, &self.live()).into_iter();
+        let mut due: Vec<Command> = silent
+            .map(|(broker, epoch)| Command::FenceSilent { broker, epoch })
+            .collect();
+        let config = image.config();
+        let balance_every = seconds(config.leader_imbalance_check_interval_seconds);
+        if config.auto_leader_rebalance && now >= self.balanced.after(balance_every) {
+            self.balanced = now;
+            due.push(Command::BalanceLeaders);
+        }
+        let elect_every = Duration::from_millis(u64::try_from(config.unclean_election_interval_ms).unwrap_or(u64::MAX));
+        if now >= self.elected.after(elect_every) {
+            self.elected = now;
+            due.push(Command::ElectOffline);
+        }
+        let of_nobody = |command| Waiting {
+            command,
+            answer: Answer::Nobody,
+        };
+        due.into_iter().map(of_nobody).collect()
+    }
+
+    /// Sends a command to whichever node decides.
+    pub fn forward(&self, me: BrokerId, command: Command, answer: OneshotTx<Result<Reply, CommandError>>) {
+        rt::spawn(forward(self.remote.clone(), self.handle.clone(), me, command, answer));
+    }
+
+    /// Passes an answer on once the image has come to what it rests on.
+    pub fn hold(
+        &mut self,
+        (reply, epoch): Answered,
+        answer: OneshotTx<Result<Reply, CommandError>>,
+        shown: ImageEpoch,
+    ) {
+        if epoch <= shown {
+            return answer.send(reply);
+        }
+        self.held.push(Held {
+            epoch,
+            reply,
+            answer,
+            since: rt::now(),
+        });
+    }
+
+    pub fn on_image(&mut self, image: &Arc<Image>) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = image.clone();
+        self.release(image.epoch);
+    }
+
+    fn release(&mut self, shown: ImageEpoch) {
+        let now = rt::now();
+        // One that waits too long is done all the same; only its asker may not see it yet.
+        let is_due = |held: &mut Held| held.epoch <= shown || now.since(held.since) > HOLD_PATIENCE;
+        for held in self.held.extract_if(.., is_due) {
+            held.answer.send(held.reply);
+        }
+    }
+}
+
+fn seconds(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,196 @@
+//! This broker's life in a cluster, as it tells the controller: registered, then a heartbeat every so often, each of which
+//! renews the lease by which it leads.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::super::command::{Command, Heartbeat, Registration, Reply};
+use super::super::handle::Handle;
+use super::super::image::{Endpoint, Image};
+use super::super::standing::Standing;
+use super::random_id;
+use crate::config::{BrokerConfig, ListenerSpec};
+use crate::model::{BrokerId, DirId, ErrorCode};
+use crate::rt::{self, Instant, Rx};
+
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// While it waits to be let go, or to be let in.
+const HURRIED_PAUSE: Duration = Duration::from_millis(100);
+/// Tries between two remarks about a controller that does not let this broker in.
+const TRIES_PER_REMARK: u64 = 25;
+
+/// The newest image, for whoever is not told of each.
+pub(super) type Shown = Arc<Mutex<Arc<Image>>>;
+pub(super) type Ready = mpsc::Sender<anyhow::Result<Arc<Image>>>;
+
+pub(super) struct Lifecycle {
+    pub handle: Handle,
+    pub standing: Arc<Standing>,
+    pub config: Arc<BrokerConfig>,
+    pub shown: Shown,
+    pub log_dirs: Vec<DirId>,
+    pub is_online: Arc<dyn Fn(&DirId) -> bool + Send + Sync>,
+    pub beats: Vec<Arc<AtomicU64>>,
+    pub clean_epoch: i64,
+}
+
+impl Lifecycle {
+    /// For as long as the control thread lives. `ready` is told once, when the image holds this broker.
+    pub async fn run(self, ready: Ready, mut nudges: Rx<()>) {
+        let mut ready = Some(ready);
+        let incarnation = random_id();
+        let mut pulse = Pulse::new(&self.beats);
+        loop {
+            let epoch = self.register(incarnation).await;
+            if let Some(ready) = ready.take() {
+                let _ = ready.send(Ok(self.image()));
+            }
+            self.beat_until_unknown(epoch, &mut pulse, &mut nudges).await;
+            tracing::warn!(
+                epoch,
+                "the controller does not know this broker's registration: registering again"
+            );
+        }
+    }
+
+    fn image(&self) -> Arc<Image> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Until it is let in: the broker's epoch.
+    async fn register(&self, incarnation: [u8; 16]) -> i64 {
+        for tries in 1_u64.. {
+            let registration = self.registration(incarnation);
+            match self.handle.submit(Command::RegisterBroker(registration)).await {
+                Ok(Reply::RegisterBroker { epoch }) => return epoch,
+                Ok(_) => {}
+                Err(error) if tries % TRIES_PER_REMARK == 1 => {
+                    tracing::warn!(code = ?error.code, error = error.message, "not registered with the controller yet");
+                }
+                Err(_) => {}
+            }
+            rt::sleep(RETRY_PAUSE).await;
+        }
+        unreachable!("the tries have no end")
+    }
+
+    fn registration(&self, incarnation: [u8; 16]) -> Registration {
+        let config = &self.config;
+        let endpoint = |listener: &ListenerSpec| Endpoint {
+            listener: listener.name.clone(),
+            host: listener.host.clone(),
+            port: listener.port,
+        };
+        Registration {
+            id: BrokerId(config.broker_id),
+            incarnation,
+            rack: config.rack.clone(),
+            endpoints: config.advertised.iter().map(endpoint).collect(),
+            log_dirs: self
+                .log_dirs
+                .iter()
+                .copied()
+                .filter(|dir| (self.is_online)(dir))
+                .collect(),
+            clean_epoch: self.clean_epoch,
+        }
+    }
+
+    async fn beat_until_unknown(&self, epoch: i64, pulse: &mut Pulse, nudges: &mut Rx<()>) {
+        let session = millis(self.config.broker_session_timeout_ms);
+        let interval = millis(self.config.broker_heartbeat_interval_ms);
+        loop {
+            let sent = rt::now();
+            let is_alive = pulse.beats(sent, session / 3);
+            let answer = if is_alive {
+                self.handle.submit(Command::Heartbeat(self.heartbeat(epoch))).await
+            } else {
+                // The lease runs out, and the leaderships move.
+                Err(super::not_controller())
+            };
+            let mut pause = interval;
+            match answer {
+                Ok(Reply::Heartbeat {
+                    is_fenced,
+                    should_shut_down,
+                    ..
+                }) => {
+                    if should_shut_down {
+                        self.standing.set_may_go();
+                    }
+                    if is_fenced || self.standing.is_leaving() {
+                        pause = HURRIED_PAUSE;
+                    }
+                    let lease = if is_fenced {
+                        Instant(0)
+                    } else {
+                        sent.after(session * 2 / 3)
+                    };
+                    self.standing.set_lease(lease);
+                }
+                Ok(_) => {}
+                Err(error)
+                    if matches!(
+                        error.code,
+                        ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered
+                    ) =>
+                {
+                    self.standing.set_lease(Instant(0));
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(code = ?error.code, error = error.message, "heartbeat not answered");
+                    pause = RETRY_PAUSE.min(interval);
+                }
+            }
+            let mut woken = Vec::new();
+            rt::timeout(pause, nudges.recv_burst(&mut woken, 1)).await;
+        }
+    }
+
+    fn heartbeat(&self, epoch: i64) -> Heartbeat {
+        let is_offline = |dir: &DirId| !(self.is_online)(dir);
+        Heartbeat {
+            id: BrokerId(self.config.broker_id),
+            epoch,
+            image_epoch: self.image().epoch,
+            want_fence: !self.standing.is_ready(),
+            want_shutdown: self.standing.is_leaving(),
+            offline_dirs: self.log_dirs.iter().copied().filter(is_offline).collect(),
+        }
+    }
+}
+
+/// Whether the shards move: one that hangs must not keep its leaderships by the heartbeats of a thread that does not.
+struct Pulse {
+    shards: Vec<(Arc<AtomicU64>, u64, Instant)>,
+}
+
+impl Pulse {
+    fn new(beats: &[Arc<AtomicU64>]) -> Pulse {
+        let now = rt::now();
+        let watched = |beats: &Arc<AtomicU64>| (beats.clone(), 0, now);
+        Pulse {
+            shards: beats.iter().map(watched).collect(),
+        }
+    }
+
+    /// False once one has stood still for so long. Those that have not begun or have ended count as alive.
+    fn beats(&mut self, now: Instant, limit: Duration) -> bool {
+        let mut all = true;
+        for (beats, last, moved) in &mut self.shards {
+            let beat = beats.load(Ordering::Relaxed);
+            if beat != *last || beat == super::super::BEAT_NOT_BEGUN || beat == super::super::BEAT_ENDED {
+                (*last, *moved) = (beat, now);
+            }
+            all &= now.since(*moved) < limit;
+        }
+        all
+    }
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
