@@ -101,7 +101,7 @@ impl Partition {
         loop {
             let at = self.log.staged();
             let corrupt = |problem| FetchedError::Corrupt { offset: at, problem };
-            let Some((header, batch, later)) = next_batch(rest).map_err(corrupt)? else {
+            let Some(Front { header, batch, later }) = next_batch(rest).map_err(corrupt)? else {
                 return Ok(count);
             };
             rest = later;
@@ -235,8 +235,15 @@ impl Partition {
     }
 }
 
-/// The whole batch at the front, and what follows it.
-fn next_batch(rest: &[u8]) -> Result<Option<(BatchHeader, &[u8], &[u8])>, String> {
+/// The batch at the front of some, and what follows it.
+struct Front<'a> {
+    header: BatchHeader,
+    batch: &'a [u8],
+    later: &'a [u8],
+}
+
+/// `None`: there is no whole one.
+fn next_batch(rest: &[u8]) -> Result<Option<Front<'_>>, String> {
     if rest.len() < HEADER_LEN {
         return Ok(None);
     }
@@ -248,5 +255,5 @@ fn next_batch(rest: &[u8]) -> Result<Option<(BatchHeader, &[u8], &[u8])>, String
         ));
     }
     let whole = rest.split_at_checked(header.total_len());
-    Ok(whole.map(|(batch, later)| (header, batch, later)))
+    Ok(whole.map(|(batch, later)| Front { header, batch, later }))
 }
