@@ -54,6 +54,8 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         me: cx.broker_id(),
         version,
         rack: rack(&message, &cx),
+        // What is not ours to give any more, a follower must not take for the leader's log.
+        may_lead: message.replica_id == CONSUMER || cx.router().may_lead(),
     };
     let (spec, places) = resolver.resolve(&plan, &message, cx.config().fetch_max_bytes);
     count_requests(&cx, places.len());
@@ -94,6 +96,7 @@ struct Resolver<'a> {
     version: i16,
     /// The rack of a consumer that is to be sent to a replica there.
     rack: Option<&'a str>,
+    may_lead: bool,
 }
 
 /// The consumer's rack, where consumers are sent to replicas of theirs.
@@ -151,6 +154,9 @@ impl Resolver<'_> {
     }
 
     fn partition(&self, key: &Key, replica_id: i32) -> Result<PartitionId, ErrorCode> {
+        if !self.may_lead {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
         let topic = self.topic(key)?;
         let zstd = topic
             .config
@@ -450,6 +456,7 @@ mod tests {
             me: BrokerId(1),
             version: 12,
             rack: None,
+            may_lead: true,
         };
         let resolve = |keys: &[Key]| resolver.resolve(&plan(keys), &request(1 << 20, 1), 1 << 30).0;
         let healthy = resolve(&[named("a", 0), named("a", 1)]);
@@ -470,6 +477,7 @@ mod tests {
             me: BrokerId(1),
             version: 12,
             rack: None,
+            may_lead: true,
         };
         let spec = resolver
             .resolve(&plan(&[named("a", 0)]), &request(i32::MAX, 5000), 4096)
@@ -494,6 +502,7 @@ mod tests {
             me: BrokerId(1),
             version,
             rack: None,
+            may_lead: true,
         };
         assert_eq!(
             at(13).partition(&by_id(id), CONSUMER),
@@ -543,6 +552,7 @@ mod tests {
                 me: BrokerId(2),
                 version,
                 rack: None,
+                may_lead: true,
             };
             let endpoints = resolver.name_leaders(&mut answers, "PLAINTEXT");
             assert_eq!(answers[1].1.current_leader, None);

@@ -21,7 +21,7 @@ use crate::metrics::Spent;
 use crate::model::{BrokerId, ErrorCode, PartitionId, ProducerIdentity};
 use crate::partition::Warrant;
 use crate::record::{BatchHeader, ValidBatch};
-use crate::rt::wall_ms;
+use crate::rt::{now, wall_ms};
 use crate::share::{StateReply, StateRequest};
 use crate::txn::{TxnReply, TxnRequest};
 use crate::wire::ApiKey;
@@ -64,6 +64,12 @@ impl Router {
         self.post.peers().call(&self.image(), broker, api, body).await
     }
 
+    /// Whether this broker may act on the leaderships that its image gives it: not while it has no lease of the controller,
+    /// and so not before it has told of its start. What it led before it may have lost the end of by then.
+    pub fn may_lead(&self) -> bool {
+        self.metadata().may_lead(now())
+    }
+
     /// Enqueues at once, in call order (before the future is polled); the outcomes come in the order of the items.
     pub fn append(
         &self,
@@ -72,13 +78,21 @@ impl Router {
         timeout: Duration,
     ) -> impl Future<Output = Vec<AppendOutcome>> + 'static {
         let count = items.len();
-        let answer = self.put(|reply| Request::Append {
-            items,
-            acks,
-            timeout,
-            reply,
+        let answer = self.may_lead().then(|| {
+            let answer = self.put(|reply| Request::Append {
+                items,
+                acks,
+                timeout,
+                reply,
+            });
+            self.joined(answer, count, AppendOutcome::refused)
         });
-        self.joined(answer, count, AppendOutcome::refused)
+        async move {
+            match answer {
+                Some(answer) => answer.await,
+                None => vec![AppendOutcome::refused(ErrorCode::NotLeaderOrFollower); count],
+            }
+        }
     }
 
     /// Ends transactions: one marker per item, through the ordinary way of an append. An item is answered once the high
