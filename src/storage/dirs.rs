@@ -453,11 +453,8 @@ mod tests {
         let scratch = scratch();
         let (dirs, _) = LogDirs::open(&[scratch.path().join("a")], 7).expect("opens");
         let dir = dirs.dirs[0].clone();
-        let mut checkpoint = Checkpoint {
-            clean: true,
-            clean_epoch: Some(42),
-            ..Checkpoint::default()
-        };
+        let mut checkpoint = Checkpoint::default();
+        (checkpoint.clean, checkpoint.clean_epoch) = (true, Some(42));
         dirs.write_checkpoint(&dir.path, &checkpoint).expect("written");
         let marker = blocking::read_file(&dir.path.join(CLEAN_SHUTDOWN)).expect("there");
         assert_eq!(marker, br#"{"brokerEpoch":42,"version":0}"#);

@@ -27,7 +27,7 @@ struct Promises {
 /// A process: recovers, is checked, and commits `count` records. Err: the engine refused to go on.
 async fn live(promises: &RefCell<Promises>, next: &Cell<i64>, count: u64) -> Result<(), String> {
     let mut engine = Embedded::new(DIR.into(), POLICY);
-    let (records, mut epoch) = engine.start().map_err(|error| error.to_string())?;
+    let (records, mut epoch) = engine.start().await.map_err(|error| error.to_string())?;
     check(&mut promises.borrow_mut(), records);
     for _ in 0..count {
         let record = Record::ProducerIds(ProducerIds { next: next.get() });

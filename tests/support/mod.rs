@@ -34,6 +34,13 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker on a free port of 127.0.0.1 with `settings` over the defaults of the tests.
     pub fn start(settings: &[(&str, &str)]) -> Broker {
+        let mut broker = Broker::prepare(settings);
+        broker.restart();
+        broker
+    }
+
+    /// The same, not started yet.
+    pub fn prepare(settings: &[(&str, &str)]) -> Broker {
         let dir = scratch_dir();
         let port = free_port();
         let mut text = format!(
@@ -48,9 +55,17 @@ impl Broker {
             text.push_str(&format!("{key}={value}\n"));
         }
         fs::write(dir.join("server.properties"), text).unwrap();
-        let mut broker = Broker { port, dir, child: None };
-        broker.restart();
-        broker
+        Broker { port, dir, child: None }
+    }
+
+    /// Adds lines to its file, for its next start.
+    pub fn set(&self, settings: &[(&str, &str)]) {
+        let path = self.dir.join("server.properties");
+        let mut text = fs::read_to_string(&path).unwrap();
+        for (key, value) in settings {
+            text.push_str(&format!("{key}={value}\n"));
+        }
+        fs::write(path, text).unwrap();
     }
 
     /// Starts the process again on the same data and waits until it answers.
@@ -60,6 +75,16 @@ impl Broker {
 
     /// The same, with more in its environment.
     pub fn restart_with(&mut self, environment: &[(&str, &str)]) {
+        self.spawn_with(environment);
+        self.await_answer();
+    }
+
+    /// Starts the process, and does not wait: it may need others first.
+    pub fn spawn(&mut self) {
+        self.spawn_with(&[]);
+    }
+
+    fn spawn_with(&mut self, environment: &[(&str, &str)]) {
         assert!(self.child.is_none(), "stop it first");
         let log = fs::File::options()
             .create(true)
@@ -76,6 +101,10 @@ impl Broker {
             .spawn()
             .unwrap();
         self.child = Some(child);
+    }
+
+    /// Until it serves.
+    pub fn await_answer(&mut self) {
         wait_until("the broker answers", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
             assert!(ended.is_none(), "the broker ended with {ended:?}:\n{}", self.log());

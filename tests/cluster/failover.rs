@@ -1,0 +1,138 @@
+//! Leaders are killed under load, one after the other: what was acknowledged with acks=all is there once and in order.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
+
+use super::Cluster;
+use crate::support::{PATIENCE, wait_until};
+
+pub(super) const TOPIC: &str = "orders";
+pub(super) const PARTITIONS: i32 = 3;
+/// Records to be acknowledged after a kill before the next.
+const PER_ROUND: usize = 300;
+
+/// (partition, offset) to what was acknowledged there.
+#[derive(Clone, Default)]
+pub(super) struct Ledger(pub(super) Arc<Mutex<BTreeMap<(i32, i64), String>>>, Arc<AtomicUsize>);
+
+impl ClientContext for Ledger {}
+
+impl ProducerContext for Ledger {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, _: ()) {
+        let Ok(message) = delivered else { return };
+        let text = String::from_utf8(message.payload().unwrap().to_vec()).unwrap();
+        let at = (message.partition(), message.offset());
+        let before = self.0.lock().unwrap().insert(at, text);
+        assert!(before.is_none(), "two records at {at:?}");
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_leaders_are_killed() {
+    let mut cluster = Cluster::start();
+    cluster.create(0, TOPIC);
+    wait_until("all replicas are in sync", || cluster.in_sync(0, TOPIC, 3));
+    let (ledger, stop) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
+    let producer = start_producer(&cluster.bootstrap(), ledger.clone(), &stop);
+    for victim in 0..3 {
+        await_more(&ledger);
+        cluster.nodes[victim].kill_9();
+        // Whatever it led is led by others before it is back.
+        await_more(&ledger);
+        cluster.nodes[victim].restart();
+        wait_until("it is in sync again", || cluster.in_sync((victim + 1) % 3, TOPIC, 3));
+    }
+    stop.store(true, Ordering::Relaxed);
+    producer.join().unwrap();
+    check(&cluster.bootstrap(), &ledger.0.lock().unwrap());
+}
+
+pub(super) fn start_producer(bootstrap: &str, ledger: Ledger, stop: &Arc<AtomicBool>) -> thread::JoinHandle<()> {
+    let producer: BaseProducer<Ledger> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "5")
+        .set("message.timeout.ms", "120000")
+        .set("reconnect.backoff.max.ms", "200")
+        .set("topic.metadata.refresh.interval.ms", "500")
+        .create_with_context(ledger)
+        .unwrap();
+    let stop = stop.clone();
+    thread::spawn(move || {
+        for at in 0_u64.. {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let payload = format!("record-{at}");
+            let record: BaseRecord<'_, (), String> = BaseRecord::to(TOPIC)
+                .payload(&payload)
+                .partition((at % PARTITIONS as u64) as i32);
+            // A full queue is waited for; what is not sent is not acknowledged.
+            let _ = producer.send(record);
+            producer.poll(Duration::from_millis(1));
+        }
+        producer.flush(2 * PATIENCE).unwrap();
+    })
+}
+
+pub(super) fn await_more(ledger: &Ledger) {
+    let before = ledger.1.load(Ordering::Relaxed);
+    wait_until("records are acknowledged", || {
+        ledger.1.load(Ordering::Relaxed) >= before + PER_ROUND
+    });
+}
+
+/// Every acknowledged record is where it was acknowledged, none is there twice, and each partition is in the order in which
+/// it was sent.
+pub(super) fn check(bootstrap: &str, acknowledged: &BTreeMap<(i32, i64), String>) {
+    let found = consume(bootstrap, acknowledged);
+    for (at, payload) in acknowledged {
+        assert_eq!(found.get(at), Some(payload), "at {at:?}");
+    }
+    let number = |payload: &str| payload.strip_prefix("record-").unwrap().parse::<u64>().unwrap();
+    for partition in 0..PARTITIONS {
+        let of_partition = found.iter().filter(|((of, _), _)| *of == partition);
+        let numbers: Vec<u64> = of_partition.map(|(_, payload)| number(payload)).collect();
+        assert!(
+            numbers.is_sorted_by(|one, next| one < next),
+            "partition {partition} is out of order"
+        );
+    }
+}
+
+fn consume(bootstrap: &str, acknowledged: &BTreeMap<(i32, i64), String>) -> BTreeMap<(i32, i64), String> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "unused")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        list.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&list).unwrap();
+    let mut found = BTreeMap::new();
+    let deadline = Instant::now() + 2 * PATIENCE;
+    while !acknowledged.keys().all(|at| found.contains_key(at)) {
+        let missing = acknowledged.keys().find(|at| !found.contains_key(*at));
+        assert!(Instant::now() < deadline, "{} found; missing {missing:?}", found.len());
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(200)) {
+            let text = String::from_utf8(message.payload().unwrap().to_vec()).unwrap();
+            found.insert((message.partition(), message.offset()), text);
+        }
+    }
+    found
+}

@@ -1,0 +1,54 @@
+//! What the replicas of a partition hold after brokers came and went: the same bytes. And what clients notice of it when a
+//! broker stops in order.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Cluster;
+use super::failover::{Ledger, PARTITIONS, TOPIC, await_more, check, start_producer};
+use crate::support::wait_until;
+
+/// Every broker is stopped and started under load, one after the other: producers go on, nothing is lost, doubled or out of
+/// order, and in the end all replicas are the same, byte for byte.
+#[test]
+fn replicas_are_the_same_bytes_after_a_rolling_restart() {
+    let mut cluster = Cluster::start();
+    cluster.create(0, TOPIC);
+    wait_until("all replicas are in sync", || cluster.in_sync(0, TOPIC, 3));
+    let (ledger, stop) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
+    let producer = start_producer(&cluster.bootstrap(), ledger.clone(), &stop);
+    for node in 0..3 {
+        await_more(&ledger);
+        assert!(cluster.nodes[node].terminate().success());
+        await_more(&ledger);
+        cluster.nodes[node].restart();
+        wait_until("it is in sync again", || cluster.in_sync((node + 1) % 3, TOPIC, 3));
+    }
+    stop.store(true, Ordering::Relaxed);
+    producer.join().unwrap();
+    check(&cluster.bootstrap(), &ledger.0.lock().unwrap());
+    for node in &mut cluster.nodes {
+        assert!(node.terminate().success());
+    }
+    for partition in 0..PARTITIONS {
+        let log = |node: usize| log_bytes(&cluster.nodes[node].data_dir().join(format!("{TOPIC}-{partition}")));
+        let first = log(0);
+        assert!(!first.is_empty(), "partition {partition} has records");
+        assert!(
+            first == log(1) && first == log(2),
+            "the replicas of partition {partition} differ"
+        );
+    }
+}
+
+/// All segments, one behind the other: where they are cut is each replica's own affair.
+fn log_bytes(dir: &Path) -> Vec<u8> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|end| end == "log"))
+        .collect();
+    segments.sort();
+    segments.into_iter().flat_map(|path| fs::read(path).unwrap()).collect()
+}
