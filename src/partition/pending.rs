@@ -99,6 +99,11 @@ impl Pending {
         }
     }
 
+    /// Takes out the acks for what the high watermark does not cover yet: nobody waits for it any more.
+    pub(super) fn disown(&mut self, disowned: &mut Vec<AckToken>) {
+        disowned.extend(self.entries.iter_mut().filter_map(|entry| entry.ack.take()));
+    }
+
     /// Takes out everything: nothing of it will be acknowledged.
     pub(super) fn abandon(&mut self, abandoned: &mut Vec<AckToken>) {
         abandoned.extend(self.entries.drain(..).filter_map(|entry| entry.ack));
@@ -146,6 +151,21 @@ mod tests {
         pending.push_written(7, token(4));
         pending.abandon(&mut acked);
         assert_eq!(acked.last(), Some(&token(4)));
+    }
+
+    /// Whoever waits for the high watermark can be let go; the bytes become visible all the same.
+    #[test]
+    fn disowned_batches_become_visible() {
+        let (mut pending, mut disowned) = (Pending::default(), Vec::new());
+        pending.push(3, 100, Some(token(1)));
+        pending.push(5, 50, None);
+        pending.push_written(5, token(2));
+        pending.disown(&mut disowned);
+        assert_eq!(disowned, [token(1)]);
+        let mut acked = Vec::new();
+        assert_eq!(pending.advance(5, &mut acked), 150);
+        pending.advance_written(5, &mut acked);
+        assert_eq!(acked, [token(2)]);
     }
 
     /// A high watermark that stands still costs no memory for batches that nobody waits for, and no byte is lost.

@@ -391,6 +391,13 @@ impl Partition {
         self.pending.abandon(abandoned);
     }
 
+    /// Takes out everyone who waits for other replicas.
+    pub fn disown_acks(&mut self, disowned: &mut Vec<AckToken>) {
+        if !self.leadership.is_alone() {
+            self.pending.disown(disowned);
+        }
+    }
+
     /// DeleteRecords: moves the log start up to `offset` (-1: the high watermark); returns the low watermark.
     pub fn delete_records(&mut self, offset: i64) -> Result<i64, DeleteError> {
         if self.config.cleanup_policy.compact && !self.config.cleanup_policy.delete {

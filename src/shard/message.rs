@@ -172,7 +172,10 @@ pub(super) enum Local {
     Request(Request, Option<Instant>),
     Done(Done),
     Alarm(Instant),
-    Tick,
+    /// `may_lead`: the controller's lease holds.
+    Tick {
+        may_lead: bool,
+    },
 }
 
 /// A request of a connection of this shard.

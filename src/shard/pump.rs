@@ -82,7 +82,8 @@ fn end_turn(shard: &mut Shard, post: &Rc<Post>) {
 fn spawn_ticker(post: Rc<Post>) {
     rt::spawn(async move {
         while !post.is_closed() {
-            post.push(Local::Tick);
+            let may_lead = post.metadata().may_lead(rt::now());
+            post.push(Local::Tick { may_lead });
             rt::sleep(TICK).await;
         }
     });

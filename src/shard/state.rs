@@ -176,7 +176,7 @@ impl Shard {
             Local::Request(request, asked) => self.begin(request, asked, now),
             Local::Done(done) => self.on_done(done, now),
             Local::Alarm(at) => self.on_alarm(at, now),
-            Local::Tick => self.on_tick(now),
+            Local::Tick { may_lead } => self.on_tick(may_lead, now),
         }
         self.handle_own(now);
     }

@@ -7,7 +7,7 @@ use super::hosted::{Hosted, Open};
 use super::message::{CheckpointRow, Job, Life};
 use super::state::Shard;
 use crate::metrics::Metric;
-use crate::model::PartitionId;
+use crate::model::{ErrorCode, PartitionId};
 use crate::rt::{self, Now};
 use crate::storage::StorageError;
 
@@ -29,7 +29,10 @@ pub(super) struct Upkeep {
 }
 
 impl Shard {
-    pub(super) fn on_tick(&mut self, now: Now) {
+    pub(super) fn on_tick(&mut self, may_lead: bool, now: Now) {
+        if !may_lead {
+            self.disown_acks();
+        }
         self.bump_liveness();
         self.metrics.set(Metric::CacheBytes, self.cache.bytes() as i64);
         self.metrics
@@ -52,6 +55,19 @@ impl Shard {
             let late = std::mem::take(&mut self.upkeep.late);
             self.metrics.set(Metric::LateTransactions, late);
         }
+    }
+
+    /// Without a lease of the controller others may lead by now: who waits for this broker's followers is told to look for
+    /// the leader, where it would wait until its time is over. The batches stay, and the next leader says what becomes of
+    /// them.
+    fn disown_acks(&mut self) {
+        let mut disowned = Vec::new();
+        for hosted in self.hosted.values_mut() {
+            if let Hosted::Open(open) = hosted {
+                open.partition.disown_acks(&mut disowned);
+            }
+        }
+        self.fail_acks(disowned, ErrorCode::NotLeaderOrFollower);
     }
 
     fn after(&self, last: Option<PartitionId>) -> Range<'_, PartitionId, Hosted> {
