@@ -61,8 +61,9 @@ if ! command -v kcat >/dev/null; then
         echo "kcat is not installed and this is not root: its tests will be skipped"
     fi
 fi
-# What the tests of tuning/ and config/ look at the scripts and units with; what reads the metrics, and renders the status page.
-for tool in busybox:busybox shellcheck:shellcheck mkfs.xfs:xfsprogs systemd-analyze:systemd promtool:prometheus chromium:chromium; do
+# What the tests of tuning/ and config/ look at the scripts and units with; what reads the metrics, renders the status page,
+# and cuts networks.
+for tool in busybox:busybox shellcheck:shellcheck mkfs.xfs:xfsprogs systemd-analyze:systemd promtool:prometheus chromium:chromium ip:iproute2; do
     if ! command -v "${tool%:*}" >/dev/null && [ ! -x "/sbin/${tool%:*}" ]; then
         if [ "$(id -u)" = 0 ]; then
             step "${tool#*:}" debian "${tool#*:}"

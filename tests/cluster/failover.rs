@@ -1,6 +1,6 @@
 //! Leaders are killed under load, one after the other: what was acknowledged with acks=all is there once and in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -42,7 +42,7 @@ impl ProducerContext for Ledger {
 fn nothing_acknowledged_is_lost_when_leaders_are_killed() {
     let mut cluster = Cluster::start();
     cluster.create(0, TOPIC);
-    wait_until("all replicas are in sync", || cluster.in_sync(0, TOPIC, 3));
+    wait_until("all replicas are in sync", || cluster.in_sync(0, Some(TOPIC), 3));
     let (ledger, stop) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
     let producer = start_producer(&cluster.bootstrap(), ledger.clone(), &stop);
     for victim in 0..3 {
@@ -51,7 +51,9 @@ fn nothing_acknowledged_is_lost_when_leaders_are_killed() {
         // Whatever it led is led by others before it is back.
         await_more(&ledger);
         cluster.nodes[victim].restart();
-        wait_until("it is in sync again", || cluster.in_sync((victim + 1) % 3, TOPIC, 3));
+        wait_until("it is in sync again", || {
+            cluster.in_sync((victim + 1) % 3, Some(TOPIC), 3)
+        });
     }
     stop.store(true, Ordering::Relaxed);
     producer.join().unwrap();
@@ -117,6 +119,7 @@ fn consume(bootstrap: &str, acknowledged: &BTreeMap<(i32, i64), String>) -> BTre
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "unused")
         .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
         .create()
         .unwrap();
     let mut list = TopicPartitionList::new();
@@ -125,13 +128,20 @@ fn consume(bootstrap: &str, acknowledged: &BTreeMap<(i32, i64), String>) -> BTre
     }
     consumer.assign(&list).unwrap();
     let mut found = BTreeMap::new();
+    let mut missing: BTreeSet<(i32, i64)> = acknowledged.keys().copied().collect();
     let deadline = Instant::now() + 2 * PATIENCE;
-    while !acknowledged.keys().all(|at| found.contains_key(at)) {
-        let missing = acknowledged.keys().find(|at| !found.contains_key(*at));
-        assert!(Instant::now() < deadline, "{} found; missing {missing:?}", found.len());
-        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(200)) {
-            let text = String::from_utf8(message.payload().unwrap().to_vec()).unwrap();
-            found.insert((message.partition(), message.offset()), text);
+    while !missing.is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "{} found; missing {:?}",
+            found.len(),
+            missing.first()
+        );
+        if let Some(message) = consumer.poll(Duration::from_millis(200)) {
+            let message = message.unwrap();
+            let at = (message.partition(), message.offset());
+            missing.remove(&at);
+            found.insert(at, String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
         }
     }
     found

@@ -16,7 +16,7 @@ use crate::support::wait_until;
 fn replicas_are_the_same_bytes_after_a_rolling_restart() {
     let mut cluster = Cluster::start();
     cluster.create(0, TOPIC);
-    wait_until("all replicas are in sync", || cluster.in_sync(0, TOPIC, 3));
+    wait_until("all replicas are in sync", || cluster.in_sync(0, Some(TOPIC), 3));
     let (ledger, stop) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
     let producer = start_producer(&cluster.bootstrap(), ledger.clone(), &stop);
     for node in 0..3 {
@@ -24,7 +24,9 @@ fn replicas_are_the_same_bytes_after_a_rolling_restart() {
         assert!(cluster.nodes[node].terminate().success());
         await_more(&ledger);
         cluster.nodes[node].restart();
-        wait_until("it is in sync again", || cluster.in_sync((node + 1) % 3, TOPIC, 3));
+        wait_until("it is in sync again", || {
+            cluster.in_sync((node + 1) % 3, Some(TOPIC), 3)
+        });
     }
     stop.store(true, Ordering::Relaxed);
     producer.join().unwrap();

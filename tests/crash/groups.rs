@@ -41,24 +41,36 @@ impl Acked {
 
 #[test]
 fn groups_come_back_through_kill_9() {
-    let rounds: u64 = std::env::var("ROUNDS").map_or(20, |rounds| rounds.parse().unwrap());
-    let seed: u64 = std::env::var("SEED").map_or_else(|_| seed_from_clock(), |seed| seed.parse().unwrap());
-    eprintln!("SEED={seed} ROUNDS={rounds} cargo test --test e2e groups_come_back   # the same moments");
     let mut broker = Broker::start(&[
         ("shard.count", "2"),
         ("num.partitions", "4"),
         ("group.initial.rebalance.delay.ms", "0"),
     ]);
-    let source: BaseProducer = client(&broker).create().unwrap();
+    let bootstrap = broker.bootstrap();
+    let rounds = groups_come_back(&bootstrap, 20, |_| {
+        broker.kill_9();
+        broker.restart();
+    });
+    let rebalances = broker.log().matches("group rebalances").count() as u64;
+    assert!(rebalances > rounds, "only {rebalances} rebalances");
+}
+
+/// `kill` of each round falls into a rebalance and the end of a transaction; a broker serves again when it returns. The
+/// number of rounds.
+pub(crate) fn groups_come_back(bootstrap: &str, rounds: u64, mut kill: impl FnMut(u64)) -> u64 {
+    let rounds: u64 = std::env::var("ROUNDS").map_or(rounds, |rounds| rounds.parse().unwrap());
+    let seed: u64 = std::env::var("SEED").map_or_else(|_| seed_from_clock(), |seed| seed.parse().unwrap());
+    eprintln!("SEED={seed} ROUNDS={rounds} cargo test --test e2e groups_come_back   # the same moments");
+    let source: BaseProducer = client(bootstrap).create().unwrap();
     let acked = Acked::default();
-    let members: Vec<Member> = (0..MEMBERS).map(|_| Member::start(&broker, &acked)).collect();
-    feed(&broker, &source, &acked);
+    let members: Vec<Member> = (0..MEMBERS).map(|_| Member::start(bootstrap, &acked)).collect();
+    feed(bootstrap, &source, &acked);
     let mut random = seed;
     let mut known = 0;
-    let mut copier = Copier::take_over(&broker);
+    let mut copier = Copier::take_over(bootstrap);
     for round in 0..rounds {
-        copier.begin(&broker);
-        let visitor = Member::start(&broker, &acked);
+        copier.begin(bootstrap);
+        let visitor = Member::start(bootstrap, &acked);
         let moment = Duration::from_millis(next(&mut random) % MOMENT_MS_MAX);
         // Ends are quick, rebalances are not: the end sets out a little before the kill.
         let head_start = Duration::from_micros(next(&mut random) % HEAD_START_US_MAX);
@@ -66,10 +78,9 @@ fn groups_come_back_through_kill_9() {
         let ending = thread::spawn(move || copier.commit());
         sleep_until(Instant::now() + head_start);
         let before = acked.all();
-        broker.kill_9();
-        broker.restart();
+        kill(round);
         let (at, told) = ending.join().unwrap();
-        copier = Copier::take_over(&broker);
+        copier = Copier::take_over(bootstrap);
         match told {
             Told::Committed => assert_eq!(copier.at, at + 1, "round {round}: a transaction and its offset"),
             _ => assert!(
@@ -79,41 +90,40 @@ fn groups_come_back_through_kill_9() {
             ),
         }
         known += u64::from(told == Told::Committed);
-        let committed = committed_offsets(&broker, "members");
+        let committed = committed_offsets(bootstrap, "members");
         let went_back = before.iter().zip(&committed).any(|(before, now)| now < before);
         assert!(
             !went_back,
             "round {round}: committed was {before:?}, and is {committed:?}"
         );
-        feed(&broker, &source, &acked);
+        feed(bootstrap, &source, &acked);
         visitor.stop();
     }
     members.into_iter().for_each(Member::stop);
-    copier.begin(&broker);
+    copier.begin(bootstrap);
     let copied = copier.at;
     assert_eq!(copier.commit(), (copied, Told::Committed));
-    let found = read_committed(&broker, TARGET, copied);
+    let found = read_committed(bootstrap, TARGET, copied);
     for (at, mut records) in (0..=copied).map(|at| (at, found.get(&at).cloned().unwrap_or_default())) {
         records.sort_unstable();
         assert_eq!(records, (0..RECORDS).collect::<Vec<_>>(), "transaction {at}");
     }
     assert_eq!(found.len() as u64, copied + 1);
-    let counted = committed_offsets(&broker, "copiers")[0];
+    let counted = committed_offsets(bootstrap, "copiers")[0];
     assert_eq!(counted, (copied as i64 + 1) * i64::from(RECORDS));
-    let rebalances = broker.log().matches("group rebalances").count() as u64;
-    assert!(rebalances > rounds, "only {rebalances} rebalances");
-    eprintln!("{rounds} kills, {rebalances} rebalances, {copied} transactions, {known} of them known to be committed");
+    eprintln!("{rounds} kills, {copied} transactions, {known} of them known to be committed");
+    rounds
 }
 
 /// A record in every partition, until the group has committed it.
-fn feed(broker: &Broker, source: &BaseProducer, acked: &Acked) {
+fn feed(bootstrap: &str, source: &BaseProducer, acked: &Acked) {
     let mut ends = Vec::new();
     for partition in 0..PARTITIONS {
         let record: BaseRecord<'_, (), str> = BaseRecord::to(SOURCE).payload("x").partition(partition);
         source.send(record).map_err(|(error, _)| error).unwrap();
     }
     source.flush(PATIENCE).unwrap();
-    let looker: BaseConsumer = client(broker).create().unwrap();
+    let looker: BaseConsumer = client(bootstrap).create().unwrap();
     for partition in 0..PARTITIONS {
         ends.push(looker.fetch_watermarks(SOURCE, partition, PATIENCE).unwrap().1);
     }
@@ -122,18 +132,18 @@ fn feed(broker: &Broker, source: &BaseProducer, acked: &Acked) {
     });
 }
 
-fn client(broker: &Broker) -> ClientConfig {
+fn client(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
-        .set("bootstrap.servers", broker.bootstrap())
+        .set("bootstrap.servers", bootstrap)
         .set("reconnect.backoff.ms", "20")
         .set("reconnect.backoff.max.ms", "100");
     config
 }
 
 /// What a group has committed of each partition, once no transaction can change it.
-fn committed_offsets(broker: &Broker, group: &str) -> Vec<i64> {
-    let consumer: BaseConsumer = client(broker)
+fn committed_offsets(bootstrap: &str, group: &str) -> Vec<i64> {
+    let consumer: BaseConsumer = client(bootstrap)
         .set("group.id", group)
         .set("isolation.level", "read_committed")
         .create()
@@ -163,8 +173,8 @@ struct Member {
 }
 
 impl Member {
-    fn start(broker: &Broker, acked: &Acked) -> Member {
-        let consumer: BaseConsumer = client(broker)
+    fn start(bootstrap: &str, acked: &Acked) -> Member {
+        let consumer: BaseConsumer = client(bootstrap)
             .set("group.id", "members")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
@@ -210,18 +220,18 @@ struct Copier {
 
 impl Copier {
     /// From the one before, whose transaction has ended then.
-    fn take_over(broker: &Broker) -> Copier {
-        let producer: BaseProducer = client(broker)
+    fn take_over(bootstrap: &str) -> Copier {
+        let producer: BaseProducer = client(bootstrap)
             .set("transactional.id", "copier")
             .set("linger.ms", "1")
             .create()
             .unwrap();
         producer.init_transactions(PATIENCE).unwrap();
-        let at = committed_offsets(broker, "copiers")[0] as u64 / RECORDS as u64;
+        let at = committed_offsets(bootstrap, "copiers")[0] as u64 / RECORDS as u64;
         Copier { producer, at }
     }
 
-    fn begin(&self, broker: &Broker) {
+    fn begin(&self, bootstrap: &str) {
         let Copier { producer, at } = self;
         producer.begin_transaction().unwrap();
         for n in 0..RECORDS {
@@ -233,7 +243,7 @@ impl Copier {
         let mut offsets = TopicPartitionList::new();
         let offset = Offset::Offset((*at as i64 + 1) * i64::from(RECORDS));
         offsets.add_partition_offset(SOURCE, 0, offset).unwrap();
-        let group: BaseConsumer = client(broker).set("group.id", "copiers").create().unwrap();
+        let group: BaseConsumer = client(bootstrap).set("group.id", "copiers").create().unwrap();
         let group = group.group_metadata().unwrap();
         producer
             .send_offsets_to_transaction(&offsets, &group, PATIENCE)

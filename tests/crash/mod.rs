@@ -2,8 +2,8 @@
 //! for byte, be it from a segment or from a journal; nothing is invented; idempotent producers see no duplicates. `ROUNDS`
 //! (50) says how often, `SEED` replays.
 
-mod groups;
-mod transactions;
+pub mod groups;
+pub mod transactions;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

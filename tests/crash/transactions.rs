@@ -31,14 +31,23 @@ pub(super) enum Told {
 
 #[test]
 fn transactions_end_as_a_whole_through_kill_9() {
-    let rounds: u64 = std::env::var("ROUNDS").map_or(20, |rounds| rounds.parse().unwrap());
+    let mut broker = Broker::start(&[("shard.count", "2"), ("num.partitions", "4")]);
+    let bootstrap = broker.bootstrap();
+    transactions_end_as_a_whole(&bootstrap, 20, |_| {
+        broker.kill_9();
+        broker.restart();
+    });
+}
+
+/// `kill` of each round falls somewhere into the end of a transaction; a broker serves again when it returns.
+pub(crate) fn transactions_end_as_a_whole(bootstrap: &str, rounds: u64, mut kill: impl FnMut(u64)) {
+    let rounds: u64 = std::env::var("ROUNDS").map_or(rounds, |rounds| rounds.parse().unwrap());
     let seed: u64 = std::env::var("SEED").map_or_else(|_| seed_from_clock(), |seed| seed.parse().unwrap());
     eprintln!("SEED={seed} ROUNDS={rounds} cargo test --test e2e transactions_end_as_a_whole   # the same moments");
-    let mut broker = Broker::start(&[("shard.count", "2"), ("num.partitions", "4")]);
     let mut random = seed;
     let mut told = BTreeMap::new();
     for round in 0..rounds {
-        let producer = begin(&broker, round);
+        let producer = begin(bootstrap, round);
         let commit = !round.is_multiple_of(4);
         let moment = Duration::from_micros(next(&mut random) % MOMENT_US_MAX);
         let end = thread::spawn(move || end(&producer, commit));
@@ -46,23 +55,22 @@ fn transactions_end_as_a_whole_through_kill_9() {
         while Instant::now() < killed_at {
             thread::yield_now();
         }
-        broker.kill_9();
-        broker.restart();
+        kill(round);
         told.insert(round, end.join().unwrap());
     }
     // The same id takes over once more: nothing of it is open then. What it commits is the last that readers see.
-    let last = begin(&broker, rounds);
+    let last = begin(bootstrap, rounds);
     assert_eq!(end(&last, true), Told::Committed);
     told.insert(rounds, Told::Committed);
-    verify(&told, &read_committed(&broker, TOPIC, rounds));
+    verify(&told, &read_committed(bootstrap, TOPIC, rounds));
     let known = told.values().filter(|told| **told != Told::Nothing).count();
     eprintln!("{rounds} kills, {known} ends known, all as told");
 }
 
 /// A transaction of the one transactional id with records in every partition.
-fn begin(broker: &Broker, round: u64) -> BaseProducer {
+fn begin(bootstrap: &str, round: u64) -> BaseProducer {
     let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", broker.bootstrap())
+        .set("bootstrap.servers", bootstrap)
         .set("transactional.id", "crash")
         .set("transaction.timeout.ms", "60000")
         .set("reconnect.backoff.max.ms", "200")
@@ -97,9 +105,9 @@ pub(super) fn end(producer: &BaseProducer, commit: bool) -> Told {
 }
 
 /// The committed records of each round, up to those of `last`, which must become visible in every partition.
-pub(super) fn read_committed(broker: &Broker, topic: &str, last: u64) -> BTreeMap<u64, Vec<i32>> {
+pub(super) fn read_committed(bootstrap: &str, topic: &str, last: u64) -> BTreeMap<u64, Vec<i32>> {
     let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", broker.bootstrap())
+        .set("bootstrap.servers", bootstrap)
         .set("group.id", "unused")
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")

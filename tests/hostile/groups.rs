@@ -86,5 +86,5 @@ fn large_requests_of_groups_are_answered() {
         .with_assignments(vec![assignment]);
     let synced = connection.call(&sync).unwrap();
     assert_eq!(ErrorCode::from_code(synced.error_code), ErrorCode::UnknownMemberId);
-    assert!(answers_api_versions(broker.port));
+    assert!(answers_api_versions(&broker.bootstrap()));
 }

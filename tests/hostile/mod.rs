@@ -60,7 +60,7 @@ fn a_zookeeper_clients_hello_is_closed() {
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     ];
     assert!(send_until_closed(&broker, &hello).is_empty());
-    assert!(answers_api_versions(broker.port));
+    assert!(answers_api_versions(&broker.bootstrap()));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn impossible_lengths_are_closed_and_cost_no_memory() {
             stream
         })
         .collect();
-    assert!(answers_api_versions(broker.port), "others are still served");
+    assert!(answers_api_versions(&broker.bootstrap()), "others are still served");
     let grown = broker.rss_kib().saturating_sub(before);
     assert!(grown < GROWTH_KIB_MAX, "grew by {grown} KiB");
     drop(waiting);
@@ -110,7 +110,7 @@ fn every_request_may_be_cut_anywhere() {
             send_until_closed(&broker, &frame(key, version, &vec![0x7f; length]));
         }
     }
-    assert!(answers_api_versions(broker.port));
+    assert!(answers_api_versions(&broker.bootstrap()));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn arrays_that_announce_billions_cost_no_memory() {
             send_until_closed(&broker, &frame(3, version, &body));
         }
     }
-    assert!(answers_api_versions(broker.port));
+    assert!(answers_api_versions(&broker.bootstrap()));
     let grown = broker.rss_kib().saturating_sub(before);
     assert!(grown < GROWTH_KIB_MAX, "grew by {grown} KiB");
 }
@@ -148,7 +148,7 @@ fn random_bytes_are_survived() {
         }
         send_until_closed(&broker, &body);
     }
-    assert!(answers_api_versions(broker.port));
+    assert!(answers_api_versions(&broker.bootstrap()));
     assert!(broker.rss_kib().saturating_sub(before) < GROWTH_KIB_MAX);
 }
 
@@ -177,12 +177,16 @@ fn ten_thousand_idle_connections_leave_room_for_work() {
     let broker = Broker::start(&[("shard.count", "2")]);
     let before = broker.rss_kib();
     let idle: Vec<_> = (0..wanted).map(|_| connect(&broker)).collect();
-    wait_until("the broker serves beside them", || answers_api_versions(broker.port));
+    wait_until("the broker serves beside them", || {
+        answers_api_versions(&broker.bootstrap())
+    });
     let per_connection = (broker.rss_kib().saturating_sub(before)) * 1024 / wanted as u64;
     eprintln!("{wanted} idle connections, {per_connection} bytes each");
     assert!(per_connection < 16 << 10, "{per_connection} bytes per idle connection");
     drop(idle);
-    wait_until("the broker serves after them", || answers_api_versions(broker.port));
+    wait_until("the broker serves after them", || {
+        answers_api_versions(&broker.bootstrap())
+    });
 }
 
 /// Raises this process's soft limit of descriptors to the hard one, and returns it. The broker inherits it.

@@ -167,7 +167,7 @@ fn a_log_directory_in_use() {
         &printed,
         &[broker.data_dir().to_str().unwrap(), &pid, "log.dirs of its own"],
     );
-    assert!(answers_api_versions(broker.port));
+    assert!(answers_api_versions(&broker.bootstrap()));
 }
 
 #[test]

@@ -28,6 +28,9 @@ impl Drop for Program {
 pub struct Broker {
     pub port: u16,
     pub dir: PathBuf,
+    host: String,
+    /// Its network, where that is not the test's own.
+    namespace: Option<String>,
     child: Option<Child>,
 }
 
@@ -41,10 +44,15 @@ impl Broker {
 
     /// The same, not started yet.
     pub fn prepare(settings: &[(&str, &str)]) -> Broker {
+        Broker::prepare_at("127.0.0.1", None, settings)
+    }
+
+    /// The same, at another address, in a network namespace.
+    pub fn prepare_at(host: &str, namespace: Option<&str>, settings: &[(&str, &str)]) -> Broker {
         let dir = scratch_dir();
         let port = free_port();
         let mut text = format!(
-            "broker.id=0\nlisteners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\nlog.dir.min.free.bytes=0\nadmin.listener=\n",
+            "broker.id=0\nlisteners=PLAINTEXT://{host}:{port}\nlog.dirs={}\nlog.dir.min.free.bytes=0\nadmin.listener=\n",
             dir.join("data").display()
         );
         // The brokers of all tests that run at a time have one user's 8 MiB of locked memory; root may lock what there is.
@@ -55,7 +63,13 @@ impl Broker {
             text.push_str(&format!("{key}={value}\n"));
         }
         fs::write(dir.join("server.properties"), text).unwrap();
-        Broker { port, dir, child: None }
+        Broker {
+            port,
+            dir,
+            host: host.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            child: None,
+        }
     }
 
     /// Adds lines to its file, for its next start.
@@ -91,7 +105,15 @@ impl Broker {
             .append(true)
             .open(self.log_path())
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_corelane"))
+        let mut command = match &self.namespace {
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_corelane")]);
+                command
+            }
+            None => Command::new(env!("CARGO_BIN_EXE_corelane")),
+        };
+        let child = command
             .arg("start")
             .arg(self.dir.join("server.properties"))
             .envs(environment.iter().copied())
@@ -108,12 +130,12 @@ impl Broker {
         wait_until("the broker answers", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
             assert!(ended.is_none(), "the broker ended with {ended:?}:\n{}", self.log());
-            answers_api_versions(self.port)
+            answers_api_versions(&self.bootstrap())
         });
     }
 
     pub fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host, self.port)
     }
 
     pub fn pid(&self) -> u32 {
@@ -187,20 +209,22 @@ impl Broker {
 
     /// SIGTERM, and the exit status.
     pub fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
         let mut child = self.child.take().unwrap();
-        assert!(
-            Command::new("kill")
-                .arg(child.id().to_string())
-                .status()
-                .unwrap()
-                .success()
-        );
         let mut status = None;
         wait_until("the broker stops", || {
             status = child.try_wait().unwrap();
             status.is_some()
         });
         status.unwrap()
+    }
+
+    /// Sends a signal, by its name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.pid().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
     }
 
     fn log_path(&self) -> PathBuf {
@@ -268,8 +292,8 @@ pub fn free_port() -> u16 {
 }
 
 /// Whether an ApiVersions v0 request is answered: the broker serves, not just listens.
-pub fn answers_api_versions(port: u16) -> bool {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
+pub fn answers_api_versions(address: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else {
         return false;
     };
     stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
