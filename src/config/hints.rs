@@ -70,7 +70,7 @@ pub(super) fn hint(name: &str) -> Option<Hint> {
 pub(super) fn remark(name: &str, value: &str) -> Option<&'static str> {
     Some(match name {
         "zookeeper.connect" => {
-            "zookeeper.connect is ignored: this build keeps its metadata itself, on this node, and needs no ZooKeeper"
+            "zookeeper.connect is ignored: brokers keep their metadata themselves; several are a cluster by controller.quorum.voters, the same on each"
         }
         "port" => "port is ignored: write it into listeners, as in listeners=PLAINTEXT://:9092",
         "host.name" => "host.name is ignored: write it into listeners, as in listeners=PLAINTEXT://<host>:9092",

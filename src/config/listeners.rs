@@ -97,32 +97,33 @@ pub(super) fn check_inter_broker(
     }
 }
 
-/// Of a line that lists the hosts of a whole cluster under one listener name, keeps this machine's own listener, and says
-/// so. Left as it is, and refused later as Kafka refuses it, where not exactly one of the hosts is this machine.
+/// Of a line that lists the hosts of a whole cluster under one listener name (or each of several), keeps this machine's own
+/// listener, and says so. Left as it is, and refused later as Kafka refuses it, where not exactly one of the hosts is this
+/// machine.
 pub fn keep_own_listener(properties: &mut Properties, is_own_host: impl Fn(&str) -> bool) -> Option<ConfigProblem> {
     let written = properties.get(LISTENERS)?.to_owned();
-    let specs: Vec<_> = list_items(&written)
+    let specs: Vec<(&str, ListenerSpec)> = list_items(&written)
         .map(|item| Some((item, parse(item).ok()?)))
         .collect::<Option<_>>()?;
-    let (_, first) = specs.first()?;
-    let is_one_name = specs.len() > 1
-        && specs
-            .iter()
-            .all(|(_, spec)| spec.name == first.name && !spec.host.is_empty());
-    if !is_one_name {
+    let hosts_of = |name: &str| specs.iter().filter(|(_, spec)| spec.name == name).count();
+    let mut listed = specs.iter().filter(|(_, spec)| hosts_of(&spec.name) > 1).peekable();
+    let is_own = |(_, spec): &&(&str, ListenerSpec)| hosts_of(&spec.name) == 1 || is_own_host(&spec.host);
+    let kept: Vec<_> = specs.iter().filter(is_own).collect();
+    let is_kept_once = |name: &str| kept.iter().filter(|(_, spec)| spec.name == name).count() == 1;
+    let is_list_of_hosts = |(_, spec): &&(&str, ListenerSpec)| !spec.host.is_empty() && is_kept_once(&spec.name);
+    if listed.peek().is_none() || !listed.all(|one| is_list_of_hosts(&one)) {
         return None;
     }
-    let mut own = specs.iter().filter(|(_, spec)| is_own_host(&spec.host));
-    let (Some((item, spec)), None) = (own.next(), own.next()) else {
-        return None;
-    };
     let line = properties.line_of(LISTENERS);
-    properties.set(LISTENERS, item);
-    let message = format!(
-        "{LISTENERS} lists {} hosts: a broker listens on its own only, so this one, on {}, takes {item}",
-        specs.len(),
-        spec.host
+    let (own, items) = (
+        kept.iter().find(|(_, spec)| hosts_of(&spec.name) > 1)?,
+        kept.iter().map(|(item, _)| *item).collect::<Vec<_>>().join(","),
     );
+    let (hosts, host) = (hosts_of(&own.1.name), &own.1.host);
+    let message = format!(
+        "{LISTENERS} lists {hosts} hosts: a broker listens on its own only, so this one, on {host}, takes {items}"
+    );
+    properties.set(LISTENERS, &items);
     Some(ConfigProblem::warning(line, message))
 }
 

@@ -460,6 +460,33 @@ fn codec_takes_the_brokers_level() {
     assert_eq!(config.topic_defaults.compression, Some((Compression::Lz4, 9)));
 }
 
+/// Of a line for three hosts, on one of them: its own listener, and the one for the controllers, listed or not.
+#[test]
+fn a_line_for_three_hosts_is_read_on_each_of_them() {
+    let kept = |line: &str| {
+        let mut properties = Properties::parse(&format!("listeners={line}\n"));
+        let note = keep_own_listener(&mut properties, |host| host == "b");
+        note.map(|note| (properties.get("listeners").unwrap().to_owned(), note.message))
+    };
+    let (taken, note) = kept("P://a:1,P://b:1,P://c:1,CONTROLLER://:2").unwrap();
+    assert_eq!(taken, "P://b:1,CONTROLLER://:2");
+    assert!(
+        note.starts_with("listeners lists 3 hosts") && note.ends_with("on b, takes P://b:1,CONTROLLER://:2"),
+        "{note}"
+    );
+    let (taken, _) = kept("P://a:1,C://a:2,P://b:1,C://b:2").unwrap();
+    assert_eq!(taken, "P://b:1,C://b:2");
+    for left in [
+        "P://b:1",
+        "P://a:1,P://c:1",
+        "P://b:1,P://b:2",
+        "P://:1,P://b:1",
+        "P://a:1,P://b:1,C://a:2,C://c:2",
+    ] {
+        assert_eq!(kept(left), None, "{left}");
+    }
+}
+
 #[test] // Listener rules: names and ports once, known protocols, controllers left out, addresses that clients can reach.
 fn listeners_are_checked() {
     for (text, part) in [
