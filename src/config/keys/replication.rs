@@ -7,7 +7,7 @@ use super::row::{boolean, int, long, string};
 pub(super) const KEYS: &[Key] = &[
     int("min.insync.replicas").default("1").at_least(1).cluster_wide().effective()
         .doc("Replicas, the leader included, that must be in sync for a write with acks=all to be taken."),
-    boolean("unclean.leader.election.enable").default("false").cluster_wide()
+    boolean("unclean.leader.election.enable").default("false").cluster_wide().effective()
         .doc("Whether a replica that is out of sync may become leader when no other is left. Acknowledged records can be lost."),
     int("num.replica.fetchers").default("1").at_least(1).cluster_wide()
         .doc("Connections per leader for copying. Corelane copies with one per shard and leader."),

@@ -72,6 +72,6 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Milliseconds of which a random share is taken off segment.ms, so that segments do not all roll at once."),
     long("segment.ms").default("604800000").at_least(1).topic(ROLL).effective()
         .doc("Milliseconds after which a segment that holds records is sealed, however small."),
-    boolean("unclean.leader.election.enable").default("false").topic(&["unclean.leader.election.enable"])
+    boolean("unclean.leader.election.enable").default("false").topic(&["unclean.leader.election.enable"]).effective()
         .doc("Whether a replica that is out of sync may become leader when no other is left. Acknowledged records can be lost."),
 ];
