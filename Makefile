@@ -18,6 +18,9 @@ build: ## build the broker: target/release/corelane
 run: build ## build and start a single node on 127.0.0.1:9092, data under ./data
 	exec target/release/corelane start
 
+cluster: build ## build and start three brokers on 127.0.0.1:9092 to 9094, data under ./data/cluster; Ctrl-C stops them in order
+	exec config/cluster/start target/release/corelane
+
 test: lint clients ## install what the tests need, then run them all
 	$(CARGO) test --profile $(PROFILE) --no-fail-fast -- --test-threads=3
 
@@ -72,4 +75,4 @@ deb-test: ## install, run, upgrade and remove the package in a fresh Debian (roo
 clean: ## remove what was built (not ./data)
 	$(CARGO) clean
 
-.PHONY: help build run test lint clients crash bench bench-compare bench-gates bench-micro bench-groups bench-build tune-check doc install deb deb-test clean
+.PHONY: help build run cluster test lint clients crash bench bench-compare bench-gates bench-micro bench-groups bench-build tune-check doc install deb deb-test clean

@@ -185,6 +185,7 @@ impl Broker {
         let options = ControlOptions {
             formed,
             clean_epoch,
+            cells: registry.control().clone(),
             is_online: is_online(dirs.clone()),
             shard_beats: sources.beats().to_vec(),
             every: vec![
@@ -287,8 +288,19 @@ impl Broker {
         );
     }
 
+    /// Another broker could lead what this one leads: the last of a cluster need not wait for anybody.
+    fn has_heir(&self) -> bool {
+        let Some(shard) = self.shards.first() else { return false };
+        let (image, me) = (shard.image(), BrokerId(self.image.config().broker_id));
+        image
+            .brokers
+            .values()
+            .any(|broker| broker.id != me && broker.is_active())
+    }
+
     async fn stop(self) {
-        if self.image.config().controlled_shutdown && !self.metadata.leave(LEAVE_PATIENCE).await {
+        let leaves = self.image.config().controlled_shutdown && self.has_heir();
+        if leaves && !self.metadata.leave(LEAVE_PATIENCE).await {
             warn!("the controller has not moved this broker's leaderships in time: they move when its session is over");
         }
         let closing: Vec<_> = self

@@ -119,7 +119,7 @@ impl Admin {
 }
 
 /// GET: code, head, body.
-fn get(port: u16, path: &str, host: &str) -> (u16, String, String) {
+pub(crate) fn get(port: u16, path: &str, host: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(

@@ -1,6 +1,7 @@
 //! What an operator deploys and asks: the configuration as it is found, `doctor`, `measure`, the debug bundle; units, container
 //! files and the guide's commands.
 
+mod cluster;
 mod doctor;
 mod files;
 mod guide;
