@@ -4,6 +4,7 @@
 
 mod listeners;
 mod machine;
+mod quorum;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,6 +88,7 @@ pub(super) fn on_this_machine(file: PathBuf, quick: bool) -> anyhow::Result<Vec<
         format!("{name} can be used, {} keys set", config.set.len()),
     ));
     lines.extend(machine::look(&config, quick));
+    lines.extend(quorum::look(&config));
     lines.extend(listeners::of_broker(&config));
     Ok(lines)
 }
