@@ -70,8 +70,28 @@ const LOOKS: &[Look] = &[
     ),
     (
         Severity::Critical,
+        "Topics cannot be changed, nor leaders elected. A majority of the nodes in controller.quorum.voters must run and reach each other.",
+        |sources| {
+            let image = sources.image()?;
+            let is_headless = sources.registry.control().quorum().is_some() && image.controller.is_none();
+            is_headless.then(|| "no controller is known".to_owned())
+        },
+    ),
+    (
+        Severity::Critical,
         "acks=all is refused there: start the brokers that are down, or lower min.insync.replicas.",
         |sources| partitions(sources, "partitions below min.insync.replicas", is_under_min_isr),
+    ),
+    (
+        Severity::Warning,
+        "They are down, or cannot reach the controller: look at each one's service and log. The operator's guide says how one \
+         that is lost for good is replaced.",
+        |sources| {
+            let image = sources.image()?;
+            let fenced = image.brokers.values().filter(|broker| broker.fenced);
+            let fenced: Vec<_> = fenced.map(|broker| broker.id.0.to_string()).collect();
+            (!fenced.is_empty()).then(|| format!("brokers that take no part: {}", fenced.join(", ")))
+        },
     ),
     (
         Severity::Warning,

@@ -290,6 +290,7 @@ mod tests {
             high_watermark: 100,
             log_end: 100,
             size_bytes: 0,
+            lag: 0,
         };
         let cells = |_| PartitionCells::new(ShardId(0), "/d".into(), end);
         let _served: Vec<_> = (0..2)

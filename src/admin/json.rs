@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Sources;
 use super::findings::{Finding, findings};
 use super::groups;
-use super::prometheus::{in_its_place, topics as traffic_of_topics};
+use super::prometheus::{in_its_place, is_under_replicated, topics as traffic_of_topics};
 use crate::api;
 use crate::config;
 use crate::logging;
@@ -78,6 +78,8 @@ fn status(sources: &Sources, _: &Asked) -> Result<Value, String> {
         "version": env!("CARGO_PKG_VERSION"),
         "broker_id": sources.config.broker_id,
         "cluster_id": image.as_ref().map(|image| image.cluster_id.to_string()),
+        "controller_id": image.as_ref().and_then(|image| image.controller).map(|controller| controller.0),
+        "brokers": image.as_ref().map_or(json!([]), |image| brokers(image)),
         "now_ms": rt::wall_ms(),
         "uptime_ms": rt::now().since(sources.began).as_millis() as u64,
         "ready": sources.is_ready(),
@@ -87,6 +89,8 @@ fn status(sources: &Sources, _: &Asked) -> Result<Value, String> {
         "messages_in": total(Metric::MessagesIn),
         "partitions": total(Metric::Partitions),
         "partitions_opening": total(Metric::PartitionsOpening),
+        "under_replicated": total(Metric::UnderReplicated),
+        "under_min_isr": total(Metric::UnderMinIsr),
         "connections": total(Metric::Connections),
         "resident_bytes": used.resident_bytes,
         "open_fds": used.open_fds,
@@ -112,12 +116,26 @@ fn brokers(image: &Image) -> Value {
         json!({
             "id": broker.id.0,
             "rack": broker.rack,
+            "epoch": broker.epoch,
             "fenced": broker.fenced,
+            "in_controlled_shutdown": broker.in_controlled_shutdown.is_some(),
+            "state": state_of(broker),
+            "partitions": image.partitions_on(broker.id),
+            "leaders": image.leaderships_of(broker.id),
             "controller": image.controller == Some(broker.id),
             "endpoints": endpoints(broker),
         })
     };
     image.brokers.values().map(broker).collect()
+}
+
+/// In a word.
+fn state_of(broker: &BrokerState) -> &'static str {
+    match (broker.fenced, broker.in_controlled_shutdown.is_some()) {
+        (true, _) => "fenced",
+        (false, true) => "stopping",
+        (false, false) => "active",
+    }
 }
 
 fn shards(sources: &Sources) -> Value {
@@ -210,11 +228,16 @@ fn partition(topic: &Topic, state: &PartitionState, position: Option<LogPosition
         "leader_epoch": state.leader_epoch.0,
         "replicas": ids(&state.replicas),
         "in_sync": ids(&state.isr),
+        "eligible": ids(&state.elr),
+        "adding": ids(&state.adding),
+        "removing": ids(&state.removing),
+        "under_replicated": is_under_replicated(state),
         "served_here": position.is_some(),
         "log_start_offset": position.map(|position| position.log_start),
         "high_watermark": position.map(|position| position.high_watermark),
         "log_end_offset": position.map(|position| position.log_end),
         "size_bytes": position.map(|position| position.size_bytes),
+        "lag": position.map(|position| position.lag),
     })
 }
 

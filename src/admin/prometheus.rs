@@ -3,6 +3,8 @@
 //! Names: Kafka's as Strimzi's dashboards use them, kafka_exporter's for offsets, the process's as every exporter has them.
 //! A partition is reported by the broker that leads it, so that sums over brokers are right.
 
+mod replication;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -84,7 +86,8 @@ pub(super) fn text(sources: &Sources) -> String {
     write_settings(&mut text, sources);
     write_groups(&mut text, &groups(sources, image.as_deref(), &served));
     if let Some(image) = image {
-        write_cluster(&mut text, sources, &image);
+        replication::write(&mut text, sources, &image, &served);
+        write_topics(&mut text, sources, &image);
         write_partitions(&mut text, sources, &image, &served);
     }
     text.finish()
@@ -224,64 +227,7 @@ fn write_log_dirs(text: &mut Text, sources: &Sources) {
     }
 }
 
-fn write_cluster(text: &mut Text, sources: &Sources, image: &Image) {
-    let me = sources.me();
-    let states = || image.topics.values().flat_map(|topic| &topic.partitions);
-    let count = |holds: fn(&Topic, &PartitionState) -> bool| -> usize {
-        let of_topic = |topic: &Arc<Topic>| led(topic, me).filter(|state| holds(topic, state)).count();
-        image.topics.values().map(of_topic).sum()
-    };
-    let is_controller = image.controller == Some(me);
-    let rows: [(&str, &str, usize); 7] = [
-        (
-            "kafka_brokers",
-            "Brokers that are registered and not fenced.",
-            image.brokers.values().filter(|broker| !broker.fenced).count(),
-        ),
-        (
-            "kafka_server_replicamanager_underreplicatedpartitions",
-            "Partitions led here with fewer replicas in sync than assigned.",
-            count(|_, state| is_under_replicated(state)),
-        ),
-        (
-            "kafka_server_replicamanager_underminisrpartitioncount",
-            "Partitions led here with fewer replicas in sync than min.insync.replicas: acks=all is refused.",
-            count(is_under_min_isr),
-        ),
-        (
-            "kafka_controller_kafkacontroller_activecontrollercount",
-            "1 on the active controller.",
-            usize::from(is_controller),
-        ),
-        (
-            "kafka_controller_kafkacontroller_offlinepartitionscount",
-            "Partitions without a leader, as the active controller sees them.",
-            if is_controller {
-                states().filter(|state| state.leader.is_none()).count()
-            } else {
-                0
-            },
-        ),
-        (
-            "kafka_controller_kafkacontroller_globaltopiccount",
-            "Topics of the cluster.",
-            image.topics.len(),
-        ),
-        (
-            "kafka_controller_kafkacontroller_globalpartitioncount",
-            "Partitions of the cluster.",
-            states().count(),
-        ),
-    ];
-    for (name, help, value) in rows {
-        text.gauge(name, help);
-        text.sample(&Labels::default(), value);
-    }
-    text.counter(
-        "kafka_controller_controllerstats_uncleanleaderelections_total",
-        "Leaders elected that were not in sync: none, since a broker alone has no other replica to elect.",
-    );
-    text.sample(&Labels::default(), 0);
+fn write_topics(text: &mut Text, sources: &Sources, image: &Image) {
     text.gauge("kafka_topic_partitions", "Partitions of a topic.");
     for topic in image.topics.values().take(sources.config.metrics_partitions_max) {
         text.sample(&Labels::new(&[("topic", &topic.name)]), topic.partitions.len());
@@ -322,7 +268,7 @@ const FAMILIES: &[Family] = &[
     (
         "kafka_topic_partition_leader_is_preferred",
         "1 where the first replica leads.",
-        |row| (row.state.leader == row.state.replicas.first().copied()).into(),
+        |row| is_preferred(row.state).into(),
     ),
     (
         "kafka_topic_partition_under_replicated_partition",
@@ -337,7 +283,7 @@ const FAMILIES: &[Family] = &[
     (
         "kafka_cluster_partition_atminisr",
         "1 where exactly min.insync.replicas are in sync.",
-        |row| (row.state.isr.len() == min_isr(row.topic, row.state)).into(),
+        |row| (row.state.isr.len() == row.topic.min_isr(row.state.replicas.len())).into(),
     ),
     ("kafka_log_log_size", "Bytes of a partition's log.", |row| {
         row.position.size_bytes as i64
@@ -397,18 +343,21 @@ fn led(topic: &Topic, me: BrokerId) -> impl Iterator<Item = &PartitionState> {
     topic.partitions.iter().filter(move |state| state.leader == Some(me))
 }
 
+fn is_led_by_another(state: &PartitionState, me: BrokerId) -> bool {
+    state.leader != Some(me) && state.replicas.contains(&me)
+}
+
+fn is_preferred(state: &PartitionState) -> bool {
+    state.leader == state.replicas.first().copied()
+}
+
+/// Replicas that a reassignment adds are not missed before it is done.
 pub(super) fn is_under_replicated(state: &PartitionState) -> bool {
-    state.isr.len() < state.replicas.len()
+    state.isr.len() + state.adding.len() < state.replicas.len()
 }
 
 pub(super) fn is_under_min_isr(topic: &Topic, state: &PartitionState) -> bool {
-    state.isr.len() < min_isr(topic, state)
-}
-
-/// As the broker applies it: never more than there are replicas.
-fn min_isr(topic: &Topic, state: &PartitionState) -> usize {
-    let required = usize::try_from(topic.config.min_insync_replicas).unwrap_or(1);
-    required.min(state.replicas.len())
+    state.isr.len() < topic.min_isr(state.replicas.len())
 }
 
 #[cfg(test)]

@@ -377,6 +377,9 @@ fn count_traffic(cx: &Context, image: &Image, topics: &[TopicId], fetched: &[Fet
     if all > 0 {
         cx.metrics().add(metric, all as i64);
     }
+    if !is_consumer {
+        cx.metrics().add(Metric::FollowerFetches, 1);
+    }
 }
 
 fn count_failures(cx: &Context, answers: &[FetchPartitionResponse]) {

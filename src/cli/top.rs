@@ -113,6 +113,7 @@ fn render(before: &Value, now: &Value, rows: usize) -> String {
         is_new: seconds <= 0.0,
     };
     let mut screen = head(was, is, &span);
+    screen += &brokers(is);
     screen += &shards(was, is, &span);
     screen += &topics(was, is, &span, rows);
     screen += &groups(was, is, &span, rows);
@@ -166,6 +167,32 @@ fn head(was: &Value, is: &Value, span: &Span) -> String {
         );
     }
     head
+}
+
+/// The others of a cluster, as this one sees them.
+fn brokers(is: &Value) -> String {
+    let brokers = list(is, "brokers");
+    if brokers.len() < 2 {
+        return String::new();
+    }
+    let rows = brokers.iter().map(|broker| {
+        let address = list(broker, "endpoints").first();
+        vec![
+            broker["id"].to_string(),
+            address.map_or_else(
+                || "-".to_owned(),
+                |one| format!("{}:{}", text(one, "host"), one["port"]),
+            ),
+            text(broker, "state").to_owned(),
+            if broker["controller"] == true { "yes" } else { "" }.to_owned(),
+            broker["leaders"].to_string(),
+            broker["partitions"].to_string(),
+        ]
+    });
+    table(
+        &["BROKER", "ADDRESS", "STATE", "CONTROLLER", "LEADS", "PARTITIONS"],
+        rows.collect(),
+    )
 }
 
 const BAR: usize = 20;
@@ -404,6 +431,10 @@ mod tests {
                 "version": "0.1.0", "broker_id": 7, "uptime_ms": uptime_ms, "not_ready_because": null,
                 "bytes_in": bytes, "bytes_out": 0, "messages_in": 0, "connections": 1, "partitions": 2,
                 "resident_bytes": 20_000_000,
+                "brokers": [
+                    {"id": 7, "state": "active", "controller": true, "leaders": 2, "partitions": 3, "endpoints": [{"host": "h", "port": 9}]},
+                    {"id": 8, "state": "fenced", "controller": false, "leaders": 0, "partitions": 3, "endpoints": [{"host": "i", "port": 9}]},
+                ],
                 "shards": [{"shard": 0, "busy": 0.5, "bytes_in": bytes, "partitions": 2, "connections": 1}],
                 "topics": [
                     {"name": "idle", "id": "a", "bytes_in": 900, "partitions": 1, "size_bytes": 1},
@@ -435,6 +466,8 @@ mod tests {
             let line = screen.lines().find(|line| line.starts_with(start)).expect("shown");
             line.split_whitespace().collect::<Vec<_>>().join(" ")
         };
+        assert_eq!(words("7"), "7 h:9 active yes 2 3");
+        assert_eq!(words("8"), "8 i:9 fenced 0 3");
         assert_eq!(words("slow"), "slow 1.5 k 10 2 4 Stable");
         assert_eq!(words("gone"), "gone 7 0 0 1 stands still");
         let api = screen.lines().find(|line| line.starts_with("Produce")).expect("shown");

@@ -8,6 +8,7 @@ use super::engine::Answered;
 use super::image::{Image, ImageEpoch};
 use super::standing::Standing;
 use crate::config::{BrokerConfig, Reread};
+use crate::metrics::ControlCells;
 use crate::model::ErrorCode;
 use crate::rt::{Instant, LaneFull, OneshotTx, Rx, Tx, lane, oneshot};
 
@@ -30,6 +31,7 @@ pub struct Handle {
     commands: Tx<Request>,
     stopping: Arc<AtomicBool>,
     standing: Arc<Standing>,
+    cells: ControlCells,
     join: Arc<Mutex<Option<Join>>>,
 }
 
@@ -67,7 +69,7 @@ pub(super) struct Inbox {
     pub standing: Arc<Standing>,
 }
 
-pub(super) fn handle() -> (Handle, Inbox) {
+pub(super) fn handle(cells: ControlCells) -> (Handle, Inbox) {
     let (commands, requests) = lane(COMMANDS_MAX);
     let stopping = Arc::new(AtomicBool::new(false));
     let standing = Arc::new(Standing::alone());
@@ -81,6 +83,7 @@ pub(super) fn handle() -> (Handle, Inbox) {
             commands,
             stopping,
             standing,
+            cells,
             join: Arc::default(),
         },
         inbox,
@@ -144,6 +147,11 @@ impl Handle {
         let config = Box::new(config);
         self.commands.try_send(Request::Reread { config, answer }).ok()?;
         answered.await
+    }
+
+    /// What the control thread shows of itself.
+    pub(super) fn cells(&self) -> &ControlCells {
+        &self.cells
     }
 
     /// Ends the control thread after the commands that it has taken up. Commands after it are refused.

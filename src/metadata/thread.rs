@@ -4,6 +4,7 @@
 mod answer;
 mod cluster;
 mod control;
+mod elected;
 mod forward;
 mod lifecycle;
 
@@ -22,6 +23,7 @@ use super::handle::{Handle, Inbox, Updates, handle};
 use super::image::{Image, ImageEpoch};
 use super::watchdog::Watchdog;
 use crate::config::BrokerConfig;
+use crate::metrics::ControlCells;
 use crate::model::{BrokerId, DirId, ErrorCode};
 use crate::rt;
 
@@ -52,6 +54,8 @@ pub struct ControlOptions {
     pub formed: Option<Formed>,
     /// The broker epoch that the last life left in every log directory when it ended in order; -1: it did not.
     pub clean_epoch: i64,
+    /// Where the thread shows what it does.
+    pub cells: ControlCells,
 }
 
 /// What to do, and the pause before each time.
@@ -70,6 +74,7 @@ impl ControlOptions {
             every: Vec::new(),
             formed: None,
             clean_epoch: -1,
+            cells: ControlCells::default(),
         }
     }
 }
@@ -104,7 +109,7 @@ pub(super) fn start_with<E: Engine>(
     options: ControlOptions,
     updates: Updates,
 ) -> anyhow::Result<(Handle, Arc<Image>)> {
-    let (handle, inbox) = handle();
+    let (handle, inbox) = handle(options.cells.clone());
     let watchdog = Watchdog::new(options.shard_beats.clone(), options.config.shard_hang_abort_ms);
     let stopping = inbox.stopping.clone();
     let (ready, is_ready) = mpsc::channel();

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::control::ControlCells;
 use super::directory::{Connections, Partitions, Topics};
 use super::groups::Groups;
 use super::histogram::{Histogram, Snapshot};
@@ -115,6 +116,7 @@ pub struct Registry {
     topics: Topics,
     groups: Groups,
     connections: Connections,
+    control: ControlCells,
 }
 
 impl Registry {
@@ -146,6 +148,7 @@ impl Registry {
             topics,
             groups,
             connections,
+            control: ControlCells::default(),
         }
     }
 
@@ -192,6 +195,10 @@ impl Registry {
 
     pub fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    pub fn control(&self) -> &ControlCells {
+        &self.control
     }
 }
 

@@ -94,6 +94,7 @@ pub struct PartitionCells {
     high_watermark: AtomicI64,
     log_end: AtomicI64,
     size_bytes: AtomicU64,
+    lag: AtomicI64,
 }
 
 /// A partition's offsets and size.
@@ -103,6 +104,8 @@ pub struct LogPosition {
     pub high_watermark: i64,
     pub log_end: i64,
     pub size_bytes: u64,
+    /// Of a follower: records that consumers may see at the leader and that are not here yet.
+    pub lag: i64,
 }
 
 impl PartitionCells {
@@ -114,6 +117,7 @@ impl PartitionCells {
             high_watermark: AtomicI64::new(0),
             log_end: AtomicI64::new(0),
             size_bytes: AtomicU64::new(0),
+            lag: AtomicI64::new(0),
         };
         cells.set(position);
         cells
@@ -124,6 +128,7 @@ impl PartitionCells {
         self.high_watermark.store(position.high_watermark, Ordering::Relaxed);
         self.log_end.store(position.log_end, Ordering::Relaxed);
         self.size_bytes.store(position.size_bytes, Ordering::Relaxed);
+        self.lag.store(position.lag, Ordering::Relaxed);
     }
 
     pub fn get(&self) -> LogPosition {
@@ -132,6 +137,7 @@ impl PartitionCells {
             high_watermark: self.high_watermark.load(Ordering::Relaxed),
             log_end: self.log_end.load(Ordering::Relaxed),
             size_bytes: self.size_bytes.load(Ordering::Relaxed),
+            lag: self.lag.load(Ordering::Relaxed),
         }
     }
 }

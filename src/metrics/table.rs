@@ -33,8 +33,17 @@ metrics! {
     FailedFetchRequests, Counter, "kafka_server_brokertopicmetrics_failedfetchrequests_total", "Fetch requests that failed, by partition.";
     Partitions, Gauge, "kafka_server_replicamanager_partitioncount", "Partitions that this broker hosts.";
     Leaders, Gauge, "kafka_server_replicamanager_leadercount", "Partitions that this broker leads.";
-    UnderReplicated, Gauge, "kafka_server_replicamanager_underreplicatedpartitions", "Partitions that this broker leads and that not all replicas are in sync of.";
+    UnderReplicated, Gauge, "kafka_server_replicamanager_underreplicatedpartitions", "Partitions that this broker leads and that not all replicas are in sync of; those that a reassignment adds do not count.";
     UnderMinIsr, Gauge, "kafka_server_replicamanager_underminisrpartitioncount", "Partitions that this broker leads with fewer replicas in sync than min.insync.replicas: writes with acks=all are refused.";
+    AtMinIsr, Gauge, "kafka_server_replicamanager_atminisrpartitioncount", "Partitions that this broker leads with exactly min.insync.replicas in sync: one less, and writes with acks=all are refused. Those of one replica count.";
+    OfflineReplicas, Gauge, "kafka_server_replicamanager_offlinereplicacount", "Replicas of this broker whose log directory failed, or whose log could not be opened.";
+    IsrShrinks, Counter, "kafka_server_replicamanager_isrshrinks_total", "Times that this broker, as a leader, had followers taken out of an ISR because they fell behind.";
+    IsrExpands, Counter, "kafka_server_replicamanager_isrexpands_total", "Times that this broker, as a leader, had followers taken into an ISR because they caught up.";
+    FailedIsrUpdates, Counter, "kafka_server_replicamanager_failedisrupdates_total", "Changes of an ISR that this broker asked for and did not get.";
+    FailingReplicas, Gauge, "kafka_server_replicafetchermanager_failedpartitionscount", "Partitions that this broker tries to copy from their leaders and cannot.";
+    FollowerFetches, Counter, "corelane_follower_fetches_total", "Fetch requests of other brokers' replicas that this broker answered.";
+    LeaderFetches, Counter, "corelane_leader_fetches_total", "Fetch requests to leaders that were answered.";
+    LeaderFetchFailures, Counter, "corelane_leader_fetch_failures_total", "Fetch requests to leaders that failed as a whole: no connection, no answer, or a refusal.";
     PartitionsOpening, Gauge, "corelane_partitions_opening", "Partitions whose log is being opened, or recovered, or waits for its turn.";
     PartitionsFailed, Gauge, "corelane_partitions_failed", "Partitions that are not served because their log could not be opened or its directory failed.";
     Connections, Gauge, "kafka_server_socket_server_metrics_connection_count", "Open client connections.";

@@ -111,6 +111,12 @@ impl Text {
         self.family = family;
     }
 
+    /// A sample of the current family, which is a summary: one of its two parts.
+    pub fn part(&mut self, end: &str, value: impl std::fmt::Display) {
+        self.text.push_str(&self.family);
+        self.put(format_args!("{end} {value}\n"));
+    }
+
     pub fn finish(self) -> String {
         self.text
     }

@@ -73,6 +73,16 @@ impl Partition {
         })
     }
 
+    /// Records that consumers may see at the leader, as it said last, and that are not in this log.
+    pub fn lag(&self) -> i64 {
+        match &self.role {
+            Role::Follower(following) => following
+                .high_watermark
+                .map_or(0, |leaders| (leaders - self.log.written()).max(0)),
+            Role::Alone | Role::Leader(_) => 0,
+        }
+    }
+
     /// Takes whole batches of the leader's log, and what it says of itself. A batch that is cut short at the end is left.
     pub fn append_fetched(
         &mut self,

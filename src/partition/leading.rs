@@ -76,7 +76,8 @@ impl Partition {
         }
     }
 
-    pub(super) fn required_in_sync(&self) -> usize {
+    /// How many replicas, the leader among them, must be in sync for the high watermark to move on.
+    pub fn required_in_sync(&self) -> usize {
         let required = usize::try_from(self.config.min_insync_replicas).unwrap_or(1);
         required.min(self.leadership.replica_count())
     }

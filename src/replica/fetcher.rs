@@ -11,6 +11,7 @@ use super::ends;
 use super::leaders::{Order, Orders};
 use super::partitions::{Asker, Partitions};
 use crate::metadata::Image;
+use crate::metrics::Metric;
 use crate::model::{BrokerId, ErrorCode, PartitionId};
 use crate::rt::{self, Instant, Rx};
 use crate::shard::{BrokerConnection, CallProblem, Copied, CopyOutcomes, CutLog, Fetched, Manner, endpoint};
@@ -37,6 +38,8 @@ pub(super) struct Fetcher {
     rests: Option<Instant>,
     /// The failure was logged, and no answer has come since.
     complained: bool,
+    /// Partitions that fail, as they were shown last.
+    shown_failing: i64,
 }
 
 impl Fetcher {
@@ -50,6 +53,7 @@ impl Fetcher {
             connection: None,
             rests: None,
             complained: false,
+            shown_failing: 0,
         }
     }
 
@@ -63,9 +67,26 @@ impl Fetcher {
                 self.wait(None).await;
             } else if let Some(until) = self.rests_until(now) {
                 self.wait(Some(until.since(now))).await;
-            } else if let Err(problem) = self.round().await {
-                self.on_problem(&problem);
+            } else {
+                match self.round().await {
+                    Ok(()) => self.count(Metric::LeaderFetches, 1),
+                    Err(problem) => self.on_problem(&problem),
+                }
             }
+            self.show_failing();
+        }
+    }
+
+    fn count(&self, metric: Metric, by: i64) {
+        self.spec.router.metrics().add(metric, by);
+    }
+
+    /// This task's part of those that the shard cannot copy.
+    fn show_failing(&mut self) {
+        let failing = self.partitions.failing() as i64;
+        let before = std::mem::replace(&mut self.shown_failing, failing);
+        if failing != before {
+            self.count(Metric::FailingReplicas, failing - before);
         }
     }
 
@@ -222,6 +243,7 @@ impl Fetcher {
 
     /// The leader may be gone: tried again, until it is back or another one is followed.
     fn on_problem(&mut self, problem: &CallProblem) {
+        self.count(Metric::LeaderFetchFailures, 1);
         self.disconnect();
         self.rests = Some(rt::now().after(self.spec.config.replication.backoff));
         if !self.orders.is_closed() && !std::mem::replace(&mut self.complained, true) {

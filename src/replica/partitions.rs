@@ -25,14 +25,14 @@ pub(super) struct Copying {
     /// Not asked for before then.
     rests: Option<Instant>,
     in_session: bool,
-    /// Its failure was logged, and it has not been copied since.
-    complained: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
     copying: BTreeMap<PartitionId, Copying>,
     resting: BTreeSet<(Instant, PartitionId)>,
+    /// Their failure was told of, and they have not been copied since.
+    failing: BTreeSet<PartitionId>,
     session: Session,
     /// To be told to the session: new, or with another end.
     changed: BTreeSet<PartitionId>,
@@ -65,14 +65,15 @@ impl Partitions {
             end: follow.end,
             rests: None,
             in_session,
-            complained: false,
         };
+        self.failing.remove(&id);
         self.copying.insert(id, copying);
         self.tell(id);
     }
 
     pub(super) fn end(&mut self, id: PartitionId) {
         self.forget_rest(id);
+        self.failing.remove(&id);
         if self.copying.remove(&id).is_some_and(|known| known.in_session) {
             self.forgotten.insert(id);
         }
@@ -85,9 +86,7 @@ impl Partitions {
 
     /// It was copied, and its log ends here now.
     pub(super) fn advance(&mut self, id: PartitionId, end: LogEnd) {
-        if let Some(known) = self.copying.get_mut(&id) {
-            known.complained = false;
-        }
+        self.failing.remove(&id);
         self.move_to(id, end);
     }
 
@@ -115,7 +114,7 @@ impl Partitions {
         if known.in_session {
             self.forgotten.insert(id);
         }
-        !std::mem::replace(&mut known.complained, true)
+        self.failing.insert(id)
     }
 
     /// Those that have rested are asked for again.
@@ -137,6 +136,11 @@ impl Partitions {
     fn tell(&mut self, id: PartitionId) {
         self.forgotten.remove(&id);
         self.changed.insert(id);
+    }
+
+    /// How many have not been copied since they failed.
+    pub(super) fn failing(&self) -> usize {
+        self.failing.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -157,6 +157,7 @@ pub(super) fn position(partition: &Partition) -> LogPosition {
         high_watermark: partition.high_watermark(),
         log_end: log.written(),
         size_bytes: log.size_bytes(),
+        lag: partition.lag(),
     }
 }
 

@@ -9,6 +9,7 @@ use super::hosted::{Hosted, open_at};
 use super::message::{Job, Life};
 use super::state::Shard;
 use crate::metadata::{self, AlterPartition, Command, CommandError, IsrChange, PartitionState, Reply};
+use crate::metrics::{Cells, Metric};
 use crate::model::{BrokerId, ErrorCode, LeaderEpoch, PartitionId};
 use crate::partition::{IsrAnswer, IsrProposal};
 use crate::rt::Now;
@@ -33,6 +34,8 @@ pub(super) struct IsrJob {
 struct Asked {
     life: Life,
     epochs: (LeaderEpoch, i32),
+    grows: bool,
+    shrinks: bool,
 }
 
 pub(super) struct IsrDone {
@@ -76,8 +79,8 @@ impl Shard {
             let life = open.life();
             let (proposal, visible_bytes) = open.partition.isr_change(&mut self.acked, now.instant);
             if let Some(proposal) = proposal {
-                let epochs = (proposal.leader_epoch, proposal.partition_epoch);
-                asked.push(Asked { life, epochs });
+                let isr = self.image.partition(&id).map_or(&[][..], |(_, state)| &state.isr);
+                asked.push(Asked::new(life, &proposal, isr, broker));
                 partitions.push(change(id, proposal, (broker, broker_epoch)));
             }
             self.on_advanced(life, Ok(visible_bytes), now);
@@ -107,12 +110,38 @@ impl Shard {
                 vec![Err(error.code); done.asked.len()]
             }
         };
-        for (Asked { life, epochs }, answer) in done.asked.into_iter().zip(answers) {
+        for (asked, answer) in done.asked.into_iter().zip(answers) {
+            asked.count(answer.is_ok(), &self.metrics);
+            let Asked { life, epochs, .. } = asked;
             let Some(open) = open_at(&mut self.hosted, life) else {
                 continue;
             };
             let visible_bytes = open.partition.on_isr_answer(epochs, meaning(answer), &mut self.acked);
             self.on_advanced(life, Ok(visible_bytes), now);
+        }
+    }
+}
+
+impl Asked {
+    /// `isr`: as the image has it.
+    fn new(life: Life, proposal: &IsrProposal, isr: &[BrokerId], me: BrokerId) -> Asked {
+        let proposes = |broker: &BrokerId| proposal.peers.iter().any(|(peer, _)| peer == broker);
+        Asked {
+            life,
+            epochs: (proposal.leader_epoch, proposal.partition_epoch),
+            grows: proposal.peers.iter().any(|(peer, _)| !isr.contains(peer)),
+            shrinks: isr.iter().any(|member| *member != me && !proposes(member)),
+        }
+    }
+
+    fn count(&self, is_done: bool, metrics: &Cells) {
+        let moved = [
+            (Metric::IsrExpands, self.grows && is_done),
+            (Metric::IsrShrinks, self.shrinks && is_done),
+            (Metric::FailedIsrUpdates, !is_done),
+        ];
+        for (metric, _) in moved.into_iter().filter(|(_, has_moved)| *has_moved) {
+            metrics.add(metric, 1);
         }
     }
 }
@@ -152,6 +181,40 @@ fn meaning(answer: Result<PartitionState, ErrorCode>) -> IsrAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Registry;
+    use crate::model::{Incarnation, TopicId};
+
+    /// Who leaves and who joins is counted once it is done, and what was not done as that alone.
+    #[test]
+    fn changes_of_the_isr_are_counted() {
+        let ids = |ids: &[i32]| ids.iter().map(|id| BrokerId(*id)).collect::<Vec<_>>();
+        let life = Life {
+            partition: PartitionId {
+                topic: TopicId([1; 16]),
+                index: 0,
+            },
+            incarnation: Incarnation(1),
+        };
+        let asked = |before: &[i32], peers: &[i32]| {
+            let proposal = IsrProposal {
+                leader_epoch: LeaderEpoch(1),
+                partition_epoch: 2,
+                peers: ids(peers).into_iter().map(|id| (id, 9)).collect(),
+            };
+            Asked::new(life, &proposal, &ids(before), BrokerId(1))
+        };
+        let metrics = Registry::new(1).shard(0);
+        let counted =
+            || [Metric::IsrExpands, Metric::IsrShrinks, Metric::FailedIsrUpdates].map(|metric| metrics.get(metric));
+        asked(&[1, 2, 3], &[2]).count(true, &metrics);
+        assert_eq!(counted(), [0, 1, 0]);
+        asked(&[1, 2], &[3, 2]).count(true, &metrics);
+        assert_eq!(counted(), [1, 1, 0]);
+        asked(&[1, 2], &[3]).count(true, &metrics);
+        assert_eq!(counted(), [2, 2, 0]);
+        asked(&[1, 2], &[3]).count(false, &metrics);
+        assert_eq!(counted(), [2, 2, 1]);
+    }
 
     /// Only an answer that is final ends a proposal; one that may or may not have been taken is asked again.
     #[test]

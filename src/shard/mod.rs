@@ -109,7 +109,7 @@ pub fn run(spec: ShardSpec) -> (Router, impl Future<Output = ()> + 'static) {
         image.clone(),
         spec.metadata,
         peers::Peers::new(spec.config.clone()),
-        spec.metrics.is_timed(),
+        spec.metrics.clone(),
     );
     let shard = state::Shard::new(state::Parts {
         id,

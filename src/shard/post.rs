@@ -13,7 +13,7 @@ use super::mesh::ShardHandle;
 use super::message::{Local, Message};
 use super::peers::Peers;
 use crate::metadata::{self, Image};
-use crate::metrics::Spent;
+use crate::metrics::{Cells, Spent};
 use crate::rt::{self, Instant};
 
 pub(super) struct Post {
@@ -26,7 +26,7 @@ pub(super) struct Post {
     peers: Peers,
     /// Of the request that is being polled.
     spent: Cell<Spent>,
-    is_timed: bool,
+    metrics: Cells,
 }
 
 impl Post {
@@ -35,7 +35,7 @@ impl Post {
         image: Arc<Image>,
         metadata: metadata::Handle,
         peers: Peers,
-        is_timed: bool,
+        metrics: Cells,
     ) -> Rc<Post> {
         Rc::new(Post {
             queue: Cell::default(),
@@ -46,7 +46,7 @@ impl Post {
             metadata,
             peers,
             spent: Cell::default(),
-            is_timed,
+            metrics,
         })
     }
 
@@ -92,11 +92,15 @@ impl Post {
 
     /// When a question is put, where times are recorded.
     pub(super) fn asked_at(&self) -> Option<Instant> {
-        self.is_timed.then(rt::now)
+        self.metrics.is_timed().then(rt::now)
     }
 
     pub(super) fn spent(&self) -> &Cell<Spent> {
         &self.spent
+    }
+
+    pub(super) fn metrics(&self) -> &Cells {
+        &self.metrics
     }
 
     pub(super) fn peers(&self) -> &Peers {

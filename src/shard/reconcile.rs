@@ -430,30 +430,61 @@ impl Shard {
     }
 
     pub(super) fn count_partitions(&self) {
-        let (mut leaders, mut opening, mut failed) = (0, 0, 0);
-        let (mut under_replicated, mut under_min_isr) = (0, 0);
-        for hosted in self.hosted.values() {
+        let mut counted = Counted::default();
+        for (id, hosted) in &self.hosted {
             match hosted {
                 Hosted::Open(open) => {
-                    let partition = &open.partition;
-                    let is_leader = partition.leadership().is_leader;
-                    leaders += i64::from(is_leader);
-                    failed += i64::from(open.place.dir.is_offline());
-                    let missing = partition.in_sync_count() < partition.leadership().replica_count();
-                    under_replicated += i64::from(is_leader && missing);
-                    under_min_isr += i64::from(is_leader && partition.check_in_sync().is_err());
+                    counted.failed += i64::from(open.place.dir.is_offline());
+                    if open.partition.leadership().is_leader {
+                        counted.add_led(&open.partition, || self.adding(id));
+                    }
                 }
-                Hosted::Opening(_) => opening += 1,
-                Hosted::Failed(_) => failed += 1,
+                Hosted::Opening(_) => counted.opening += 1,
+                Hosted::Failed(_) => counted.failed += 1,
                 Hosted::Leaving(_) => {}
             }
         }
-        self.metrics.set(Metric::Leaders, leaders);
-        self.metrics.set(Metric::UnderReplicated, under_replicated);
-        self.metrics.set(Metric::UnderMinIsr, under_min_isr);
-        self.metrics.set(Metric::PartitionsOpening, opening);
-        self.metrics.set(Metric::PartitionsFailed, failed);
-        self.metrics.set(Metric::Partitions, self.hosted.len() as i64);
+        let all = self.hosted.len() as i64;
+        for (metric, value) in [
+            (Metric::Partitions, all),
+            (Metric::Leaders, counted.leaders),
+            (Metric::UnderReplicated, counted.under_replicated),
+            (Metric::UnderMinIsr, counted.under_min_isr),
+            (Metric::AtMinIsr, counted.at_min_isr),
+            (Metric::PartitionsOpening, counted.opening),
+            (Metric::PartitionsFailed, counted.failed),
+            (Metric::OfflineReplicas, counted.failed),
+        ] {
+            self.metrics.set(metric, value);
+        }
+    }
+
+    /// Replicas that a reassignment adds.
+    fn adding(&self, id: &PartitionId) -> usize {
+        self.image.partition(id).map_or(0, |(_, state)| state.adding.len())
+    }
+}
+
+/// Partitions, by what they are.
+#[derive(Default)]
+struct Counted {
+    leaders: i64,
+    under_replicated: i64,
+    under_min_isr: i64,
+    at_min_isr: i64,
+    opening: i64,
+    failed: i64,
+}
+
+impl Counted {
+    /// A partition that is led here; `adding` is asked only where replicas are missing.
+    fn add_led(&mut self, partition: &Partition, adding: impl FnOnce() -> usize) {
+        let (in_sync, required) = (partition.in_sync_count(), partition.required_in_sync());
+        let missing = partition.leadership().replica_count().saturating_sub(in_sync);
+        self.leaders += 1;
+        self.under_replicated += i64::from(missing > 0 && missing > adding());
+        self.under_min_isr += i64::from(in_sync < required);
+        self.at_min_isr += i64::from(in_sync == required);
     }
 }
 

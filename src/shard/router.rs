@@ -17,7 +17,7 @@ use super::share::{ShareAsk, ShareReply};
 use super::types::*;
 use crate::group::{GroupReply, GroupRequest};
 use crate::metadata::{Handle, Image};
-use crate::metrics::Spent;
+use crate::metrics::{Cells, Spent};
 use crate::model::{BrokerId, ErrorCode, PartitionId, ProducerIdentity};
 use crate::partition::Warrant;
 use crate::record::{BatchHeader, ValidBatch};
@@ -44,6 +44,11 @@ impl Router {
 
     pub fn metadata(&self) -> &Handle {
         self.post.metadata()
+    }
+
+    /// This shard's.
+    pub fn metrics(&self) -> &Cells {
+        self.post.metrics()
     }
 
     /// Polls a request's future: the questions that it asks meanwhile add to `spent` where their time went.

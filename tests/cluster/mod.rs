@@ -3,6 +3,7 @@
 mod crash;
 mod cuts;
 mod failover;
+mod metrics;
 mod replicas;
 
 use std::time::Duration;

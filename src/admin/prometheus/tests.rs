@@ -1,8 +1,10 @@
 //! What a scrape holds.
 
+use std::time::Duration;
+
 use super::*;
 use crate::admin::testing;
-use crate::metrics::{PartitionCells, TopicCells};
+use crate::metrics::{Elections, PartitionCells, QuorumRole, QuorumView, TopicCells};
 use crate::model::ShardId;
 
 fn position(end: i64) -> LogPosition {
@@ -11,6 +13,7 @@ fn position(end: i64) -> LogPosition {
         high_watermark: end,
         log_end: end,
         size_bytes: 4096,
+        lag: 0,
     }
 }
 
@@ -50,6 +53,41 @@ fn settings_of_the_machine_are_exported() {
         "{text}"
     );
     assert_eq!(text.matches("\ncorelane_tuning_check{").count(), count);
+}
+
+/// Where the quorum stands is shown by its nodes, under Kafka's names; a node that keeps its metadata alone has none.
+#[test]
+fn the_quorum_is_exported_where_there_is_one() {
+    let (sources, _) = testing::sources(&[]);
+    assert!(!text(&sources).contains("raftmetrics"));
+    let control = sources.registry.control();
+    control.set_quorum(QuorumView {
+        role: QuorumRole::Follower,
+        leader: None,
+        epoch: 7,
+        high_watermark: 20,
+        log_end: 22,
+    });
+    control.on_commit(Duration::from_millis(1_500));
+    control.on_elections(Elections {
+        unclean: 2,
+        eligible: 1,
+    });
+    let text = text(&sources);
+    for sample in [
+        "kafka_server_raftmetrics_current_state{current_state=\"follower\"} 1\n",
+        "kafka_server_raftmetrics_current_leader -1\n",
+        "kafka_server_raftmetrics_current_epoch 7\n",
+        "kafka_server_raftmetrics_high_watermark 20\n",
+        "kafka_server_raftmetrics_log_end_offset 22\n",
+        "corelane_metadata_commit_seconds_sum 1.5\n",
+        "corelane_metadata_commit_seconds_count 1\n",
+        "kafka_controller_controllerstats_uncleanleaderelections_total 2\n",
+        "kafka_controller_controllerstats_electionfromeligibleleaderreplicas_total 1\n",
+        "kafka_server_replicafetchermanager_maxlag 0\n",
+    ] {
+        assert!(text.contains(sample), "{sample}");
+    }
 }
 
 /// Beyond the limit partitions are counted and left out.

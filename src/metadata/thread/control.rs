@@ -17,8 +17,10 @@ use super::super::image::{Endpoint, Image, ImageEpoch};
 use super::super::record::{self, Record};
 use super::answer::{Answer, Waiting};
 use super::cluster::Cluster;
+use super::elected;
 use super::{BURST_MAX, ControlOptions, RECORDS_PER_COMMIT_MAX, random_id};
 use crate::config::ListenerSpec;
+use crate::metrics::ControlCells;
 use crate::model::{BrokerId, DirId, ErrorCode, TopicId};
 use crate::rt;
 
@@ -32,6 +34,7 @@ pub(super) struct Control<E> {
     updates: Updates,
     /// `None`: this node decides alone.
     cluster: Option<Cluster>,
+    cells: ControlCells,
 }
 
 /// What the loop was woken by.
@@ -60,7 +63,10 @@ impl<E: Engine> Control<E> {
         }
         check_identity(&image, is_alone.then_some(me), &options)?;
         let ControlOptions {
-            log_dirs, is_online, ..
+            log_dirs,
+            is_online,
+            cells,
+            ..
         } = options;
         let mut control = Control {
             engine,
@@ -70,6 +76,7 @@ impl<E: Engine> Control<E> {
             is_online,
             updates,
             cluster: None,
+            cells,
         };
         if is_alone {
             let first = registration(&control.image);
@@ -165,6 +172,9 @@ impl<E: Engine> Control<E> {
     fn on_event(&mut self, event: Event) -> bool {
         match event {
             Event::Delta(Delta { epoch, records }) => {
+                if self.cluster.as_ref().is_some_and(Cluster::decides) {
+                    self.cells.on_elections(elected::count(&self.image, &records));
+                }
                 let image = Arc::make_mut(&mut self.image);
                 image.apply_all(&records);
                 image.epoch = epoch;
@@ -267,6 +277,7 @@ impl<E: Engine> Control<E> {
 
     /// Makes the records durable, then visible to every shard.
     async fn commit(&mut self, records: &[Record]) -> Result<(), CommitError> {
+        let began = rt::now();
         let committed = match self.engine.commit(self.image.epoch, records).await {
             Err(CommitError::Unknown(error)) => {
                 // Only reading it again can tell, and the next start does that.
@@ -275,6 +286,7 @@ impl<E: Engine> Control<E> {
             }
             outcome => outcome?,
         };
+        self.cells.on_commit(rt::now().since(began));
         self.catch_up(committed).await;
         Ok(())
     }

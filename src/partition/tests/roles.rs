@@ -336,6 +336,28 @@ fn broken_batches_are_not_taken() {
     });
 }
 
+#[test] // Goal: a follower's lag is what it lacks of what consumers may see at its leader; a leader has none.
+fn a_followers_lag_is_what_it_lacks() {
+    in_world(async {
+        let (mut leader, mut one) = (leader().await, follower(1).await);
+        assert_eq!(one.up().lag(), 0);
+        let view = |high_watermark| LeaderView {
+            epoch: LeaderEpoch(1),
+            high_watermark,
+            log_start: 0,
+        };
+        one.up().append_fetched(&[], &view(2), 0).expect("taken");
+        assert_eq!(one.up().lag(), 2);
+        let mut bytes = batch(3).to_vec();
+        crate::record::patch(&mut bytes, 0, 1);
+        one.up().append_fetched(&bytes, &view(2), 0).expect("taken");
+        one.settle().await;
+        assert_eq!(one.up().lag(), 1);
+        one.up().append_fetched(&[], &view(1), 0).expect("taken");
+        assert_eq!((one.up().lag(), leader.up().lag()), (0, 0));
+    });
+}
+
 #[test] // Goal: a follower below the leader's log start begins there, and follows on.
 fn a_follower_that_is_too_late_begins_anew() {
     in_world(async {

@@ -158,7 +158,12 @@ impl Quorum {
             .await
             .map_err(|error| failed(error.to_string()))?;
         let remote = Remote::new(identity.clone(), configured.clone());
-        rt::spawn(roles::watch(raft.clone(), remote.clone(), self.sender.clone()));
+        let seen = roles::Seen {
+            remote: remote.clone(),
+            events: self.sender.clone(),
+            cells: self.controller.cells().clone(),
+        };
+        rt::spawn(roles::watch(raft.clone(), seen));
         rt::spawn(join::run(raft.clone(), identity, configured));
         self.running = Some((raft, remote));
         Ok((if epoch.0 == 0 { Vec::new() } else { records }, epoch))
