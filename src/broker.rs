@@ -214,6 +214,7 @@ impl Broker {
             .collect();
         // Set once, here.
         let _ = mesh.set(handles.clone());
+        let _ = sources.metadata.set(metadata.clone());
         Ok(Broker {
             metadata,
             image,

@@ -73,8 +73,9 @@ const LOOKS: &[Look] = &[
         "Topics cannot be changed, nor leaders elected. A majority of the nodes in controller.quorum.voters must run and reach each other.",
         |sources| {
             let image = sources.image()?;
-            let is_headless = sources.registry.control().quorum().is_some() && image.controller.is_none();
-            is_headless.then(|| "no controller is known".to_owned())
+            let is_member = sources.registry.control().quorum().is_some();
+            let is_headless = is_member && (image.controller.is_none() || !sources.is_heard());
+            is_headless.then(|| "no controller is heard from, and nothing can be written here".to_owned())
         },
     ),
     (

@@ -102,6 +102,7 @@ fn metadata(sources: &Sources) -> Outcome {
     match image.brokers.get(&sources.me()) {
         None => Err("this broker is not registered yet".to_string()),
         Some(broker) if broker.fenced => Err("this broker is fenced".to_string()),
+        Some(_) if !sources.is_heard() => Err("the controller does not answer, or no majority hears it".to_string()),
         Some(_) => Ok(format!("registered, epoch {}", image.epoch.0)),
     }
 }

@@ -7,7 +7,7 @@ use super::groups::GroupWatch;
 use super::load::Load;
 use super::pulse::Pulse;
 use crate::config::BrokerConfig;
-use crate::metadata::Image;
+use crate::metadata::{self, Image};
 use crate::metrics::Registry;
 use crate::model::BrokerId;
 use crate::rt::{self, Instant};
@@ -22,6 +22,8 @@ pub struct Sources {
     pub dirs: OnceLock<Arc<LogDirs>>,
     /// Set once the metadata have been recovered.
     pub shards: Arc<OnceLock<Vec<ShardHandle>>>,
+    /// Set once this broker is registered.
+    pub metadata: OnceLock<metadata::Handle>,
     /// What this machine is set to, once it was looked at.
     pub settings: OnceLock<Vec<tuning::Finding>>,
     pub(super) began: Instant,
@@ -47,6 +49,7 @@ impl Sources {
             registry,
             dirs: OnceLock::new(),
             shards,
+            metadata: OnceLock::new(),
             settings: OnceLock::new(),
             began: rt::now(),
             pulse: Pulse::new(beats.clone()),
@@ -66,6 +69,11 @@ impl Sources {
     /// The newest image, once there is one.
     pub(super) fn image(&self) -> Option<Arc<Image>> {
         self.shards.get()?.first().map(ShardHandle::image)
+    }
+
+    /// Whether the controller lets this broker lead: it is heard, by a majority of the quorum. Always where there is no quorum.
+    pub(super) fn is_heard(&self) -> bool {
+        self.metadata.get().is_none_or(|metadata| metadata.may_lead(rt::now()))
     }
 
     pub(super) fn me(&self) -> BrokerId {

@@ -17,15 +17,12 @@ struct Watched {
 
 impl Watched {
     fn start() -> Watched {
-        let mut cluster = Cluster::prepare();
-        let open_admin = |node: &Broker| {
-            let port = free_port();
-            node.set(&[("admin.listener", &format!("127.0.0.1:{port}"))]);
-            port
+        let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
+        let node = |port: &u16| {
+            let admin = format!("127.0.0.1:{port}");
+            (Broker::prepare(&[("admin.listener", &admin)]), "127.0.0.1".to_owned())
         };
-        let ports = cluster.nodes.iter().map(open_admin).collect();
-        cluster.nodes.iter_mut().for_each(Broker::spawn);
-        cluster.nodes.iter_mut().for_each(Broker::await_answer);
+        let cluster = Cluster::of(ports.iter().map(node).collect());
         Watched { cluster, ports }
     }
 
@@ -60,7 +57,9 @@ fn the_metrics_of_the_others_miss_a_broker_that_is_gone() {
     let mut watched = Watched::start();
     let all = [0, 1, 2];
     watched.cluster.create(0, TOPIC);
-    wait_until("all replicas are in sync", || watched.cluster.in_sync(0, TOPIC, 3));
+    wait_until("all replicas are in sync", || {
+        watched.cluster.in_sync(0, Some(TOPIC), 3)
+    });
     watched.await_sum(&all, "kafka_server_replicamanager_leadercount", PARTITIONS);
     watched.await_sum(&all, "kafka_server_replicamanager_partitioncount", 3.0 * PARTITIONS);
     watched.await_sum(&all, "kafka_controller_kafkacontroller_activecontrollercount", 1.0);
@@ -105,6 +104,27 @@ fn the_metrics_of_the_others_miss_a_broker_that_is_gone() {
     assert!(watched.sum(&others, "corelane_follower_fetches_total") > 0.0);
     let lags = watched.samples(victim, "kafka_server_fetcherlagmetrics_consumerlag");
     assert!(!lags.is_empty() && lags.iter().all(|(labels, lag)| labels.contains(TOPIC) && *lag == 0.0));
+}
+
+/// A node that lost the majority says so, whether it led the quorum or not, and is fine again once it is back.
+#[test]
+fn a_node_without_a_majority_says_so() {
+    const CONTROLLERS: &str = "kafka_controller_kafkacontroller_activecontrollercount";
+    let mut watched = Watched::start();
+    watched.await_sum(&[0, 1, 2], CONTROLLERS, 1.0);
+    let left = watched.cluster.controller();
+    let others = [(left + 1) % 3, (left + 2) % 3];
+    others.iter().for_each(|node| watched.cluster.nodes[*node].kill_9());
+    let readiness = |watched: &Watched| get(watched.ports[left], "/readyz", "localhost");
+    wait_until("the node is not ready", || readiness(&watched).0 == 503);
+    let (_, _, why) = readiness(&watched);
+    assert!(why.contains("no majority hears it"), "{why}");
+    assert_eq!(watched.sum(&[left], CONTROLLERS), 0.0);
+    let found = watched.json(left, "/v1/findings").to_string();
+    assert!(found.contains("no controller is heard from"), "{found}");
+    others.iter().for_each(|node| watched.cluster.nodes[*node].restart());
+    wait_until("the node is ready", || readiness(&watched).0 == 200);
+    watched.await_sum(&[0, 1, 2], CONTROLLERS, 1.0);
 }
 
 /// Every node names the same leader, in the same epoch, and one is it.

@@ -116,8 +116,8 @@ fn the_example_of_a_cluster_starts_and_stops_in_order() {
     wait_until("all brokers are ready", || {
         assert!(script.has_ended().is_none(), "{}", example.log());
         let is_ready = |port: u16| get(port, "/readyz", "localhost").0 == 200;
-        example.clients.iter().all(|port| answers_api_versions(number(port)))
-            && example.admins.iter().all(|port| is_ready(number(port)))
+        let answers = |port: &String| answers_api_versions(&format!("127.0.0.1:{port}"));
+        example.clients.iter().all(answers) && example.admins.iter().all(|port| is_ready(number(port)))
     });
     example.topics("--create --topic first");
     let described = example.topics("--describe --topic first");

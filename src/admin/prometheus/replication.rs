@@ -8,13 +8,14 @@ use super::{Served, is_led_by_another, is_preferred};
 use crate::admin::Sources;
 use crate::metadata::{BrokerState, Image, PartitionState};
 use crate::metrics::{Labels, QuorumView, Text};
-use crate::model::{BrokerId, PartitionId};
+use crate::model::PartitionId;
 
 type Gauge = (&'static str, &'static str, usize);
 
 pub(super) fn write(text: &mut Text, sources: &Sources, image: &Image, served: &Served) {
     write_gauges(text, &of_cluster(image));
-    write_gauges(text, &of_controller(image, sources.me()));
+    let is_controller = image.controller == Some(sources.me()) && sources.is_heard();
+    write_gauges(text, &of_controller(image, is_controller));
     write_elections(text, sources);
     if let Some(view) = sources.registry.control().quorum() {
         write_quorum(text, &view);
@@ -65,8 +66,7 @@ fn of_cluster(image: &Image) -> Vec<Gauge> {
     ]
 }
 
-fn of_controller(image: &Image, me: BrokerId) -> Vec<Gauge> {
-    let is_controller = image.controller == Some(me);
+fn of_controller(image: &Image, is_controller: bool) -> Vec<Gauge> {
     let count = |is: fn(&PartitionState) -> bool| match is_controller {
         true => states(image).filter(|state| is(state)).count(),
         false => 0,
@@ -74,7 +74,7 @@ fn of_controller(image: &Image, me: BrokerId) -> Vec<Gauge> {
     vec![
         (
             "kafka_controller_kafkacontroller_activecontrollercount",
-            "1 on the active controller.",
+            "1 on the active controller, while a majority hears it.",
             usize::from(is_controller),
         ),
         (
