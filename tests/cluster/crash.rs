@@ -62,5 +62,5 @@ fn brokers_that_stood_still_lose_nothing() {
     }
     stop.store(true, Ordering::Relaxed);
     producer.join().unwrap();
-    check(&cluster.bootstrap(), &ledger.0.lock().unwrap());
+    check(&cluster.bootstrap(), TOPIC, &ledger.0.lock().unwrap());
 }

@@ -109,7 +109,7 @@ fn brokers_that_are_cut_off_lose_nothing() {
     }
     stop.store(true, Ordering::Relaxed);
     producer.join().unwrap();
-    check(&cluster.bootstrap(), &ledger.0.lock().unwrap());
+    check(&cluster.bootstrap(), TOPIC, &ledger.0.lock().unwrap());
     drop(cluster);
     drop(net);
 }

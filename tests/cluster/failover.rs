@@ -1,6 +1,9 @@
-//! Leaders are killed under load, one after the other: what was acknowledged with acks=all is there once and in order.
+//! Leaders are killed under load from librdkafka and from Kafka's own producer, one after the other: what was acknowledged
+//! with acks=all is there once and in order. `ROUNDS` says how often.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,9 +15,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use super::Cluster;
-use crate::support::{PATIENCE, wait_until};
+use crate::support::{PATIENCE, Program, target_dir, wait_until};
 
 pub(super) const TOPIC: &str = "orders";
+const JAVA_TOPIC: &str = "java";
 pub(super) const PARTITIONS: i32 = 3;
 /// Records to be acknowledged after a kill before the next.
 const PER_ROUND: usize = 300;
@@ -31,10 +35,19 @@ impl ProducerContext for Ledger {
     fn delivery(&self, delivered: &DeliveryResult<'_>, _: ()) {
         let Ok(message) = delivered else { return };
         let text = String::from_utf8(message.payload().unwrap().to_vec()).unwrap();
-        let at = (message.partition(), message.offset());
+        self.note((message.partition(), message.offset()), text);
+    }
+}
+
+impl Ledger {
+    fn note(&self, at: (i32, i64), text: String) {
         let before = self.0.lock().unwrap().insert(at, text);
         assert!(before.is_none(), "two records at {at:?}");
         self.1.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count(&self) -> usize {
+        self.1.load(Ordering::Relaxed)
     }
 }
 
@@ -45,19 +58,78 @@ fn nothing_acknowledged_is_lost_when_leaders_are_killed() {
     wait_until("all replicas are in sync", || cluster.in_sync(0, Some(TOPIC), 3));
     let (ledger, stop) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
     let producer = start_producer(&cluster.bootstrap(), ledger.clone(), &stop);
-    for victim in 0..3 {
+    cluster.create(0, JAVA_TOPIC);
+    let java = JavaProducer::start(&cluster.bootstrap());
+    let rounds: usize = std::env::var("ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
+    for victim in (0..rounds).map(|round| round % 3) {
         await_more(&ledger);
+        await_more(&java.ledger);
         cluster.nodes[victim].kill_9();
         // Whatever it led is led by others before it is back.
         await_more(&ledger);
+        await_more(&java.ledger);
         cluster.nodes[victim].restart();
-        wait_until("it is in sync again", || {
-            cluster.in_sync((victim + 1) % 3, Some(TOPIC), 3)
-        });
+        let other = (victim + 1) % 3;
+        for topic in [TOPIC, JAVA_TOPIC] {
+            wait_until("it is in sync again", || cluster.in_sync(other, Some(topic), 3));
+        }
     }
     stop.store(true, Ordering::Relaxed);
     producer.join().unwrap();
-    check(&cluster.bootstrap(), &ledger.0.lock().unwrap());
+    check(&cluster.bootstrap(), TOPIC, &ledger.0.lock().unwrap());
+    let acknowledged = java.stop();
+    check(&cluster.bootstrap(), JAVA_TOPIC, &acknowledged.0.lock().unwrap());
+    eprintln!(
+        "{rounds} kills, {} records acknowledged",
+        ledger.count() + acknowledged.count()
+    );
+}
+
+/// Kafka's VerifiableProducer, which prints what was acknowledged.
+struct JavaProducer {
+    process: Program,
+    reader: thread::JoinHandle<()>,
+    ledger: Ledger,
+}
+
+impl JavaProducer {
+    fn start(bootstrap: &str) -> JavaProducer {
+        let mut child = Command::new("java")
+            .args(["-Xmx128M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+            .arg(target_dir().join("clients/kafka/libs/*"))
+            .arg("org.apache.kafka.tools.VerifiableProducer")
+            .args(["--bootstrap-server", bootstrap, "--topic", JAVA_TOPIC])
+            .args(["--acks", "-1", "--throughput", "300"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (ledger, output) = (Ledger::default(), child.stdout.take().unwrap());
+        let noted = ledger.clone();
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(output).lines().map(Result::unwrap) {
+                let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+                if said["name"] == "producer_send_success" {
+                    let number = |field: &str| said[field].as_i64().unwrap();
+                    let value = said["value"].as_str().unwrap().to_owned();
+                    noted.note((number("partition") as i32, number("offset")), value);
+                }
+            }
+        });
+        JavaProducer {
+            process: Program(child),
+            reader,
+            ledger,
+        }
+    }
+
+    /// What was acknowledged, once it has ended.
+    fn stop(self) -> Ledger {
+        let told = Command::new("kill").arg(self.process.0.id().to_string()).status();
+        assert!(told.unwrap().success());
+        self.reader.join().unwrap();
+        self.ledger
+    }
 }
 
 pub(super) fn start_producer(bootstrap: &str, ledger: Ledger, stop: &Arc<AtomicBool>) -> thread::JoinHandle<()> {
@@ -90,20 +162,18 @@ pub(super) fn start_producer(bootstrap: &str, ledger: Ledger, stop: &Arc<AtomicB
 }
 
 pub(super) fn await_more(ledger: &Ledger) {
-    let before = ledger.1.load(Ordering::Relaxed);
-    wait_until("records are acknowledged", || {
-        ledger.1.load(Ordering::Relaxed) >= before + PER_ROUND
-    });
+    let before = ledger.count();
+    wait_until("records are acknowledged", || ledger.count() >= before + PER_ROUND);
 }
 
 /// Every acknowledged record is where it was acknowledged, none is there twice, and each partition is in the order in which
 /// it was sent.
-pub(super) fn check(bootstrap: &str, acknowledged: &BTreeMap<(i32, i64), String>) {
-    let found = consume(bootstrap, acknowledged);
+pub(super) fn check(bootstrap: &str, topic: &str, acknowledged: &BTreeMap<(i32, i64), String>) {
+    let found = consume(bootstrap, topic, acknowledged);
     for (at, payload) in acknowledged {
         assert_eq!(found.get(at), Some(payload), "at {at:?}");
     }
-    let number = |payload: &str| payload.strip_prefix("record-").unwrap().parse::<u64>().unwrap();
+    let number = |payload: &str| payload.trim_start_matches("record-").parse::<u64>().unwrap();
     for partition in 0..PARTITIONS {
         let of_partition = found.iter().filter(|((of, _), _)| *of == partition);
         let numbers: Vec<u64> = of_partition.map(|(_, payload)| number(payload)).collect();
@@ -114,7 +184,7 @@ pub(super) fn check(bootstrap: &str, acknowledged: &BTreeMap<(i32, i64), String>
     }
 }
 
-fn consume(bootstrap: &str, acknowledged: &BTreeMap<(i32, i64), String>) -> BTreeMap<(i32, i64), String> {
+fn consume(bootstrap: &str, topic: &str, acknowledged: &BTreeMap<(i32, i64), String>) -> BTreeMap<(i32, i64), String> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "unused")
@@ -124,7 +194,7 @@ fn consume(bootstrap: &str, acknowledged: &BTreeMap<(i32, i64), String>) -> BTre
         .unwrap();
     let mut list = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
-        list.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
+        list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&list).unwrap();
     let mut found = BTreeMap::new();

@@ -3,6 +3,7 @@
 mod crash;
 mod cuts;
 mod failover;
+mod growth;
 mod metrics;
 mod replicas;
 

@@ -30,7 +30,7 @@ fn replicas_are_the_same_bytes_after_a_rolling_restart() {
     }
     stop.store(true, Ordering::Relaxed);
     producer.join().unwrap();
-    check(&cluster.bootstrap(), &ledger.0.lock().unwrap());
+    check(&cluster.bootstrap(), TOPIC, &ledger.0.lock().unwrap());
     for node in &mut cluster.nodes {
         assert!(node.terminate().success());
     }
