@@ -56,6 +56,10 @@ bench-groups: bench-build ## what consumer groups cost, against their goals and 
 	sh benches/install.sh kafka
 	$(BENCH) groups
 
+bench-cluster: bench-build ## what three brokers' copies cost, and how long clients wait when one leaves or dies, beside Kafka, 5 minutes
+	sh benches/install.sh kafka
+	$(BENCH) cluster
+
 bench-build:
 	$(CARGO) build --release --bin corelane --example corelane-bench --example corelane-counted
 
@@ -75,4 +79,4 @@ deb-test: ## install, run, upgrade and remove the package in a fresh Debian (roo
 clean: ## remove what was built (not ./data)
 	$(CARGO) clean
 
-.PHONY: help build run cluster test lint clients crash bench bench-compare bench-gates bench-micro bench-groups bench-build tune-check doc install deb deb-test clean
+.PHONY: help build run cluster test lint clients crash bench bench-compare bench-gates bench-micro bench-groups bench-cluster bench-build tune-check doc install deb deb-test clean

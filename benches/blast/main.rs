@@ -1,12 +1,14 @@
 //! `corelane-bench`: the load generator, the comparison with other brokers, the reports and the gates.
 
 mod brokers;
+mod cluster;
 mod compare;
 mod engine;
 mod gates;
 mod groups;
 mod output;
 mod report;
+mod rows;
 mod stats;
 mod suite;
 
@@ -36,6 +38,8 @@ enum Command {
     Suite(suite::Args),
     /// What consumer groups cost, against their goals and beside Kafka
     Groups(groups::Args),
+    /// What replication costs, and how long clients wait when a broker dies or leaves, of three brokers beside Kafka's
+    Cluster(cluster::Args),
     /// What a batch costs the broker, counted, against the committed limits
     Gates(gates::Args),
     /// Pictures and page of a run.json, beside it
@@ -73,6 +77,7 @@ fn act(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run(&args),
         Command::Suite(args) => suite::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Groups(args) => groups::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Gates(args) => gates::run(&args),
         Command::Report { run } => {
             let beside = run.parent().context("a file has a directory")?;

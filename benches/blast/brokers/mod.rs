@@ -7,6 +7,7 @@ mod kafka;
 mod process;
 mod redis;
 mod tansu;
+mod trio;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use self::corelane::properties as own_properties;
 pub use kafka::java;
 pub use process::{Process, free_port};
 pub use redis::{Redis, missing as redis_missing};
+pub use trio::Trio;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
@@ -89,15 +91,22 @@ impl Broker {
 }
 
 fn launch(kind: Kind, dir: &Path, port: u16, settings: &[String]) -> anyhow::Result<Process> {
+    let mut process = spawn(kind, dir, port, settings)?;
+    process.wait_until(|| is_answering(port))?;
+    Ok(process)
+}
+
+fn spawn(kind: Kind, dir: &Path, port: u16, settings: &[String]) -> anyhow::Result<Process> {
     let mut command = match kind {
         Kind::Corelane => corelane::command(dir, port, settings)?,
         Kind::Kafka => kafka::command(dir, port, settings)?,
         Kind::Tansu => tansu::command(port)?,
     };
-    let bootstrap = format!("127.0.0.1:{port}");
-    Process::start(&format!("{kind:?}"), &mut command, dir, || {
-        Cluster::connect(&bootstrap, "corelane-bench").is_ok()
-    })
+    Process::spawn(&format!("{kind:?}"), &mut command, dir)
+}
+
+fn is_answering(port: u16) -> bool {
+    Cluster::connect(&format!("127.0.0.1:{port}"), "corelane-bench").is_ok()
 }
 
 fn version(kind: Kind) -> String {

@@ -30,6 +30,13 @@ impl Process {
         dir: &Path,
         is_ready: impl Fn() -> bool,
     ) -> anyhow::Result<Process> {
+        let mut process = Process::spawn(name, command, dir)?;
+        process.wait_until(is_ready)?;
+        Ok(process)
+    }
+
+    /// Starts it and does not wait: it may need others first.
+    pub fn spawn(name: &str, command: &mut Command, dir: &Path) -> anyhow::Result<Process> {
         let log = dir.join("output.log");
         let output = File::options()
             .create(true)
@@ -44,14 +51,12 @@ impl Process {
             .stderr(output)
             .spawn()
             .with_context(|| format!("start {name}"))?;
-        let mut process = Process {
+        Ok(Process {
             name: name.to_owned(),
             child,
             log,
             stopped: false,
-        };
-        process.wait_until(is_ready)?;
-        Ok(process)
+        })
     }
 
     pub fn pid(&self) -> u32 {
@@ -69,12 +74,17 @@ impl Process {
         self.signal(libc::SIGCONT);
     }
 
-    /// SIGTERM, and SIGKILL for what does not listen.
-    pub fn end(&mut self) {
+    /// Asks it to end.
+    pub fn terminate(&mut self) {
         if self.stopped {
             self.resume();
         }
         self.signal(libc::SIGTERM);
+    }
+
+    /// SIGTERM, and SIGKILL for what does not listen.
+    pub fn end(&mut self) {
+        self.terminate();
         let deadline = Instant::now() + END_PATIENCE;
         while Instant::now() < deadline {
             if !matches!(self.child.try_wait(), Ok(None)) {
@@ -100,7 +110,7 @@ impl Process {
         Some(kib << 10)
     }
 
-    fn wait_until(&mut self, is_ready: impl Fn() -> bool) -> anyhow::Result<()> {
+    pub fn wait_until(&mut self, is_ready: impl Fn() -> bool) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_PATIENCE;
         while !is_ready() {
             if let Some(status) = self.child.try_wait()? {

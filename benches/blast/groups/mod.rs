@@ -16,7 +16,7 @@ use corelane::client::{Address, Cluster, Connection};
 use corelane::rt::wall_ms;
 
 use crate::brokers::{self, Broker, Kind};
-use crate::suite::table::short;
+use crate::rows::Row;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -30,15 +30,6 @@ pub struct Args {
     seconds: u64,
     #[arg(long, default_value = "target/bench-groups")]
     data: PathBuf,
-}
-
-/// A number, and the most that it may be; Kafka's is there to compare with.
-struct Row {
-    what: &'static str,
-    value: f64,
-    unit: &'static str,
-    goal: Option<f64>,
-    note: String,
 }
 
 type Measure = fn(&mut Broker, Duration) -> anyhow::Result<Vec<Row>>;
@@ -70,34 +61,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 continue;
             }
             for row in measure(&mut broker, Duration::from_secs(args.seconds))? {
-                missed |= row.print(&broker);
+                missed |= row.print(&broker.name, broker.kind);
             }
         }
         broker.process().end();
     }
     std::fs::remove_dir_all(&data).context("remove the brokers' data")?;
     Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-impl Row {
-    /// True: our broker has missed the goal.
-    fn print(&self, broker: &Broker) -> bool {
-        let is_over = self.goal.is_some_and(|goal| self.value > goal);
-        let goal = match self.goal {
-            Some(goal) => format!(", at most {} {}", short(goal), self.unit),
-            None => String::new(),
-        };
-        let verdict = if is_over { ": MISSED" } else { "" };
-        println!(
-            "{}: {} {} {}{goal}{verdict} ({})",
-            self.what,
-            broker.name,
-            short(self.value),
-            self.unit,
-            self.note
-        );
-        is_over && broker.kind == Kind::Corelane
-    }
 }
 
 /// The topic of committed offsets is made, and its coordinators load.
