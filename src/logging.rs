@@ -1,4 +1,5 @@
-//! Logs: one event per line on the standard error, human on a terminal, JSON otherwise; and the levels that decide which events.
+//! Logs: one event per line on the standard error, human on a terminal, JSON otherwise, unless told; and the levels that
+//! decide which events.
 //!
 //! The levels are those of the configuration, and over them what was set at run time: each for its time, or for as long as the
 //! process lives. Nobody else has a hand on the filter.
@@ -21,6 +22,8 @@ pub use levels::{LEVELS, Level, Levels, ROOMS, ROOT, Setting, is_logger, logger_
 
 /// Goes over log.level: what tracing's tools call a filter, as in "info,corelane.storage=debug".
 const VARIABLE: &str = "CORELANE_LOG";
+/// `text` or `json`, where the terminal is not to decide.
+const FORMAT: &str = "CORELANE_LOG_FORMAT";
 
 /// One of a process, as its logs are.
 static LOG: Mutex<Log> = Mutex::new(Log::new());
@@ -68,8 +71,16 @@ pub fn start() {
     let lines = fmt::layer().with_writer(stderr);
     let registry = tracing_subscriber::registry().with(filter);
     // Only a second start in one process can fail; the first one then goes on logging.
-    let started = match stderr().is_terminal() {
-        true => registry.with(lines.with_target(false)).try_init(),
+    let on_terminal = stderr().is_terminal();
+    let is_text = match std::env::var(FORMAT).as_deref() {
+        Ok("text") => true,
+        Ok("json") => false,
+        Ok(_) | Err(_) => on_terminal,
+    };
+    let started = match is_text {
+        true => registry
+            .with(lines.with_target(false).with_ansi(on_terminal))
+            .try_init(),
         false => registry.with(lines.json()).try_init(),
     };
     log.filter = started.is_ok().then_some(handle);

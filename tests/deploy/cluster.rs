@@ -138,6 +138,7 @@ fn the_example_of_a_cluster_starts_and_stops_in_order() {
             .position(|line| line.starts_with(start) && line.contains(what));
         found.unwrap_or_else(|| panic!("{start} {what}: {log}"))
     };
+    assert!(!log.contains("{\""), "for people to read: {log}");
     assert!(line("1  ", "stopped") < line("2  ", "stopping"), "{log}");
     assert!(line("2  ", "stopped") < line("3  ", "stopping"), "{log}");
     line("3  ", "stopped");
