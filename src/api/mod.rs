@@ -28,6 +28,7 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_share_group_offsets;
 mod describe_topic_partitions;
 mod describe_transactions;
@@ -69,6 +70,7 @@ mod topic_creation;
 mod topic_traffic;
 mod transactions;
 mod txn_offset_commit;
+mod unregister_broker;
 mod verification;
 mod write_txn_markers;
 
@@ -129,8 +131,10 @@ pub static ALL: &[&Api] = &[
     &alter_partition_reassignments::API,
     &list_partition_reassignments::API,
     &offset_delete::API,
+    &describe_quorum::API,
     &describe_cluster::API,
     &describe_producers::API,
+    &unregister_broker::API,
     &describe_transactions::API,
     &list_transactions::API,
     &consumer_group_heartbeat::API,

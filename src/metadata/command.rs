@@ -3,6 +3,7 @@
 mod brokers;
 mod bytes;
 mod partitions;
+mod quorum;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::model::{BrokerId, ErrorCode, TopicId};
 pub use brokers::{Heartbeat, NO_CLEAN_EPOCH, Registration};
 pub use bytes::{answer_from_bytes, answer_to_bytes};
 pub use partitions::{AlterPartition, AssignDirectories, Election, IsrChange, NewReplicas};
+pub use quorum::{QuorumMember, QuorumState};
 
 /// The Kafka error and its message, as the client sees it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -131,6 +133,8 @@ pub enum Command {
         /// Whether a partition may get another number of replicas than it has (KIP-860).
         allow_factor_change: bool,
     },
+    /// Of the controller itself rather than of the metadata: who keeps them, and how far each has come.
+    DescribeQuorum,
 }
 
 impl Command {
@@ -185,4 +189,5 @@ pub enum Reply {
         more: bool,
     },
     AlterReassignments(Vec<Result<(), CommandError>>),
+    DescribeQuorum(QuorumState),
 }

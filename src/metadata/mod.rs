@@ -23,7 +23,7 @@ mod watchdog;
 pub use command::{
     AlterPartition, AssignDirectories, Command, CommandError, ConfigChange, ConfigOp, ConfigResource, CreateTopic,
     CreatedTopic, DeleteTopic, Election, Heartbeat, IsrChange, NO_CLEAN_EPOCH, NewPartitions, NewReplicas,
-    Registration, Reply, answer_from_bytes, answer_to_bytes,
+    QuorumMember, QuorumState, Registration, Reply, answer_from_bytes, answer_to_bytes,
 };
 pub use decide::{
     Contact, Live, PARTITIONS_PER_BROKER_MAX, PARTITIONS_PER_REQUEST_MAX, PRODUCER_IDS_PER_BLOCK, silent_brokers,
@@ -32,5 +32,5 @@ pub use engine::{Embedded, Formed, form, is_quorum_dir};
 pub use handle::{Handle, Published, Updates};
 pub use image::{BrokerState, Endpoint, Image, ImageEpoch, PartitionState, Topic};
 pub use record::Record;
-pub use thread::{ControlOptions, Duty, start};
+pub use thread::{ControlOptions, Duty, random_id, start};
 pub use watchdog::{BEAT_ENDED, BEAT_NOT_BEGUN};

@@ -202,7 +202,7 @@ fn not_controller() -> CommandError {
 }
 
 /// A random UUID (version 4), as Kafka draws ids: none begins with '-' in print, since tools would take it for a flag.
-pub(super) fn random_id() -> [u8; 16] {
+pub fn random_id() -> [u8; 16] {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&rt::random_u64().to_le_bytes());
     id[8..].copy_from_slice(&rt::random_u64().to_le_bytes());

@@ -57,8 +57,10 @@ api_keys! {
     ALTER_PARTITION_REASSIGNMENTS = 45, flexible from 0;
     LIST_PARTITION_REASSIGNMENTS = 46, flexible from 0;
     OFFSET_DELETE = 47, flexible from 32767;
+    DESCRIBE_QUORUM = 55, flexible from 0;
     DESCRIBE_CLUSTER = 60, flexible from 0;
     DESCRIBE_PRODUCERS = 61, flexible from 0;
+    UNREGISTER_BROKER = 64, flexible from 0;
     DESCRIBE_TRANSACTIONS = 65, flexible from 0;
     LIST_TRANSACTIONS = 66, flexible from 0;
     CONSUMER_GROUP_HEARTBEAT = 68, flexible from 0;

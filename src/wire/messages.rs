@@ -76,6 +76,14 @@ pub use kacrab_protocol::generated::{
         DescribeProducersResponseData, PartitionResponse as DescribedProducersPartition,
         ProducerState as DescribedProducer, TopicResponse as DescribedProducersTopic,
     },
+    describe_quorum_request::{
+        DescribeQuorumRequestData, PartitionData as DescribeQuorumPartition, TopicData as DescribeQuorumTopic,
+    },
+    describe_quorum_response::{
+        DescribeQuorumResponseData, Listener as DescribedQuorumListener, Node as DescribedQuorumNode,
+        PartitionData as DescribedQuorumPartition, ReplicaState as DescribedQuorumReplica,
+        TopicData as DescribedQuorumTopic,
+    },
     describe_share_group_offsets_request::{
         DescribeShareGroupOffsetsRequestData, DescribeShareGroupOffsetsRequestGroup,
         DescribeShareGroupOffsetsRequestTopic,
@@ -180,6 +188,8 @@ pub use kacrab_protocol::generated::{
     txn_offset_commit_response::{
         TxnOffsetCommitResponseData, TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
     },
+    unregister_broker_request::UnregisterBrokerRequestData,
+    unregister_broker_response::UnregisterBrokerResponseData,
     write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequestData},
     write_txn_markers_response::{
         WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
@@ -212,7 +222,8 @@ pub trait Decode: Sized {
 }
 
 /// A generated message that can be written. It fails when a field is set that the version does not carry and that must
-/// not be dropped silently: `endpoint_type` and `is_fenced` of DescribeCluster, `leader_epoch` of ListOffsets, the
+/// not be dropped silently: `endpoint_type` and `is_fenced` of DescribeCluster, the nodes and directories of
+/// DescribeQuorum, `leader_epoch` of ListOffsets, the
 /// authorized operations of Metadata, the message and the authorized operations of DescribeGroups, `skip_assignment` of
 /// JoinGroup, the members of LeaveGroup, the error of ElectLeaders, and the forms of FindCoordinator, AddPartitionsToTxn and OffsetFetch that the version does not
 /// speak. Every other field of a response may be filled in for all versions alike (a test holds the list).
@@ -285,6 +296,8 @@ messages! {
     DescribeLogDirsResponseData: DESCRIBE_LOG_DIRS, DESCRIBE_LOG_DIRS_RESPONSE;
     DescribeProducersRequestData: DESCRIBE_PRODUCERS, DESCRIBE_PRODUCERS_REQUEST;
     DescribeProducersResponseData: DESCRIBE_PRODUCERS, DESCRIBE_PRODUCERS_RESPONSE;
+    DescribeQuorumRequestData: DESCRIBE_QUORUM, DESCRIBE_QUORUM_REQUEST;
+    DescribeQuorumResponseData: DESCRIBE_QUORUM, DESCRIBE_QUORUM_RESPONSE;
     DescribeTopicPartitionsRequestData: DESCRIBE_TOPIC_PARTITIONS, DESCRIBE_TOPIC_PARTITIONS_REQUEST;
     DescribeTopicPartitionsResponseData: DESCRIBE_TOPIC_PARTITIONS, DESCRIBE_TOPIC_PARTITIONS_RESPONSE;
     DescribeTransactionsRequestData: DESCRIBE_TRANSACTIONS, DESCRIBE_TRANSACTIONS_REQUEST;
@@ -340,6 +353,8 @@ messages! {
     SyncGroupResponseData: SYNC_GROUP, SYNC_GROUP_RESPONSE;
     TxnOffsetCommitRequestData: TXN_OFFSET_COMMIT, TXN_OFFSET_COMMIT_REQUEST;
     TxnOffsetCommitResponseData: TXN_OFFSET_COMMIT, TXN_OFFSET_COMMIT_RESPONSE;
+    UnregisterBrokerRequestData: UNREGISTER_BROKER, UNREGISTER_BROKER_REQUEST;
+    UnregisterBrokerResponseData: UNREGISTER_BROKER, UNREGISTER_BROKER_RESPONSE;
     WriteTxnMarkersRequestData: WRITE_TXN_MARKERS, WRITE_TXN_MARKERS_REQUEST;
     WriteTxnMarkersResponseData: WRITE_TXN_MARKERS, WRITE_TXN_MARKERS_RESPONSE;
 }

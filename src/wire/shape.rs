@@ -413,6 +413,40 @@ const LOG_DIR: Shape = Struct(&[
 ]);
 pub(super) const DESCRIBE_LOG_DIRS_RESPONSE: Shape = Struct(&[(0, ON, I32), (3, ON, I16), (0, ON, Array(&LOG_DIR))]);
 
+pub(super) const DESCRIBE_QUORUM_REQUEST: Shape = Struct(&[(
+    0,
+    ON,
+    Array(&Struct(&[(0, ON, String), (0, ON, Array(&Struct(&[(0, ON, I32)])))])),
+)]);
+const QUORUM_REPLICA: Shape = Struct(&[(0, ON, I32), (2, ON, UUID), (0, ON, I64), (1, ON, I64), (1, ON, I64)]);
+const QUORUM_PARTITION: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (2, ON, NullableString),
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, I64),
+    (0, ON, Array(&QUORUM_REPLICA)),
+    (0, ON, Array(&QUORUM_REPLICA)),
+]);
+const QUORUM_NODE: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, String), (0, ON, I16)]))),
+]);
+pub(super) const DESCRIBE_QUORUM_RESPONSE: Shape = Struct(&[
+    (0, ON, I16),
+    (2, ON, NullableString),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, String), (0, ON, Array(&QUORUM_PARTITION))])),
+    ),
+    (2, ON, Array(&QUORUM_NODE)),
+]);
+
+pub(super) const UNREGISTER_BROKER_REQUEST: Shape = Struct(&[(0, ON, I32)]);
+pub(super) const UNREGISTER_BROKER_RESPONSE: Shape = Struct(&[(0, ON, I32), (0, ON, I16), (0, ON, NullableString)]);
+
 pub(super) const ELECT_LEADERS_REQUEST: Shape =
     Struct(&[(1, ON, I8), (0, ON, NullableArray(&TOPIC_WITH_INDEXES)), (0, ON, I32)]);
 /// A topic, and for each of its partitions an error and its text.

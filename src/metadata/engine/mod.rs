@@ -10,6 +10,7 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 
+use super::command::QuorumState;
 use super::image::ImageEpoch;
 use super::record::{Record, RecordError};
 use crate::model::BrokerId;
@@ -36,6 +37,9 @@ pub trait Engine: 'static {
 
     /// Hands the controllership over, if it has it, and ends.
     fn resign(&mut self) -> impl Future<Output = ()>;
+
+    /// The quorum, as this node sees it while it is the controller; `None`: it keeps the metadata alone.
+    fn quorum(&self) -> Option<QuorumState>;
 
     /// The way to the controller where another node may be it; `None`: this node always is.
     fn remote(&self) -> Option<Remote>;

@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, bail};
 use futures_lite::future::{or, poll_once};
 
-use super::super::command::{Command, CommandError, Reply};
-use super::super::decide::{Draw, Live, decide};
+use super::super::command::{Command, CommandError, QuorumState, Reply};
+use super::super::decide::{Decision, Draw, Live, decide};
 use super::super::engine::{CommitError, Delta, Engine, Event, Remote};
 use super::super::handle::{Inbox, Published, Request, Updates};
 use super::super::image::{Endpoint, Image, ImageEpoch};
@@ -245,7 +245,13 @@ impl<E: Engine> Control<E> {
             let Some(waiting) = commands.pop_front() else {
                 break;
             };
-            let decision = decide(&scratch, &live, &waiting.command, &draw(&waiting.command));
+            let decision = match &waiting.command {
+                Command::DescribeQuorum => Ok(Decision {
+                    records: Vec::new(),
+                    reply: Reply::DescribeQuorum(self.quorum()),
+                }),
+                command => decide(&scratch, &live, command, &draw(command)),
+            };
             let reply = decision.map(|mut decision| {
                 scratch.apply_all(&decision.records);
                 records.append(&mut decision.records);
@@ -254,6 +260,16 @@ impl<E: Engine> Control<E> {
             all.push(Decided { waiting, reply });
         }
         (records, all)
+    }
+
+    fn quorum(&self) -> QuorumState {
+        self.engine.quorum().unwrap_or_else(|| {
+            let image = &self.image;
+            // Every start of a node alone registers it anew: that commit begins its leadership.
+            let term = image.brokers.get(&self.me).map_or(0, |me| me.epoch);
+            let log_end = image.epoch.0 + 1;
+            QuorumState::alone(self.me, u64::try_from(term).unwrap_or(0), log_end, rt::wall_ms())
+        })
     }
 
     fn answer(&mut self, decided: Decided, committed: &Result<(), CommitError>) {

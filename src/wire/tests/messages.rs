@@ -35,13 +35,15 @@ served!(agree);
 /// Fields of responses that must be at their defaults in versions that do not carry them: the encoder refuses to drop
 /// them. Every other field may be filled in for all versions alike. (FindCoordinator, AddPartitionsToTxn
 /// and OffsetFetch have two forms: one answer, or a list.)
-const NEVER_DROPPED: [(ApiKey, &str); 19] = [
+const NEVER_DROPPED: [(ApiKey, &str); 21] = [
     (ApiKey::ADD_PARTITIONS_TO_TXN, "results_by_topic_v3_and_below"),
     (ApiKey::ADD_PARTITIONS_TO_TXN, "results_by_transaction"),
     (ApiKey::DESCRIBE_CLUSTER, "endpoint_type"),
     (ApiKey::DESCRIBE_CLUSTER, "is_fenced"),
     (ApiKey::DESCRIBE_GROUPS, "authorized_operations"),
     (ApiKey::DESCRIBE_GROUPS, "error_message"),
+    (ApiKey::DESCRIBE_QUORUM, "nodes"),
+    (ApiKey::DESCRIBE_QUORUM, "replica_directory_id"),
     (ApiKey::ELECT_LEADERS, "error_code"),
     (ApiKey::FIND_COORDINATOR, "error_code"),
     (ApiKey::FIND_COORDINATOR, "node_id"),

@@ -94,6 +94,12 @@ macro_rules! served {
             describe_log_dirs: DESCRIBE_LOG_DIRS, 1..=4,
                 DescribeLogDirsRequestData = DescribeLogDirsRequest as DESCRIBE_LOG_DIRS_REQUEST,
                 DescribeLogDirsResponseData = DescribeLogDirsResponse as DESCRIBE_LOG_DIRS_RESPONSE;
+            describe_quorum: DESCRIBE_QUORUM, 0..=2,
+                DescribeQuorumRequestData = DescribeQuorumRequest as DESCRIBE_QUORUM_REQUEST,
+                DescribeQuorumResponseData = DescribeQuorumResponse as DESCRIBE_QUORUM_RESPONSE;
+            unregister_broker: UNREGISTER_BROKER, 0..=0,
+                UnregisterBrokerRequestData = UnregisterBrokerRequest as UNREGISTER_BROKER_REQUEST,
+                UnregisterBrokerResponseData = UnregisterBrokerResponse as UNREGISTER_BROKER_RESPONSE;
             elect_leaders: ELECT_LEADERS, 0..=2,
                 ElectLeadersRequestData = ElectLeadersRequest as ELECT_LEADERS_REQUEST,
                 ElectLeadersResponseData = ElectLeadersResponse as ELECT_LEADERS_RESPONSE;

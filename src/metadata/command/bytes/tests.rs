@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::metadata::command::{
     AlterPartition, AssignDirectories, ConfigChange, ConfigOp, ConfigResource, CreateTopic, CreatedTopic, DeleteTopic,
-    Election, Heartbeat, IsrChange, NewPartitions, NewReplicas, Registration,
+    Election, Heartbeat, IsrChange, NewPartitions, NewReplicas, QuorumState, Registration,
 };
 use crate::metadata::image::{Endpoint, ImageEpoch, PartitionState};
 use crate::model::{BrokerId, DirId, LeaderEpoch, PartitionId, TopicId};
@@ -133,6 +133,7 @@ fn commands_of_partitions() -> Vec<Command> {
             partitions: vec![new_replicas],
             allow_factor_change: true,
         },
+        Command::DescribeQuorum,
     ]
 }
 
@@ -188,6 +189,7 @@ fn answers() -> Vec<Result<Reply, CommandError>> {
             more: false,
         },
         Reply::AlterReassignments(vec![Ok(())]),
+        Reply::DescribeQuorum(QuorumState::alone(BROKER, 3, 9, 1)),
     ];
     replies.into_iter().map(Ok).chain([Err(refusal)]).collect()
 }

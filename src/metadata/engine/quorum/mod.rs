@@ -16,6 +16,7 @@ mod link;
 mod log;
 mod machine;
 mod message;
+mod progress;
 mod remote;
 mod roles;
 mod rpc;
@@ -36,6 +37,7 @@ use openraft::{Config, ReadPolicy, SnapshotPolicy};
 
 use super::{CommitError, Embedded, Engine, Event, StartError, frame};
 use crate::config::{BrokerConfig, QuorumConfig};
+use crate::metadata::command::QuorumState;
 use crate::metadata::handle::Handle;
 use crate::metadata::image::{Image, ImageEpoch};
 use crate::metadata::record::{self, Record};
@@ -46,6 +48,7 @@ use link::Links;
 use log::LogStore;
 use machine::Machine;
 use message::Identity;
+use progress::Progress;
 use serve::{Desk, Room};
 use types::{Commit, Types, Voter};
 
@@ -83,6 +86,7 @@ pub struct Quorum {
     /// Where other nodes' commands go.
     controller: Handle,
     running: Option<(Raft, Remote)>,
+    progress: Progress,
     events: Rx<Event>,
     sender: Tx<Event>,
     /// Taken from the lane, and not handed out yet.
@@ -108,6 +112,7 @@ impl Quorum {
             formed,
             controller,
             running: None,
+            progress: Progress::default(),
             events,
             sender,
             backlog: VecDeque::new(),
@@ -160,6 +165,7 @@ impl Quorum {
         let remote = Remote::new(identity.clone(), configured.clone());
         let seen = roles::Seen {
             remote: remote.clone(),
+            progress: self.progress.clone(),
             events: self.sender.clone(),
             cells: self.controller.cells().clone(),
         };
@@ -277,6 +283,13 @@ impl Engine for Quorum {
             }
         }
         let _ = raft.shutdown().await;
+    }
+
+    fn quorum(&self) -> Option<QuorumState> {
+        let (raft, _) = self.running.as_ref()?;
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        Some(self.progress.describe(self.me(), &metrics, rt::wall_ms()))
     }
 
     fn remote(&self) -> Option<Remote> {

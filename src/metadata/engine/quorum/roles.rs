@@ -7,6 +7,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{RaftMetrics, ServerState};
 
 use super::super::Event;
+use super::progress::Progress;
 use super::remote::Remote;
 use super::types::Types;
 use super::{Raft, ReadPolicy};
@@ -21,12 +22,19 @@ const BARRIER_PATIENCE: Duration = Duration::from_secs(2);
 /// Who is told of what is seen.
 pub struct Seen {
     pub remote: Remote,
+    pub progress: Progress,
     pub events: Tx<Event>,
     pub cells: ControlCells,
 }
 
 /// For as long as the consensus runs.
-pub async fn watch(raft: Raft, Seen { remote, events, cells }: Seen) {
+pub async fn watch(raft: Raft, seen: Seen) {
+    let Seen {
+        remote,
+        progress,
+        events,
+        cells,
+    } = seen;
     let mut metrics = raft.metrics();
     let mut raised = None;
     loop {
@@ -36,6 +44,7 @@ pub async fn watch(raft: Raft, Seen { remote, events, cells }: Seen) {
                 let _ = events.try_send(Event::Fatal(fatal.to_string()));
                 return;
             }
+            progress.note(&metrics, rt::wall_ms());
             let leader = metrics.current_leader;
             let leader = leader.and_then(|id| metrics.membership_config.get_node(&id).map(|voter| voter.node));
             cells.set_quorum(view(&metrics, leader));

@@ -38,6 +38,9 @@ impl Engine for Killed {
         self.0.confirm().await
     }
     async fn resign(&mut self) {}
+    fn quorum(&self) -> Option<QuorumState> {
+        self.0.quorum()
+    }
     fn remote(&self) -> Option<Remote> {
         self.0.remote()
     }
