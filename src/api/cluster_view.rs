@@ -1,7 +1,7 @@
 //! The cluster as one listener's clients see it: brokers with an endpoint on that listener, and partitions with their leaders.
 //! Shared by Metadata, DescribeCluster and DescribeTopicPartitions, so that they never disagree.
 
-use crate::metadata::{Endpoint, Image, PartitionState, Topic};
+use crate::metadata::{BrokerState, Endpoint, Image, PartitionState, Topic};
 use crate::model::{BrokerId, ErrorCode, OFFSETS_TOPIC, PartitionId, SHARE_STATE_TOPIC, TRANSACTIONS_TOPIC};
 
 /// "Not asked for" in fields of authorized operations.
@@ -21,19 +21,29 @@ pub struct Node<'a> {
 
 /// Live brokers with an endpoint on `listener`: nobody is sent to an address of another network.
 pub fn nodes<'a>(image: &'a Image, listener: &str) -> Vec<Node<'a>> {
-    let live = image.brokers.values().filter(|broker| !broker.fenced);
-    live.filter_map(|broker| {
-        let endpoint = broker
-            .endpoints
-            .iter()
-            .find(|endpoint| endpoint.listener.eq_ignore_ascii_case(listener))?;
-        Some(Node {
-            id: broker.id,
-            endpoint,
-            rack: broker.rack.as_deref(),
+    nodes_that(image, listener, |broker| !broker.fenced)
+}
+
+/// Brokers that are registered and not heard of, each where it was.
+pub fn fenced_nodes<'a>(image: &'a Image, listener: &str) -> Vec<Node<'a>> {
+    nodes_that(image, listener, |broker| broker.fenced)
+}
+
+fn nodes_that<'a>(image: &'a Image, listener: &str, wanted: impl Fn(&BrokerState) -> bool) -> Vec<Node<'a>> {
+    let brokers = image.brokers.values().filter(|broker| wanted(broker));
+    brokers
+        .filter_map(|broker| {
+            let endpoint = broker
+                .endpoints
+                .iter()
+                .find(|endpoint| endpoint.listener.eq_ignore_ascii_case(listener))?;
+            Some(Node {
+                id: broker.id,
+                endpoint,
+                rack: broker.rack.as_deref(),
+            })
         })
-    })
-    .collect()
+        .collect()
 }
 
 /// A live broker that takes admin requests: any broker does, so the controller's place is a hint. -1 when there is none.

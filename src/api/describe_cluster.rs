@@ -49,18 +49,25 @@ fn answer(
 
 fn brokers(image: &Image, listener: &str, request: &DescribeClusterRequestData) -> DescribeClusterResponseData {
     let nodes = cluster_view::nodes(image, listener);
-    let broker = |node: &cluster_view::Node<'_>| DescribeClusterBroker {
+    let fenced = match request.include_fenced_brokers {
+        true => cluster_view::fenced_nodes(image, listener),
+        false => Vec::new(),
+    };
+    let broker = |(node, is_fenced): (&cluster_view::Node<'_>, bool)| DescribeClusterBroker {
         broker_id: node.id.0,
         host: kafka_string(&node.endpoint.host),
         port: i32::from(node.endpoint.port),
         rack: node.rack.map(kafka_string),
+        is_fenced,
         ..Default::default()
     };
+    let live = nodes.iter().map(|node| (node, false));
+    let all = live.chain(fenced.iter().map(|node| (node, true)));
     DescribeClusterResponseData {
         endpoint_type: ENDPOINTS_BROKERS,
         cluster_id: kafka_string(&image.cluster_id),
         controller_id: cluster_view::controller_id(image, &nodes),
-        brokers: nodes.iter().map(broker).collect(),
+        brokers: all.map(broker).collect(),
         cluster_authorized_operations: match request.include_cluster_authorized_operations {
             true => cluster_view::CLUSTER_OPERATIONS,
             false => cluster_view::OPERATIONS_NOT_ASKED,
@@ -82,8 +89,12 @@ fn refused(endpoint_type: i8, error: ErrorCode) -> DescribeClusterResponseData {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::api::testing;
+    use crate::metadata::BrokerState;
+    use crate::model::BrokerId;
     use crate::wire::messages::Encode;
 
     /// The brokers of this listener; a controller's endpoints are not here; every version encodes.
@@ -105,6 +116,21 @@ mod tests {
             response
                 .encode(version)
                 .unwrap_or_else(|error| panic!("version {version}: {error}"));
+        }
+        let mut image = image;
+        let mut away = BrokerState::clone(&image.brokers[&BrokerId(1)]);
+        (away.id, away.fenced) = (BrokerId(2), true);
+        image.brokers.insert(BrokerId(2), Arc::new(away));
+        for include_fenced_brokers in [false, true] {
+            let request = DescribeClusterRequestData {
+                endpoint_type: ENDPOINTS_BROKERS,
+                include_fenced_brokers,
+                ..Default::default()
+            };
+            let response = answer(&image, "PLAINTEXT", &request, 2);
+            let fenced = response.brokers.iter().filter(|broker| broker.is_fenced);
+            assert_eq!(fenced.count(), usize::from(include_fenced_brokers));
+            assert_eq!(response.controller_id, 1);
         }
         let controllers = DescribeClusterRequestData {
             endpoint_type: ENDPOINTS_CONTROLLERS,
