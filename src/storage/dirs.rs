@@ -346,16 +346,16 @@ fn random_id() -> [u8; 16] {
 
 /// What `meta.properties` says; lines that are not ours are kept.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Meta {
-    broker_id: Option<i32>,
-    cluster_id: Option<String>,
+pub(super) struct Meta {
+    pub(super) broker_id: Option<i32>,
+    pub(super) cluster_id: Option<String>,
     directory_id: Option<DirId>,
     others: BTreeMap<String, String>,
 }
 
 impl Meta {
     /// `None` where there is no file yet.
-    fn load(path: &Path) -> Result<Option<Meta>, LogDirError> {
+    pub(super) fn load(path: &Path) -> Result<Option<Meta>, LogDirError> {
         let file = path.join(META_PROPERTIES);
         match blocking::read_file(&file) {
             Ok(content) => match Meta::parse(&String::from_utf8_lossy(&content)) {
@@ -395,7 +395,7 @@ impl Meta {
         Some(meta)
     }
 
-    fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let mut lines = vec!["version=1".to_owned()];
         lines.extend(self.cluster_id.iter().map(|id| format!("cluster.id={id}")));
         lines.extend(self.broker_id.iter().map(|id| format!("node.id={id}")));
