@@ -47,6 +47,37 @@ impl ConnectArgs {
     }
 }
 
+/// The same for tools that Kafka lets ask controllers too; their flags may stand before a subcommand or behind it.
+#[derive(clap::Args)]
+pub(super) struct ServerArgs {
+    /// Brokers to connect to, as host:port,host:port
+    #[arg(long, short = 'b', value_name = "HOST:PORT,…", global = true)]
+    bootstrap_server: Option<String>,
+    /// Not supported: every broker answers for the controllers
+    #[arg(long, short = 'C', value_name = "HOST:PORT,…", global = true, hide = true)]
+    bootstrap_controller: Option<String>,
+    /// A file with client settings; `bootstrap.servers` and `client.id` have an effect
+    #[arg(long, short = 'c', visible_alias = "config", value_name = "FILE", global = true)]
+    command_config: Option<std::path::PathBuf>,
+}
+
+impl ServerArgs {
+    pub(super) fn cluster(self, client_id: &str) -> anyhow::Result<Cluster> {
+        if let Some(controllers) = &self.bootstrap_controller {
+            bail!(
+                "--bootstrap-controller {controllers}: controllers speak to each other only, and every broker answers for \
+                 them; use --bootstrap-server HOST:9092 with the address of a broker"
+            );
+        }
+        let args = ConnectArgs {
+            bootstrap_server: self.bootstrap_server,
+            command_config: self.command_config,
+            zookeeper: None,
+        };
+        args.cluster(client_id)
+    }
+}
+
 /// Settings given as `key=value`, one per flag.
 pub(super) fn properties(settings: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let split = |setting: &String| {

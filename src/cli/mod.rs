@@ -2,6 +2,7 @@
 
 mod archive;
 mod bundle;
+mod cluster;
 mod configs;
 mod configuration;
 mod connect;
@@ -11,15 +12,19 @@ mod console_share_consumer;
 mod consumer_groups;
 mod doctor;
 mod exit;
+mod features;
 mod format;
 mod generate;
+mod log_dirs;
 mod log_level;
 mod measure;
+mod metadata_quorum;
 mod printing;
 mod script_names;
 mod server_stop;
 mod share_groups;
 mod start;
+mod storage;
 mod top;
 mod topics;
 mod transactions;
@@ -77,6 +82,16 @@ enum Command {
     ConsoleShareConsumer(console_share_consumer::Args),
     /// List, describe and delete share groups, and move where they begin (kafka-share-groups.sh)
     ShareGroups(Box<share_groups::Args>),
+    /// Give log directories the identity of a cluster, and show it (kafka-storage.sh)
+    Storage(storage::Args),
+    /// Describe the quorum that keeps the metadata (kafka-metadata-quorum.sh)
+    MetadataQuorum(metadata_quorum::Args),
+    /// Show the cluster's id and its brokers, and forget one (kafka-cluster.sh)
+    Cluster(cluster::Args),
+    /// Describe the features of the brokers (kafka-features.sh)
+    Features(features::Args),
+    /// Show what the brokers' log directories hold (kafka-log-dirs.sh)
+    LogDirs(log_dirs::Args),
 }
 
 #[derive(Subcommand)]
@@ -139,5 +154,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::ConsumerGroups(args) => consumer_groups::run(*args),
         Command::ConsoleShareConsumer(args) => console_share_consumer::run(args),
         Command::ShareGroups(args) => share_groups::run(*args),
+        Command::Storage(args) => storage::run(args),
+        Command::MetadataQuorum(args) => metadata_quorum::run(args),
+        Command::Cluster(args) => cluster::run(args),
+        Command::Features(args) => features::run(args),
+        Command::LogDirs(args) => log_dirs::run(args),
     }
 }

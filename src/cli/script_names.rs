@@ -12,6 +12,11 @@ pub const SCRIPT_NAMES: &[(&str, &str)] = &[
     ("kafka-consumer-groups.sh", "consumer-groups"),
     ("kafka-console-share-consumer.sh", "console-share-consumer"),
     ("kafka-share-groups.sh", "share-groups"),
+    ("kafka-storage.sh", "storage"),
+    ("kafka-metadata-quorum.sh", "metadata-quorum"),
+    ("kafka-cluster.sh", "cluster"),
+    ("kafka-features.sh", "features"),
+    ("kafka-log-dirs.sh", "log-dirs"),
 ];
 
 /// The arguments as `corelane SUBCOMMAND …`, whatever name the binary was called by.

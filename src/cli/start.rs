@@ -122,7 +122,7 @@ pub(super) fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints why a configuration cannot be used, every reason.
-fn refuse(name: &str, problems: &[ConfigProblem]) -> ExitCode {
+pub(super) fn refuse(name: &str, problems: &[ConfigProblem]) -> ExitCode {
     for problem in problems {
         let kind = if problem.fatal { "error" } else { "warning" };
         eprintln!("{kind}: {}", located(name, problem));

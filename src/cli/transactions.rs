@@ -499,7 +499,7 @@ fn force_terminate(cluster: &mut Cluster, id: &str) -> anyhow::Result<()> {
 }
 
 /// As Kafka's tools print tables: columns as wide as their widest value, each followed by a tab.
-fn print_table(headers: &[&str], rows: Vec<Vec<String>>) {
+pub(super) fn print_table(headers: &[&str], rows: Vec<Vec<String>>) {
     let headers: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
     for line in table(headers, rows) {
         println!("{line}");

@@ -44,13 +44,17 @@ macro_rules! requests {
 }
 
 requests! {
-    ApiVersionsRequestData => ApiVersionsResponseData, API_VERSIONS 0 to 3;
+    ApiVersionsRequestData => ApiVersionsResponseData, API_VERSIONS 0 to 4;
     MetadataRequestData => MetadataResponseData, METADATA 1 to 12;
     CreateTopicsRequestData => CreateTopicsResponseData, CREATE_TOPICS 2 to 7;
     DeleteTopicsRequestData => DeleteTopicsResponseData, DELETE_TOPICS 1 to 5;
     CreatePartitionsRequestData => CreatePartitionsResponseData, CREATE_PARTITIONS 0 to 3;
     DescribeConfigsRequestData => DescribeConfigsResponseData, DESCRIBE_CONFIGS 1 to 4;
     IncrementalAlterConfigsRequestData => IncrementalAlterConfigsResponseData, INCREMENTAL_ALTER_CONFIGS 0 to 1;
+    DescribeClusterRequestData => DescribeClusterResponseData, DESCRIBE_CLUSTER 0 to 2;
+    DescribeQuorumRequestData => DescribeQuorumResponseData, DESCRIBE_QUORUM 0 to 2;
+    UnregisterBrokerRequestData => UnregisterBrokerResponseData, UNREGISTER_BROKER 0 to 0;
+    DescribeLogDirsRequestData => DescribeLogDirsResponseData, DESCRIBE_LOG_DIRS 1 to 4;
     ListOffsetsRequestData => ListOffsetsResponseData, LIST_OFFSETS 1 to 7;
     InitProducerIdRequestData => InitProducerIdResponseData, INIT_PRODUCER_ID 0 to 4;
     FindCoordinatorRequestData => FindCoordinatorResponseData, FIND_COORDINATOR 4 to 6;
