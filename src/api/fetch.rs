@@ -22,7 +22,7 @@ use super::{Answer, Api, Context, Refusal, Request};
 pub const API: Api = Api {
     key: ApiKey::FETCH,
     name: "Fetch",
-    versions: 0..=17,
+    versions: 0..=18,
     pipelined: false,
     handle: |cx, request| Box::pin(handle(cx, request)),
 };
@@ -55,7 +55,7 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         version,
         rack: rack(&message, &cx),
         // What is not ours to give any more, a follower must not take for the leader's log.
-        may_lead: message.replica_id == CONSUMER || cx.router().may_lead(),
+        may_lead: is_consumer(message.replica_id) || cx.router().may_lead(),
     };
     let (spec, places) = resolver.resolve(&plan, &message, cx.config().fetch_max_bytes);
     count_requests(&cx, places.len());
@@ -101,13 +101,16 @@ struct Resolver<'a> {
 
 /// The consumer's rack, where consumers are sent to replicas of theirs.
 fn rack<'a>(request: &'a FetchRequest, cx: &Context) -> Option<&'a str> {
-    let by_rack = cx.config().replication.reads_by_rack && request.replica_id == CONSUMER;
+    let by_rack = cx.config().replication.reads_by_rack && is_consumer(request.replica_id);
     let rack = std::str::from_utf8(&request.rack_id).ok()?;
     (by_rack && !rack.is_empty()).then_some(rack)
 }
 
-/// The replica id of a consumer; brokers that copy have theirs, from 0 on.
-const CONSUMER: i32 = -1;
+/// Brokers that copy have their id, from 0 on. -1 is a consumer, -2 one of a tool that compares replicas; -3 is a replica in
+/// another directory of the same broker.
+fn is_consumer(replica_id: i32) -> bool {
+    matches!(replica_id, -2 | -1)
+}
 
 /// A partition's answer: known already, or the next outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +170,7 @@ impl Resolver<'_> {
         if zstd && (FIRST_VERSION_WITH_BATCHES..FIRST_VERSION_WITH_ZSTD).contains(&self.version) {
             return Err(ErrorCode::UnsupportedCompressionType);
         }
-        match replica_id == CONSUMER && self.version >= FIRST_VERSION_WITH_RACKS {
+        match is_consumer(replica_id) && self.version >= FIRST_VERSION_WITH_RACKS {
             true => hosted_partition(topic, key.index, self.me),
             false => led_partition(topic, key.index, self.me),
         }
@@ -232,14 +235,14 @@ fn item(partition: PartitionId, asked: &FetchPartition) -> FetchItem {
     }
 }
 
-/// //= protocol: consumers (-1) see what is committed; replicas and the debugging consumer (-2) see the log's end
+/// //= protocol: consumers see what is committed, replicas the log's end
 fn reader(request: &FetchRequest, version: i16) -> Reader {
     match (request.replica_id, request.isolation_level) {
         (0.., _) => Reader::Follower {
             broker: BrokerId(request.replica_id),
             epoch: request.replica_epoch,
         },
-        (CONSUMER, level) => Reader::Consumer {
+        (id, level) if is_consumer(id) => Reader::Consumer {
             isolation: match level {
                 1 => Isolation::ReadCommitted,
                 _ => Isolation::ReadUncommitted,
@@ -396,6 +399,8 @@ mod tests {
     use crate::api::testing;
     use crate::record::BatchBuilder;
     use bytes::Bytes;
+
+    const CONSUMER: i32 = -1;
 
     fn request(max_bytes: i32, min_bytes: i32) -> FetchRequest {
         FetchRequest {

@@ -12,11 +12,35 @@ pub(super) struct ConnectArgs {
     #[arg(long, visible_alias = "broker-list", value_name = "HOST:PORT,…")]
     bootstrap_server: Option<String>,
     /// A file with client settings; `bootstrap.servers` and `client.id` have an effect
+    #[arg(long, alias = "admin.config", value_name = "FILE")]
+    command_config: Option<std::path::PathBuf>,
+    /// Not supported: the tools ask the brokers, not ZooKeeper
+    #[arg(long, value_name = "HOST:PORT", hide = true)]
+    zookeeper: Option<String>,
+}
+
+/// [`ConnectArgs`] of a tool whose `--broker-list` lists ids.
+#[derive(clap::Args)]
+pub(super) struct PlainConnectArgs {
+    /// Brokers to connect to, as host:port,host:port
+    #[arg(long, value_name = "HOST:PORT,…")]
+    bootstrap_server: Option<String>,
+    /// A file with client settings; `bootstrap.servers` and `client.id` have an effect
     #[arg(long, value_name = "FILE")]
     command_config: Option<std::path::PathBuf>,
     /// Not supported: the tools ask the brokers, not ZooKeeper
     #[arg(long, value_name = "HOST:PORT", hide = true)]
     zookeeper: Option<String>,
+}
+
+impl From<&PlainConnectArgs> for ConnectArgs {
+    fn from(plain: &PlainConnectArgs) -> ConnectArgs {
+        ConnectArgs {
+            bootstrap_server: plain.bootstrap_server.clone(),
+            command_config: plain.command_config.clone(),
+            zookeeper: plain.zookeeper.clone(),
+        }
+    }
 }
 
 impl ConnectArgs {

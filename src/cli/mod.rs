@@ -15,11 +15,16 @@ mod exit;
 mod features;
 mod format;
 mod generate;
+mod json_file;
+mod leader_election;
 mod log_dirs;
 mod log_level;
 mod measure;
 mod metadata_quorum;
+mod partitions;
 mod printing;
+mod reassign_partitions;
+mod replica_verification;
 mod script_names;
 mod server_stop;
 mod share_groups;
@@ -68,6 +73,12 @@ enum Command {
     LogLevel(log_level::Args),
     /// Create, list, describe, alter and delete topics (kafka-topics.sh)
     Topics(topics::Args),
+    /// Elect leaders: the preferred replicas again, or any that is up (kafka-leader-election.sh)
+    LeaderElection(leader_election::Args),
+    /// Move partitions to other brokers (kafka-reassign-partitions.sh)
+    ReassignPartitions(Box<reassign_partitions::Args>),
+    /// Compare the replicas of partitions with each other (kafka-replica-verification.sh)
+    ReplicaVerification(replica_verification::Args),
     /// Describe and alter the configuration of topics, brokers and their loggers (kafka-configs.sh)
     Configs(configs::Args),
     /// List, describe and end transactions (kafka-transactions.sh)
@@ -147,6 +158,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Top(args) => top::run(args),
         Command::LogLevel(args) => log_level::run(args),
         Command::Topics(args) => topics::run(args),
+        Command::LeaderElection(args) => leader_election::run(args),
+        Command::ReassignPartitions(args) => reassign_partitions::run(*args),
+        Command::ReplicaVerification(args) => replica_verification::run(args),
         Command::Configs(args) => configs::run(args),
         Command::Transactions(args) => transactions::run(args),
         Command::ConsoleProducer(args) => console_producer::run(args),

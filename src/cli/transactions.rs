@@ -208,7 +208,7 @@ fn coordinator(cluster: &mut Cluster, id: &str) -> anyhow::Result<BrokerId> {
         .with_key_type(TRANSACTION)
         .with_coordinator_keys(vec![kafka_string(id)]);
     retry(|| {
-        let answer = cluster.controller()?.call(&request)?;
+        let answer = cluster.ask(&request)?;
         let found = answer
             .coordinators
             .into_iter()

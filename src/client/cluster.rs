@@ -1,10 +1,10 @@
 //! The brokers of a cluster: found through any of them, connected to when needed, leaders remembered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ClientError, Connection};
+use super::{ClientError, Connection, Request};
 use crate::model::{BrokerId, ErrorCode, TopicId};
 use crate::wire::messages::{
     MetadataRequestData, MetadataRequestTopic, MetadataResponseData, kafka_string, text, topic_id,
@@ -85,7 +85,7 @@ impl Cluster {
         let request = MetadataRequestData::default()
             .with_topics(topics.map(|topics| topics.iter().map(named).collect()))
             .with_allow_auto_topic_creation(create);
-        let answer = self.any()?.call(&request)?;
+        let answer = self.ask(&request)?;
         self.brokers = answer
             .brokers
             .iter()
@@ -135,9 +135,35 @@ impl Cluster {
         self.brokers.get(&id).map(Address::to_string).unwrap_or_default()
     }
 
-    /// A connection to the broker that takes administrative requests.
+    /// Asks whichever broker can be reached: any of them answers for the whole cluster, and takes administrative requests.
+    /// One that is gone, or that goes before it has answered, gives way to the next.
+    pub fn ask<R: Request>(&mut self, request: &R) -> Result<R::Response, ClientError> {
+        let mut gone = BTreeSet::new();
+        let mut last = None;
+        loop {
+            let connection = match (self.any(&mut gone), last.take()) {
+                (Ok(connection), _) => connection,
+                (Err(_), Some(broken)) => return Err(broken),
+                (Err(problem), None) => return Err(problem),
+            };
+            let address = connection.address().to_owned();
+            match connection.call(request) {
+                Err(problem @ (ClientError::Broken(..) | ClientError::Unreachable(..))) => {
+                    self.forget_bootstrap();
+                    gone.insert(address);
+                    last = Some(problem);
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    /// A connection to the controller, or, where it cannot be reached, to any broker: they pass on what is for it.
     pub fn controller(&mut self) -> Result<&mut Connection, ClientError> {
-        self.broker(self.controller)
+        match self.broker(self.controller).is_ok() {
+            true => self.broker_connection(self.controller),
+            false => self.any(&mut BTreeSet::new()),
+        }
     }
 
     /// A connection to one broker, kept for the next time.
@@ -173,11 +199,12 @@ impl Cluster {
         self.connections.remove(&BOOTSTRAP);
     }
 
-    /// A connection to whichever broker can be reached: a known one first, then the bootstrap addresses.
-    fn any(&mut self) -> Result<&mut Connection, ClientError> {
+    /// A connection to whichever broker can be reached: a known one first, then the bootstrap addresses; none that is known
+    /// to be gone.
+    fn any(&mut self, gone: &mut BTreeSet<String>) -> Result<&mut Connection, ClientError> {
         if !self.connections.contains_key(&BOOTSTRAP) {
             let known = self.brokers.values().chain(&self.bootstrap);
-            let connection = first_that_answers(known, &self.client_id)?;
+            let connection = first_that_answers(known, gone, &self.client_id)?;
             self.connections.insert(BOOTSTRAP, connection);
         }
         self.broker_connection(BOOTSTRAP)
@@ -192,18 +219,30 @@ impl Cluster {
     }
 }
 
+/// `gone`: whom not to ask, and those who have not answered.
 fn first_that_answers<'a>(
     addresses: impl Iterator<Item = &'a Address>,
+    gone: &mut BTreeSet<String>,
     client_id: &str,
 ) -> Result<Connection, ClientError> {
+    let mut tried = Vec::new();
     let mut last = ClientError::Address(String::new());
     for address in addresses {
+        let name = address.to_string();
+        if gone.contains(&name) {
+            continue;
+        }
         match Connection::open(address, client_id) {
             Ok(connection) => return Ok(connection),
             Err(problem) => last = problem,
         }
+        gone.insert(name.clone());
+        tried.push(name);
     }
-    Err(last)
+    Err(match last {
+        ClientError::Unreachable(_, problem) => ClientError::Unreachable(tried.join(", "), problem),
+        problem => problem,
+    })
 }
 
 /// The connection through which the cluster was found, before any broker id is known.

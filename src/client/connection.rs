@@ -57,6 +57,11 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Where the broker is, as `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Whether the broker serves `R` in a version that this client speaks.
     pub fn serves<R: Request>(&self) -> bool {
         self.version_of::<R>().is_ok()

@@ -34,7 +34,7 @@ pub fn with_coordinator<R: Request>(
 
 pub(super) fn find(cluster: &mut Cluster, group: &str) -> Result<BrokerId, ClientError> {
     let request = FindCoordinatorRequestData::default().with_coordinator_keys(vec![kafka_string(group)]);
-    let answer = cluster.controller()?.call(&request)?;
+    let answer = cluster.ask(&request)?;
     let missing = ClientError::Kafka {
         code: ErrorCode::CoordinatorNotAvailable,
         message: None,

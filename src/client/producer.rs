@@ -288,7 +288,7 @@ impl Producer {
         }
         let request =
             InitProducerIdRequestData::default().with_transaction_timeout_ms(self.settings.request_timeout_ms);
-        let answer = self.cluster.controller()?.call(&request)?;
+        let answer = self.cluster.ask(&request)?;
         ClientError::check(answer.error_code, None)?;
         self.producer_id = answer.producer_id;
         self.partitions

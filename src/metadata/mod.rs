@@ -27,6 +27,7 @@ pub use command::{
 };
 pub use decide::{
     Contact, Live, PARTITIONS_PER_BROKER_MAX, PARTITIONS_PER_REQUEST_MAX, PRODUCER_IDS_PER_BLOCK, silent_brokers,
+    spread,
 };
 pub use engine::{Embedded, Formed, form, is_quorum_dir};
 pub use handle::{Handle, Published, Updates};

@@ -1,4 +1,4 @@
-//! Fetch (key 1), versions 0 to 17, both directions.
+//! Fetch (key 1), versions 0 to 18, both directions.
 //!
 //! The broker reads requests and writes responses, clients and followers the other way round. A response is written as
 //! `[head bytes][record slices][head bytes]…`: record data is never copied, and because its length is known before it
@@ -27,7 +27,7 @@ use crate::model::TopicId;
 /// What a consumer or a follower asks for. Every slice shares the request's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchRequest {
-    /// -1 for a consumer, -2 for a tool that reads to the log's end, else a follower's broker id
+    /// -1 for a consumer, -2 for one of a tool that compares replicas, else a follower's broker id
     pub replica_id: i32,
     pub replica_epoch: i64,
     pub max_wait_ms: i32,
@@ -481,7 +481,7 @@ fn write_topic_key(writer: &mut Writer, version: i16, name: &[u8], id: TopicId) 
 }
 
 const VERSION_MIN: i16 = 0;
-const VERSION_MAX: i16 = 17;
+const VERSION_MAX: i16 = 18;
 const THROTTLE_FROM: i16 = 1;
 const MAX_BYTES_FROM: i16 = 3;
 const ISOLATION_FROM: i16 = 4;

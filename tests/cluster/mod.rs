@@ -6,6 +6,7 @@ mod failover;
 mod growth;
 mod metrics;
 mod replicas;
+mod tools_partitions;
 mod tools_quorum;
 
 use std::time::Duration;

@@ -26,6 +26,7 @@ use super::record::Record;
 use crate::model::{ErrorCode, TopicId};
 
 pub use live::{Contact, Live, silent_brokers};
+pub use placement::spread;
 pub use producer_ids::PRODUCER_IDS_PER_BLOCK;
 
 /// Partitions that one request may create, as KRaft has it.

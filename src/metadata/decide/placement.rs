@@ -19,7 +19,8 @@ pub fn assign(
     draw: u64,
 ) -> Result<Vec<Vec<BrokerId>>, CommandError> {
     let (active, spare) = candidates(image, replication_factor)?;
-    let ring = Ring::new(image, &active);
+    let rack = |id: &BrokerId| image.brokers.get(id).and_then(|broker| broker.rack.as_deref());
+    let ring = Ring::new(active.iter().map(|id| (*id, rack(id))));
     let start = (draw % active.len() as u64) as usize;
     let first = usize::try_from(first).unwrap_or(0);
     let replicas = |index: usize| {
@@ -29,6 +30,17 @@ pub fn assign(
         replicas
     };
     Ok((first..first + count).map(replicas).collect())
+}
+
+/// The same over any brokers, given with their racks; at most one replica for each.
+pub fn spread(brokers: &[(BrokerId, Option<&str>)], count: usize, replicas: usize, draw: u64) -> Vec<Vec<BrokerId>> {
+    if brokers.is_empty() {
+        return vec![Vec::new(); count];
+    }
+    let ring = Ring::new(brokers.iter().copied());
+    let start = (draw % brokers.len() as u64) as usize;
+    let replicas = replicas.min(brokers.len());
+    (0..count).map(|index| ring.replicas(start, index, replicas)).collect()
 }
 
 /// The brokers that are active, and, if those are too few, the others.
@@ -60,14 +72,14 @@ struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    fn new(image: &'a Image, brokers: &[BrokerId]) -> Ring<'a> {
+    fn new(brokers: impl Iterator<Item = (BrokerId, Option<&'a str>)>) -> Ring<'a> {
         let mut racks: BTreeMap<Option<&str>, VecDeque<BrokerId>> = BTreeMap::new();
-        for broker in brokers {
-            let rack = image.brokers.get(broker).and_then(|broker| broker.rack.as_deref());
-            racks.entry(rack).or_default().push_back(*broker);
+        for (broker, rack) in brokers {
+            racks.entry(rack).or_default().push_back(broker);
         }
-        let mut ring = Vec::with_capacity(brokers.len());
-        while ring.len() < brokers.len() {
+        let count = racks.values().map(VecDeque::len).sum();
+        let mut ring = Vec::with_capacity(count);
+        while ring.len() < count {
             let next = racks
                 .iter_mut()
                 .filter_map(|(rack, brokers)| Some((*rack, brokers.pop_front()?)));

@@ -1,12 +1,15 @@
 //! `kafka-topics.sh`: create, list, describe, alter and delete topics; flags and output as Kafka 4.3 prints them.
 
-use std::collections::BTreeMap;
+mod describe;
+
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::connect::{ConnectArgs, list_of};
+use super::connect::ConnectArgs;
+use super::partitions::{self, ADMIN_TIMEOUT_MS};
 use crate::client::{ClientError, Cluster};
 use crate::model::ErrorCode;
 use crate::wire::messages::*;
@@ -41,7 +44,7 @@ pub(super) struct Args {
     #[arg(long)]
     replication_factor: Option<i16>,
     /// Brokers of each partition, as 0:1,1:2 (replicas by colons, partitions by commas)
-    #[arg(long, conflicts_with_all = ["partitions", "replication_factor"])]
+    #[arg(long, conflicts_with = "replication_factor")]
     replica_assignment: Option<String>,
     /// A setting of the new topic, as key=value; may be given several times
     #[arg(long)]
@@ -59,11 +62,17 @@ pub(super) struct Args {
     #[arg(long)]
     topics_with_overrides: bool,
     /// Only partitions with fewer in-sync replicas than replicas
-    #[arg(long)]
+    #[arg(long, conflicts_with = "topics_with_overrides")]
     under_replicated_partitions: bool,
-    /// Only partitions without a leader
-    #[arg(long)]
+    /// Only partitions without a leader that is up
+    #[arg(long, conflicts_with = "topics_with_overrides")]
     unavailable_partitions: bool,
+    /// Only partitions with fewer in-sync replicas than their min.insync.replicas
+    #[arg(long, conflicts_with = "topics_with_overrides")]
+    under_min_isr_partitions: bool,
+    /// Only partitions with just as many in-sync replicas as their min.insync.replicas
+    #[arg(long, conflicts_with = "topics_with_overrides")]
+    at_min_isr_partitions: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -76,7 +85,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else if args.list {
         list(&mut cluster, &args)
     } else if args.describe {
-        describe(&mut cluster, &args)
+        describe::run(&mut cluster, &args)
     } else if args.alter {
         alter(&mut cluster, &args)
     } else {
@@ -100,16 +109,26 @@ fn create(cluster: &mut Cluster, args: &Args) -> anyhow::Result<()> {
              To avoid issues it is best to use either, but not both."
         );
     }
+    if args.replica_assignment.is_some() && args.partitions.is_some() {
+        bail!("Option \"[replica-assignment]\" can't be used with option \"[partitions]\"");
+    }
+    if args.replication_factor.is_some_and(|replicas| replicas < 1) {
+        bail!("The replication factor must be between 1 and {} inclusive", i16::MAX);
+    }
+    if args.partitions.is_some_and(|partitions| partitions < 1) {
+        bail!("The partitions must be greater than 0");
+    }
     let mut topic = CreatableTopic::default()
         .with_name(kafka_string(name))
         .with_num_partitions(args.partitions.unwrap_or(-1))
         .with_replication_factor(args.replication_factor.unwrap_or(-1));
-    topic.assignments = args
-        .replica_assignment
-        .as_deref()
-        .map(assignments)
-        .transpose()?
-        .unwrap_or_default();
+    let assigned = assigned(args)?.unwrap_or_default();
+    let assignment = |(partition, replicas): (i32, Vec<i32>)| {
+        CreatableReplicaAssignment::default()
+            .with_partition_index(partition)
+            .with_broker_ids(replicas)
+    };
+    topic.assignments = (0..).zip(assigned).map(assignment).collect();
     for setting in &args.config {
         let (key, value) = setting
             .split_once('=')
@@ -120,7 +139,7 @@ fn create(cluster: &mut Cluster, args: &Args) -> anyhow::Result<()> {
     let request = CreateTopicsRequestData::default()
         .with_topics(vec![topic])
         .with_timeout_ms(ADMIN_TIMEOUT_MS);
-    let answer = cluster.controller()?.call(&request)?;
+    let answer = cluster.ask(&request)?;
     let created = answer.topics.first().context("the answer names no topic")?;
     match ClientError::check(
         created.error_code,
@@ -150,110 +169,26 @@ fn list(cluster: &mut Cluster, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn describe(cluster: &mut Cluster, args: &Args) -> anyhow::Result<()> {
-    let names = existing(cluster, args)?;
-    if names.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let topics = cluster.metadata(Some(&names), false)?.topics;
-    let overrides = overrides(cluster, &names)?;
-    let mut described = Vec::new();
-    for topic in &topics {
-        let name = topic.name.as_ref().map(text).unwrap_or_default();
-        ClientError::check(topic.error_code, None).with_context(|| format!("Topic '{name}'"))?;
-        let configs = overrides.get(&name).cloned().unwrap_or_default();
-        if args.topics_with_overrides && configs.is_empty() {
-            continue;
-        }
-        let wanted = |partition: &&MetadataResponsePartition| {
-            (!args.under_replicated_partitions || partition.isr_nodes.len() < partition.replica_nodes.len())
-                && (!args.unavailable_partitions || partition.leader_id < 0)
-        };
-        let mut partitions: Vec<_> = topic.partitions.iter().filter(wanted).collect();
-        partitions.sort_by_key(|partition| partition.partition_index);
-        if args.json {
-            described.push(topic_json(topic, &name, &configs, &partitions));
-        } else {
-            print_topic(args, topic, &name, &configs, &partitions);
-        }
-    }
-    if args.json {
-        println!("{}", json!(described));
-    }
-    Ok(())
-}
-
-fn print_topic(
-    args: &Args,
-    topic: &MetadataResponseTopic,
-    name: &str,
-    configs: &[(String, String)],
-    partitions: &[&MetadataResponsePartition],
-) {
-    if !args.under_replicated_partitions && !args.unavailable_partitions {
-        let configs: Vec<_> = configs.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        println!(
-            "Topic: {name}\tTopicId: {}\tPartitionCount: {}\tReplicationFactor: {}\tConfigs: {}",
-            topic_id(topic.topic_id),
-            topic.partitions.len(),
-            partitions.first().map_or(0, |partition| partition.replica_nodes.len()),
-            configs.join(",")
-        );
-    }
-    if args.topics_with_overrides {
-        return;
-    }
-    for partition in partitions {
-        let leader = if partition.leader_id < 0 {
-            "none".to_owned()
-        } else {
-            partition.leader_id.to_string()
-        };
-        println!(
-            "\tTopic: {name}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}\tElr: \tLastKnownElr: ",
-            partition.partition_index,
-            list_of(&partition.replica_nodes),
-            list_of(&partition.isr_nodes),
-        );
-    }
-}
-
-fn topic_json(
-    topic: &MetadataResponseTopic,
-    name: &str,
-    configs: &[(String, String)],
-    partitions: &[&MetadataResponsePartition],
-) -> Value {
-    let configs: BTreeMap<_, _> = configs.iter().cloned().collect();
-    let partitions: Vec<_> = partitions
-        .iter()
-        .map(|partition| {
-            json!({
-                "partition": partition.partition_index,
-                "leader": (partition.leader_id >= 0).then_some(partition.leader_id),
-                "replicas": partition.replica_nodes,
-                "isr": partition.isr_nodes,
-            })
-        })
-        .collect();
-    json!({
-        "topic": name, "topicId": topic_id(topic.topic_id).to_string(), "configs": configs, "partitions": partitions,
-    })
-}
-
 fn alter(cluster: &mut Cluster, args: &Args) -> anyhow::Result<()> {
     let count = args.partitions.context("Missing required argument \"[partitions]\"")?;
     let topics = existing(cluster, args)?;
+    let assigned = assigned(args)?;
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let known = partitions::describe(cluster, &names)?;
     let wanted = |name: &String| {
+        let there = known.get(name).map_or(0, |topic| topic.partitions.len());
+        // The assignment names all partitions; what is there already stays where it is.
+        let new = assigned.as_ref().map(|all| all.iter().skip(there));
+        let new = new.map(|new| new.map(|ids| CreatePartitionsAssignment::default().with_broker_ids(ids.clone())));
         CreatePartitionsTopic::default()
             .with_name(kafka_string(name))
             .with_count(count)
+            .with_assignments(new.map(Iterator::collect))
     };
     let request = CreatePartitionsRequestData::default()
         .with_topics(topics.iter().map(wanted).collect())
         .with_timeout_ms(ADMIN_TIMEOUT_MS);
-    for result in cluster.controller()?.call(&request)?.results {
+    for result in cluster.ask(&request)?.results {
         ClientError::check(
             result.error_code,
             result.error_message.as_ref().map(|message| message.as_str()),
@@ -268,7 +203,7 @@ fn delete(cluster: &mut Cluster, args: &Args) -> anyhow::Result<()> {
     let request = DeleteTopicsRequestData::default()
         .with_topic_names(topics.iter().map(|name| kafka_string(name)).collect())
         .with_timeout_ms(ADMIN_TIMEOUT_MS);
-    for result in cluster.controller()?.call(&request)?.responses {
+    for result in cluster.ask(&request)?.responses {
         ClientError::check(
             result.error_code,
             result.error_message.as_ref().map(|message| message.as_str()),
@@ -276,9 +211,6 @@ fn delete(cluster: &mut Cluster, args: &Args) -> anyhow::Result<()> {
     }
     Ok(())
 }
-
-/// How long the broker may take over an administrative request, in ms: the default of Kafka's admin client.
-const ADMIN_TIMEOUT_MS: i32 = 30_000;
 
 /// The topics that `--topic` means, which must be at least one unless `--if-exists` says otherwise.
 fn existing(cluster: &mut Cluster, args: &Args) -> anyhow::Result<Vec<String>> {
@@ -307,54 +239,26 @@ fn matching(cluster: &mut Cluster, args: &Args) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The settings of each topic that stand out: set on the topic, or dynamically on the broker, as Kafka's tool shows them.
-fn overrides(cluster: &mut Cluster, names: &[&str]) -> anyhow::Result<BTreeMap<String, Vec<(String, String)>>> {
-    let resource = |name: &&str| {
-        DescribeConfigsResource::default()
-            .with_resource_type(TOPIC_RESOURCE)
-            .with_resource_name(kafka_string(name))
-            .with_configuration_keys(None)
-    };
-    let request = DescribeConfigsRequestData::default().with_resources(names.iter().map(resource).collect());
-    let answer = cluster.controller()?.call(&request)?;
-    let set = |config: &&DescribeConfigsResourceResult| {
-        !matches!(config.config_source, STATIC_BROKER_CONFIG | DEFAULT_CONFIG)
-    };
-    Ok(answer
-        .results
-        .iter()
-        .map(|result| {
-            let value = |config: &DescribeConfigsResourceResult| config.value.as_ref().map(text).unwrap_or_default();
-            let configs = result
-                .configs
-                .iter()
-                .filter(set)
-                .map(|config| (text(&config.name), value(config)))
-                .collect();
-            (text(&result.resource_name), configs)
-        })
-        .collect())
+/// The brokers of each partition, where they are given.
+fn assigned(args: &Args) -> anyhow::Result<Option<Vec<Vec<i32>>>> {
+    args.replica_assignment.as_deref().map(assignments).transpose()
 }
 
-/// DescribeConfigs' numbers (ConfigResource.Type, DescribeConfigsResponse.ConfigSource).
-const TOPIC_RESOURCE: i8 = 2;
-const STATIC_BROKER_CONFIG: i8 = 4;
-const DEFAULT_CONFIG: i8 = 5;
-
-fn assignments(written: &str) -> anyhow::Result<Vec<CreatableReplicaAssignment>> {
-    let replicas = |list: &str| {
-        list.split(':')
-            .map(|id| id.trim().parse::<i32>())
-            .collect::<Result<Vec<_>, _>>()
-    };
-    let mut assignments = Vec::new();
-    for (partition, list) in (0..).zip(written.split(',')) {
-        let replicas = replicas(list).with_context(|| format!("--replica-assignment {written}: {list}"))?;
-        assignments.push(
-            CreatableReplicaAssignment::default()
-                .with_partition_index(partition)
-                .with_broker_ids(replicas),
-        );
+fn assignments(written: &str) -> anyhow::Result<Vec<Vec<i32>>> {
+    let mut assignments: Vec<Vec<i32>> = Vec::new();
+    for (partition, list) in written.split(',').enumerate() {
+        let ids = list.split(':').map(|id| id.trim().parse::<i32>());
+        let ids: Vec<i32> = ids
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("--replica-assignment {written}: {list}"))?;
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = ids.iter().find(|id| !seen.insert(**id)) {
+            bail!("Partition replica lists may not contain duplicate entries: {twice}");
+        }
+        if assignments.first().is_some_and(|first| first.len() != ids.len()) {
+            bail!("Partition {partition} has different replication factor: {ids:?}");
+        }
+        assignments.push(ids);
     }
     Ok(assignments)
 }
@@ -365,11 +269,13 @@ mod tests {
 
     #[test]
     fn a_replica_assignment_lists_partitions_by_commas_and_brokers_by_colons() {
-        let read = assignments("0:1,1:2").unwrap();
-        assert_eq!(
-            read.iter().map(|a| a.broker_ids.clone()).collect::<Vec<_>>(),
-            [vec![0, 1], vec![1, 2]]
-        );
+        assert_eq!(assignments("0:1, 1:2").unwrap(), [vec![0, 1], vec![1, 2]]);
         assert!(assignments("0:x").is_err());
+        let said = |written| assignments(written).unwrap_err().to_string();
+        assert_eq!(
+            said("0:1,2:2"),
+            "Partition replica lists may not contain duplicate entries: 2"
+        );
+        assert_eq!(said("0:1,2"), "Partition 1 has different replication factor: [2]");
     }
 }
