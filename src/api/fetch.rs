@@ -8,7 +8,7 @@ use crate::metadata::{Image, Topic};
 use crate::metrics::Metric;
 use crate::model::{BrokerId, ErrorCode, PartitionId, TopicId};
 use crate::record::{Compression, OldFormat, convert_down};
-use crate::rt;
+use crate::rt::{self, Instant};
 use crate::shard::{FetchItem, FetchSpec, FetchedPartition, Isolation, Reader};
 use crate::wire::ApiKey;
 use crate::wire::fetch::{FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse};
@@ -56,13 +56,15 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         rack: rack(&message, &cx),
         // What is not ours to give any more, a follower must not take for the leader's log.
         may_lead: is_consumer(message.replica_id) || cx.router().may_lead(),
+        held_until: cx.router().throttles().leader.rests_until(rt::now()),
     };
     let (spec, places) = resolver.resolve(&plan, &message, cx.config().fetch_max_bytes);
     count_requests(&cx, places.len());
-    let topics: Vec<TopicId> = spec.items.iter().map(|item| item.partition.topic).collect();
+    let partitions: Vec<PartitionId> = spec.items.iter().map(|item| item.partition).collect();
     let reader = spec.reader;
     let fetched = cx.router().fetch(spec).await;
-    count_traffic(&cx, &image, &topics, &fetched, reader);
+    count_traffic(&cx, &image, &partitions, &fetched, reader);
+    count_throttled(&cx, &image, &partitions, &fetched, reader);
     let mut answers = join(places, fetched, message.isolation_level, version);
     if let Some(format) = old_format(version) {
         convert(&plan, &mut answers, format);
@@ -97,6 +99,8 @@ struct Resolver<'a> {
     /// The rack of a consumer that is to be sent to a replica there.
     rack: Option<&'a str>,
     may_lead: bool,
+    /// Until when throttled replicas are not copied from here.
+    held_until: Option<Instant>,
 }
 
 /// The consumer's rack, where consumers are sent to replicas of theirs.
@@ -132,7 +136,10 @@ impl Resolver<'_> {
                 |(key, asked)| match (self.partition(key, request.replica_id), self.nearer_replica(key)) {
                     (Ok(_), Some(replica)) => Place::Elsewhere(key.index, replica),
                     (Ok(partition), None) => {
-                        items.push(item(partition, asked));
+                        items.push(FetchItem {
+                            held: self.holds(key, request.replica_id),
+                            ..item(partition, asked)
+                        });
                         Place::Asked(key.index)
                     }
                     (Err(error), _) => Place::Failed(key.index, error),
@@ -147,7 +154,7 @@ impl Resolver<'_> {
         let spec = FetchSpec {
             min_bytes: bytes(request.min_bytes).min(max_bytes),
             max_bytes,
-            max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+            max_wait: self.wait(request.max_wait_ms, &items),
             reader,
             //= protocol: an error anywhere, or nothing to wait for, is answered at once
             no_wait: items.is_empty() || items.len() < places.len(),
@@ -173,6 +180,29 @@ impl Resolver<'_> {
         match is_consumer(replica_id) && self.version >= FIRST_VERSION_WITH_RACKS {
             true => hosted_partition(topic, key.index, self.me),
             false => led_partition(topic, key.index, self.me),
+        }
+    }
+
+    /// Whether a follower gets no records of this partition now: it is out of sync, its copying is throttled, and what was
+    /// copied so far was as much as the rate allows.
+    fn holds(&self, key: &Key, replica_id: i32) -> bool {
+        if self.held_until.is_none() || replica_id < 0 {
+            return false;
+        }
+        let Ok(topic) = self.topic(key) else {
+            return false;
+        };
+        let state = topic.partition(key.index);
+        let is_in_sync = state.is_some_and(|state| state.isr.contains(&BrokerId(replica_id)));
+        !is_in_sync && topic.config.leader_throttled.has(key.index, self.me.0)
+    }
+
+    /// No longer than until what is held may go.
+    fn wait(&self, max_wait_ms: i32, items: &[FetchItem]) -> Duration {
+        let asked = Duration::from_millis(u64::try_from(max_wait_ms).unwrap_or(0));
+        match self.held_until {
+            Some(until) if items.iter().any(|item| item.held) => asked.min(until.since(rt::now())),
+            _ => asked,
         }
     }
 
@@ -232,6 +262,7 @@ fn item(partition: PartitionId, asked: &FetchPartition) -> FetchItem {
         leader_epoch: asked.current_leader_epoch,
         last_fetched_epoch: asked.last_fetched_epoch,
         log_start: asked.log_start_offset,
+        held: false,
     }
 }
 
@@ -363,13 +394,19 @@ fn count_requests(cx: &Context, partitions: usize) {
 }
 
 /// What followers copy is not what consumers read.
-fn count_traffic(cx: &Context, image: &Image, topics: &[TopicId], fetched: &[FetchedPartition], reader: Reader) {
+fn count_traffic(
+    cx: &Context,
+    image: &Image,
+    partitions: &[PartitionId],
+    fetched: &[FetchedPartition],
+    reader: Reader,
+) {
     let is_consumer = matches!(reader, Reader::Consumer { .. });
     let mut all = 0;
-    for (topic, fetched) in topics.iter().zip(fetched) {
+    for (partition, fetched) in partitions.iter().zip(fetched) {
         let bytes: usize = fetched.records.iter().map(bytes::Bytes::len).sum();
         if bytes > 0 && is_consumer {
-            cx.services.topic_traffic.on_fetched(image, *topic, bytes);
+            cx.services.topic_traffic.on_fetched(image, partition.topic, bytes);
         }
         all += bytes;
     }
@@ -382,6 +419,31 @@ fn count_traffic(cx: &Context, image: &Image, topics: &[TopicId], fetched: &[Fet
     }
     if !is_consumer {
         cx.metrics().add(Metric::FollowerFetches, 1);
+    }
+}
+
+/// What followers get of throttled replicas, those in sync too, counts for the rate of them all.
+fn count_throttled(
+    cx: &Context,
+    image: &Image,
+    partitions: &[PartitionId],
+    fetched: &[FetchedPartition],
+    reader: Reader,
+) {
+    let Reader::Follower { .. } = reader else { return };
+    let is_throttled = |id: &PartitionId| {
+        let topic = image.topic_by_id(&id.topic);
+        topic.is_some_and(|topic| topic.config.leader_throttled.has(id.index, cx.broker_id().0))
+    };
+    let bytes: usize = partitions
+        .iter()
+        .zip(fetched)
+        .filter(|(id, fetched)| !fetched.records.is_empty() && is_throttled(id))
+        .map(|(_, fetched)| fetched.record_bytes())
+        .sum();
+    if bytes > 0 {
+        let rate = image.config().replication.leader_rate;
+        cx.router().throttles().leader.on_copied(bytes, rate, rt::now());
     }
 }
 
@@ -465,6 +527,7 @@ mod tests {
             version: 12,
             rack: None,
             may_lead: true,
+            held_until: None,
         };
         let resolve = |keys: &[Key]| resolver.resolve(&plan(keys), &request(1 << 20, 1), 1 << 30).0;
         let healthy = resolve(&[named("a", 0), named("a", 1)]);
@@ -486,6 +549,7 @@ mod tests {
             version: 12,
             rack: None,
             may_lead: true,
+            held_until: None,
         };
         let spec = resolver
             .resolve(&plan(&[named("a", 0)]), &request(i32::MAX, 5000), 4096)
@@ -511,6 +575,7 @@ mod tests {
             version,
             rack: None,
             may_lead: true,
+            held_until: None,
         };
         assert_eq!(
             at(13).partition(&by_id(id), CONSUMER),
@@ -538,6 +603,30 @@ mod tests {
         );
     }
 
+    /// While what was copied is as much as the rate allows, a throttled follower that is out of sync gets nothing; one in
+    /// sync, a consumer, and the replicas of other topics go on.
+    #[test]
+    fn only_throttled_followers_out_of_sync_are_held() {
+        let throttled = testing::image_with_override("a", "leader.replication.throttled.replicas", "0:1");
+        let free = testing::image(&[("a", 1)]);
+        let at = |image, held_until| Resolver {
+            image,
+            me: BrokerId(1),
+            version: 12,
+            rack: None,
+            may_lead: true,
+            held_until,
+        };
+        let later = Some(rt::now().after(Duration::from_secs(3)));
+        let key = named("a", 0);
+        assert!(at(&throttled, later).holds(&key, 2));
+        for goes_on in [1, CONSUMER] {
+            assert!(!at(&throttled, later).holds(&key, goes_on), "replica id {goes_on}");
+        }
+        assert!(!at(&free, later).holds(&key, 2), "it is not throttled");
+        assert!(!at(&throttled, None).holds(&key, 2), "the rate allows more");
+    }
+
     /// An error about the leader names it from version 16 on, any other error does not.
     #[test]
     fn the_leader_is_named_beside_an_error_about_it() {
@@ -561,6 +650,7 @@ mod tests {
                 version,
                 rack: None,
                 may_lead: true,
+                held_until: None,
             };
             let endpoints = resolver.name_leaders(&mut answers, "PLAINTEXT");
             assert_eq!(answers[1].1.current_leader, None);

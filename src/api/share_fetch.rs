@@ -281,6 +281,7 @@ async fn read(
         leader_epoch: -1,
         last_fetched_epoch: -1,
         log_start: -1,
+        held: false,
     };
     let spec = FetchSpec {
         items: ready.iter().map(item).collect(),

@@ -44,6 +44,6 @@ pub use render::server_properties;
 pub use replication::ReplicationConfig;
 pub use reread::Reread;
 pub use shares::{ShareConfig, ShareReset};
-pub use topic::{CleanupPolicy, CompressionLevels, TopicConfig, check_topic_configs};
+pub use topic::{CleanupPolicy, CompressionLevels, ThrottledReplicas, TopicConfig, check_topic_configs};
 pub use transactions::TransactionConfig;
 pub use values::DynamicConfigs;

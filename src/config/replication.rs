@@ -21,6 +21,9 @@ pub struct ReplicationConfig {
     pub answer_patience: Duration,
     /// How long a follower may be behind and still count as in sync.
     pub lag_max: Duration,
+    /// Bytes per second that throttled replicas may be sent, and may copy; set at run time.
+    pub leader_rate: u64,
+    pub follower_rate: u64,
     /// Whether consumers that say their rack are sent to a replica there.
     pub reads_by_rack: bool,
 }
@@ -32,6 +35,7 @@ impl ReplicationConfig {
     pub(super) fn read(values: &Values<'_>) -> ReplicationConfig {
         let millis = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         let int = |key| millis(values.int(key).into());
+        let rate = |key| u64::try_from(values.long(key)).unwrap_or(0);
         let listener = values.explicit("inter.broker.listener.name");
         let protocol = values.text("security.inter.broker.protocol");
         ReplicationConfig {
@@ -43,6 +47,8 @@ impl ReplicationConfig {
             backoff: int("replica.fetch.backoff.ms"),
             answer_patience: int("replica.socket.timeout.ms"),
             lag_max: millis(values.long("replica.lag.time.max.ms")),
+            leader_rate: rate("leader.replication.throttled.rate"),
+            follower_rate: rate("follower.replication.throttled.rate"),
             reads_by_rack: values.get("replica.selector.class") == Some(RACK_AWARE),
         }
     }

@@ -441,6 +441,20 @@ fn topic_overrides_are_checked_together() {
     assert!(throttled("x").is_err_and(|message| message.starts_with("Invalid value [x] for configuration")));
 }
 
+#[test] // Lists of throttled replicas name partitions and brokers, or all.
+fn throttled_replicas_are_found() {
+    let of = |value| {
+        let overrides = map(&[("follower.replication.throttled.replicas", value)]);
+        let config = TopicConfig::resolve(&TopicConfig::default(), &overrides).expect("legal");
+        let has = |partition, broker| config.follower_throttled.has(partition, broker);
+        assert!(!config.leader_throttled.has(0, 1), "the other side's list is another");
+        (has(0, 1), has(2, 3), has(0, 3))
+    };
+    assert_eq!(of("*"), (true, true, true));
+    assert_eq!(of("0:1, 2:3"), (true, true, false));
+    assert_eq!(of(""), (false, false, false));
+}
+
 #[test] // A topic that overrides only the codec gets the broker's level for it.
 fn codec_takes_the_brokers_level() {
     let (config, _) = accepted("compression.zstd.level=7");

@@ -50,6 +50,17 @@ pub struct TopicConfig {
     pub segment_ms: i64,
     pub segment_jitter_ms: i64,
     pub unclean_leader_election: bool,
+    /// Replicas that are copied no faster than a rate: from those that lead, and by those that follow.
+    pub leader_throttled: ThrottledReplicas,
+    pub follower_throttled: ThrottledReplicas,
+}
+
+/// Which replicas of a topic are copied no faster than a rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ThrottledReplicas {
+    All,
+    /// Partitions, and the brokers that have them.
+    Some(Vec<(i32, i32)>),
 }
 
 /// Kafka's defaults: a topic without overrides on a broker with an empty file.
@@ -111,6 +122,10 @@ impl TopicConfig {
             unclean_leader_election: text(set, "unclean.leader.election.enable")
                 .and_then(keys::parse_bool)
                 .unwrap_or(base.unclean_leader_election),
+            leader_throttled: text(set, "leader.replication.throttled.replicas")
+                .map_or(base.leader_throttled.clone(), ThrottledReplicas::parse),
+            follower_throttled: text(set, "follower.replication.throttled.replicas")
+                .map_or(base.follower_throttled.clone(), ThrottledReplicas::parse),
         }
     }
 }
@@ -153,6 +168,27 @@ fn check_throttled_replicas(name: &str, value: &str) -> Result<(), String> {
         "Invalid value [{items}] for configuration {name}: {name} must be the literal '*' or a list of replicas in the \
          following format: [partitionId]:[brokerId],[partitionId]:[brokerId],..."
     ))
+}
+
+impl ThrottledReplicas {
+    /// What [`check_throttled_replicas`] lets pass.
+    fn parse(value: &str) -> ThrottledReplicas {
+        if value == "*" {
+            return ThrottledReplicas::All;
+        }
+        let pair = |item: &str| {
+            let (partition, broker) = item.split_once(':')?;
+            Some((partition.parse().ok()?, broker.parse().ok()?))
+        };
+        ThrottledReplicas::Some(keys::list_items(value).filter_map(pair).collect())
+    }
+
+    pub fn has(&self, partition: i32, broker: i32) -> bool {
+        match self {
+            ThrottledReplicas::All => true,
+            ThrottledReplicas::Some(pairs) => pairs.contains(&(partition, broker)),
+        }
+    }
 }
 
 impl CleanupPolicy {
@@ -223,4 +259,6 @@ const BLANK: TopicConfig = TopicConfig {
     segment_ms: 0,
     segment_jitter_ms: 0,
     unclean_leader_election: false,
+    leader_throttled: ThrottledReplicas::Some(Vec::new()),
+    follower_throttled: ThrottledReplicas::Some(Vec::new()),
 };

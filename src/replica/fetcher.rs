@@ -24,6 +24,8 @@ const FETCH_VERSION: i16 = 17;
 const ANSWER_SLACK_BYTES: i32 = 16 << 20;
 /// Records that go to the pump together, unless one partition has more.
 const GROUP_BYTES_MAX: usize = 1 << 20;
+/// How long a throttled replica is left out before it is looked whether it still is one.
+const HOLD_MAX: Duration = Duration::from_millis(500);
 /// The rest of a partition whose leader has another image than this broker: one of the two is about to change.
 const IMAGE_PATIENCE: Duration = Duration::from_millis(50);
 
@@ -62,6 +64,7 @@ impl Fetcher {
             self.take_orders();
             let now = rt::now();
             self.partitions.wake(now);
+            self.hold_throttled(now);
             if self.partitions.is_empty() {
                 self.disconnect();
                 self.wait(None).await;
@@ -97,6 +100,18 @@ impl Fetcher {
                 Order::End(partition) => self.partitions.end(partition),
             }
         }
+    }
+
+    /// Throttled replicas out of sync rest while what was copied of them all is as much as the rate allows.
+    fn hold_throttled(&mut self, now: Instant) {
+        let Some(until) = self.spec.router.throttles().follower.rests_until(now) else {
+            return;
+        };
+        let (image, me) = (self.spec.router.image(), self.spec.me());
+        let is_held = |id: PartitionId| {
+            is_throttled(&image, id, me) && image.partition(&id).is_some_and(|(_, state)| !state.isr.contains(&me))
+        };
+        self.partitions.hold(until.min(now.after(HOLD_MAX)), is_held);
     }
 
     /// Until when there is nothing to ask for.
@@ -182,6 +197,7 @@ impl Fetcher {
         for (id, error) in failed {
             self.on_refusal(id, error);
         }
+        self.count_throttled(&fetched, image);
         for group in groups(fetched) {
             let ids: Vec<PartitionId> = group.iter().map(|one| one.life.partition).collect();
             let outcomes = self.spec.router.append_fetched(group).await;
@@ -200,6 +216,17 @@ impl Fetcher {
             self.cut(cuts).await;
         }
         Ok(())
+    }
+
+    fn count_throttled(&self, fetched: &[Fetched], image: &Image) {
+        let me = self.spec.me();
+        let has_records = fetched.iter().filter(|one| !one.records.is_empty());
+        let throttled = has_records.filter(|one| is_throttled(image, one.life.partition, me));
+        let bytes: usize = throttled.map(|one| one.records.len()).sum();
+        if bytes > 0 {
+            let rate = image.config().replication.follower_rate;
+            self.spec.router.throttles().follower.on_copied(bytes, rate, rt::now());
+        }
     }
 
     async fn cut(&mut self, cuts: Vec<CutLog>) {
@@ -257,6 +284,11 @@ impl Fetcher {
             connection.stream().shutdown();
         }
     }
+}
+
+fn is_throttled(image: &Image, id: PartitionId, me: BrokerId) -> bool {
+    let topic = image.topic_by_id(&id.topic);
+    topic.is_some_and(|topic| topic.config.follower_throttled.has(id.index, me.0))
 }
 
 /// What the pump takes at a time: it checks and copies every byte, and others wait for their turn meanwhile.

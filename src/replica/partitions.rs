@@ -102,11 +102,26 @@ impl Partitions {
         }
     }
 
-    /// Not asked for until then. True: this is news to whoever reads the log.
+    /// After a failure: not asked for until then. True: this is news to whoever reads the log.
     pub(super) fn rest(&mut self, id: PartitionId, until: Instant) -> bool {
+        self.leave_out(id, until);
+        self.copying.contains_key(&id) && self.failing.insert(id)
+    }
+
+    /// Those that do not rest already, and that are to be copied no faster, are not asked for until then.
+    pub(super) fn hold(&mut self, until: Instant, is_held: impl Fn(PartitionId) -> bool) {
+        let held = self
+            .copying
+            .iter()
+            .filter(|(id, known)| known.rests.is_none() && is_held(**id));
+        let held: Vec<PartitionId> = held.map(|(id, _)| *id).collect();
+        held.into_iter().for_each(|id| self.leave_out(id, until));
+    }
+
+    fn leave_out(&mut self, id: PartitionId, until: Instant) {
         self.forget_rest(id);
         let Some(known) = self.copying.get_mut(&id) else {
-            return false;
+            return;
         };
         known.rests = Some(until);
         self.resting.insert((until, id));
@@ -114,7 +129,6 @@ impl Partitions {
         if known.in_session {
             self.forgotten.insert(id);
         }
-        self.failing.insert(id)
     }
 
     /// Those that have rested are asked for again.
@@ -380,6 +394,26 @@ mod tests {
         partitions.wake(Instant(50));
         assert_eq!(said(&mut partitions), ((77, 5), vec![(2, 0)], vec![]));
         assert!(!partitions.rest(id(2), Instant(90)), "not said twice");
+    }
+
+    /// What is copied too fast is left out for a while, which is no failure.
+    #[test]
+    fn held_partitions_are_left_out_for_a_while() {
+        let mut partitions = Partitions::default();
+        (0..3).for_each(|index| partitions.begin(follow(index, 0, 0)));
+        said(&mut partitions);
+        partitions.on_answer(77);
+        partitions.rest(id(2), Instant(90));
+        partitions.hold(Instant(50), |id| id.index > 0);
+        assert_eq!(said(&mut partitions), ((77, 1), vec![], vec![1, 2]));
+        partitions.on_answer(77);
+        partitions.wake(Instant(50));
+        assert_eq!(
+            said(&mut partitions).1,
+            vec![(1, 0)],
+            "a rest after a failure is not cut short"
+        );
+        assert!(partitions.rest(id(1), Instant(60)), "its first failure");
     }
 
     /// A session that the leader lost is asked for anew with everything; one at another point is closed by that request.

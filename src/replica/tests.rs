@@ -173,6 +173,7 @@ impl Node {
             leader_epoch,
             last_fetched_epoch: -1,
             log_start: -1,
+            held: false,
         };
         let spec = FetchSpec {
             items: vec![item],

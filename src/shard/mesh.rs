@@ -1,4 +1,4 @@
-//! What connects the shards with each other and with the control thread: lanes, the newest image, directory claims.
+//! What connects the shards with each other and with the control thread: lanes, the newest image, directory claims, throttles.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::claims::Claims;
 use super::message::{CheckpointRow, Message, Stopped};
+use super::throttle::Throttles;
 use crate::metadata::{Image, Published};
 use crate::model::ShardId;
 use crate::rt::{self, LaneFull, OneshotRx, Rx, Tx};
@@ -29,11 +30,12 @@ pub struct Inbox {
     pub(super) rx: Rx<Message>,
     pub(super) peers: Vec<ShardHandle>,
     pub(super) claims: Claims,
+    pub(super) throttles: Arc<Throttles>,
 }
 
 /// Connects `shards` shards, each of which starts with `image`.
 pub fn mesh(shards: usize, image: &Arc<Image>) -> (Vec<ShardHandle>, Vec<Inbox>) {
-    let claims = Claims::default();
+    let (claims, throttles) = (Claims::default(), Arc::<Throttles>::default());
     let (peers, lanes): (Vec<_>, Vec<_>) = (0..shards)
         .map(|_| {
             let (tx, rx) = rt::lane(INBOX_MAX);
@@ -46,6 +48,7 @@ pub fn mesh(shards: usize, image: &Arc<Image>) -> (Vec<ShardHandle>, Vec<Inbox>)
         rx,
         peers: peers.clone(),
         claims: claims.clone(),
+        throttles: throttles.clone(),
     });
     let inboxes = inboxes.collect();
     (peers, inboxes)

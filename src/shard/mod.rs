@@ -17,6 +17,7 @@
 //! | share | share groups' side of the partitions |
 //! | early | questions that come before their log is open |
 //! | catchup, fetch_memory | reads from the disk in turn and at a pace; the memory for what they bring |
+//! | throttle | how fast throttled replicas are copied |
 //! | following, isr | the follower's side of replication; what the leader asks of the controller for its followers |
 //! | connection, peers | requests to other brokers |
 //! | hosted, reconcile, claims, placement | which partitions are here, and how they come and go |
@@ -52,6 +53,7 @@ mod router;
 mod share;
 mod state;
 mod stop;
+mod throttle;
 mod timers;
 mod types;
 mod upkeep;
@@ -79,6 +81,7 @@ pub use peers::endpoint;
 pub use placement::owner;
 pub use router::Router;
 pub use share::{ShareAction, ShareAsk, ShareBegin, ShareReply};
+pub use throttle::{Throttle, Throttles};
 pub use types::*;
 
 /// What one shard is built from, on its own thread.
@@ -101,7 +104,13 @@ pub struct ShardSpec {
 /// A shard: the way to ask it, and its pump, which runs until [`ShardHandle::exit`]. To be called, and the pump to be
 /// polled, on the shard's own executor. Logs are opened once the pump runs; partitions serve as they finish.
 pub fn run(spec: ShardSpec) -> (Router, impl Future<Output = ()> + 'static) {
-    let Inbox { id, rx, peers, claims } = spec.inbox;
+    let Inbox {
+        id,
+        rx,
+        peers,
+        claims,
+        throttles,
+    } = spec.inbox;
     // A copy whose reference count is this shard's own.
     let image = Arc::new(Image::clone(&spec.image));
     let post = post::Post::new(
@@ -110,6 +119,7 @@ pub fn run(spec: ShardSpec) -> (Router, impl Future<Output = ()> + 'static) {
         spec.metadata,
         peers::Peers::new(spec.config.clone()),
         spec.metrics.clone(),
+        throttles,
     );
     let shard = state::Shard::new(state::Parts {
         id,

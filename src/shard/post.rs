@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::mesh::ShardHandle;
 use super::message::{Local, Message};
 use super::peers::Peers;
+use super::throttle::Throttles;
 use crate::metadata::{self, Image};
 use crate::metrics::{Cells, Spent};
 use crate::rt::{self, Instant};
@@ -27,6 +28,7 @@ pub(super) struct Post {
     /// Of the request that is being polled.
     spent: Cell<Spent>,
     metrics: Cells,
+    throttles: Arc<Throttles>,
 }
 
 impl Post {
@@ -36,6 +38,7 @@ impl Post {
         metadata: metadata::Handle,
         peers: Peers,
         metrics: Cells,
+        throttles: Arc<Throttles>,
     ) -> Rc<Post> {
         Rc::new(Post {
             queue: Cell::default(),
@@ -47,7 +50,12 @@ impl Post {
             peers,
             spent: Cell::default(),
             metrics,
+            throttles,
         })
+    }
+
+    pub(super) fn throttles(&self) -> &Throttles {
+        &self.throttles
     }
 
     /// Once the pump has ended the message is dropped, which tells whoever awaits its answer.

@@ -243,8 +243,8 @@ fn read(
     }
     let ask = ReadAsk {
         offset: item.offset,
-        max_bytes: item.max_bytes.min(budget.bytes),
-        at_least_one: budget.first,
+        max_bytes: if item.held { 0 } else { item.max_bytes.min(budget.bytes) },
+        at_least_one: budget.first && !item.held,
         last_fetched_epoch: item.last_fetched_epoch,
         bound: match reader {
             Reader::Consumer { isolation, .. } => bound(isolation),

@@ -14,6 +14,7 @@ use super::message::{Local, Request};
 use super::post::Post;
 use super::reply::{ReplyRx, ReplyTx, reply};
 use super::share::{ShareAsk, ShareReply};
+use super::throttle::Throttles;
 use super::types::*;
 use crate::group::{GroupReply, GroupRequest};
 use crate::metadata::{Handle, Image};
@@ -35,6 +36,11 @@ pub struct Router {
 impl Router {
     pub(super) fn new(post: Rc<Post>) -> Router {
         Router { post }
+    }
+
+    /// How fast throttled replicas are copied: one for all shards.
+    pub fn throttles(&self) -> &Throttles {
+        self.post.throttles()
     }
 
     /// The newest image that was published to this shard.

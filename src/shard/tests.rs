@@ -223,6 +223,7 @@ fn fetch(partition: PartitionId, offset: i64) -> FetchItem {
         leader_epoch: -1,
         last_fetched_epoch: -1,
         log_start: -1,
+        held: false,
     }
 }
 

@@ -71,6 +71,8 @@ pub struct FetchItem {
     pub last_fetched_epoch: i32,
     /// Where a follower's log begins.
     pub log_start: i64,
+    /// No records now, whatever there is: the follower is throttled.
+    pub held: bool,
 }
 #[derive(Clone, Debug)]
 pub struct FetchSpec {
@@ -202,7 +204,7 @@ impl FetchedPartition {
         }
     }
 
-    pub(super) fn record_bytes(&self) -> usize {
+    pub fn record_bytes(&self) -> usize {
         self.records.iter().map(Bytes::len).sum()
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::Cluster;
 use super::failover::{Ledger, TOPIC, await_more, check, start_producer};
@@ -17,7 +18,7 @@ const REASSIGN: &str = "reassign.ReassignPartitionsCommand";
 fn partitions_move_under_load_as_both_tools_say() {
     let cluster = Cluster::start();
     create(&cluster, &format!("--topic {TOPIC} --replica-assignment 1:2,2:3,3:1"));
-    wait_until("all replicas are in sync", || cluster.in_sync(0, TOPIC, 2));
+    wait_until("all replicas are in sync", || cluster.in_sync(0, Some(TOPIC), 2));
     let (ledger, stop) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
     let producer = start_producer(&cluster.bootstrap(), ledger.clone(), &stop);
     await_more(&ledger);
@@ -54,6 +55,8 @@ fn partitions_move_under_load_as_both_tools_say() {
         "reassign-partitions",
         &format!("--verify --wait --reassignment-json-file {back}"),
     );
+    stop.store(true, Ordering::Relaxed);
+    producer.join().unwrap();
     let before = file(&cluster, "before", before);
     let state = both(
         &cluster,
@@ -93,9 +96,7 @@ fn partitions_move_under_load_as_both_tools_say() {
     );
     assert!(described.contains("Replicas: 1,2"), "{described}");
 
-    stop.store(true, Ordering::Relaxed);
-    producer.join().unwrap();
-    check(&cluster.bootstrap(), &ledger.0.lock().unwrap());
+    check(&cluster.bootstrap(), TOPIC, &ledger.0.lock().unwrap());
     let said = ours(
         &cluster,
         "replica-verification",
@@ -109,6 +110,62 @@ fn partitions_move_under_load_as_both_tools_say() {
     kafkas_verification_finds_equal_replicas(&cluster);
 }
 
+/// A throttled move takes its time, and is seen to be under way meanwhile; the end takes the throttle back.
+#[test]
+fn a_throttled_move_is_no_faster_than_its_rate() {
+    const RATE: usize = 400_000;
+    const VALUE: usize = 100_000;
+    const RECORDS: usize = 30;
+    let cluster = Cluster::start();
+    create(
+        &cluster,
+        &format!("--topic {TOPIC} --replica-assignment 1 --config min.insync.replicas=1"),
+    );
+    let records = format!("{}\n", "x".repeat(VALUE)).repeat(RECORDS);
+    cluster.nodes[0].tool("console-producer", &format!("--topic {TOPIC} --sync"), &records);
+    let began = Instant::now();
+    let there = file(&cluster, "there", &plan(&[&[1, 2]]));
+    let execute = format!("--execute --throttle {RATE} --reassignment-json-file {there}");
+    let said = ours(&cluster, "reassign-partitions", &execute);
+    assert!(
+        said.contains("The inter-broker throttle limit was set to 400000 B/s"),
+        "{said}"
+    );
+    let verify = format!("--verify --reassignment-json-file {there}");
+    let state = ours(&cluster, "reassign-partitions", &verify);
+    assert!(
+        state.contains("Reassignment of partition orders-0 is still in progress."),
+        "{state}"
+    );
+    assert_eq!(
+        ours(&cluster, "reassign-partitions", "--list"),
+        "Current partition reassignments:\norders-0: replicas: 1,2. adding: 2.\n"
+    );
+    ours(
+        &cluster,
+        "reassign-partitions",
+        &format!("--preserve-throttles --wait {verify}"),
+    );
+    // What one answer holds, and a second's worth, may come at once.
+    let throttled = (RECORDS * VALUE - (1 << 20) - RATE) / RATE;
+    assert!(
+        began.elapsed() >= Duration::from_secs(throttled as u64),
+        "{:?}",
+        began.elapsed()
+    );
+    let state = both(&cluster, "reassign-partitions", REASSIGN, &verify);
+    assert!(
+        state.contains("Reassignment of partition orders-0 is completed."),
+        "{state}"
+    );
+    for described in [
+        ours(&cluster, "configs", "--describe --entity-type brokers --entity-name 1"),
+        ours(&cluster, "configs", &format!("--describe --topic {TOPIC}")),
+    ] {
+        assert!(!described.contains("throttled"), "{described}");
+    }
+}
+
 /// A preferred replica that comes back leads again when it is asked for. One that may miss records leads only when an
 /// unclean election is asked for; what tells of it does so also through a list of brokers whose first ones are down.
 #[test]
@@ -119,7 +176,8 @@ fn leaders_are_elected_only_as_asked() {
         &cluster,
         "--topic lonely --replica-assignment 1:2 --config min.insync.replicas=1",
     );
-    wait_until("all replicas are in sync", || cluster.in_sync(2, TOPIC, 3));
+    wait_until("all replicas are in sync", || cluster.in_sync(2, Some(TOPIC), 3));
+    wait_until("those of the other topic too", || cluster.in_sync(2, Some("lonely"), 2));
     assert!(cluster.nodes[0].terminate().success());
     let is_led = |cluster: &Cluster, topic: &str, leader: &str| {
         let described = cluster.nodes[2].tool("topics", &format!("--describe --topic {topic}"), "");
@@ -131,7 +189,9 @@ fn leaders_are_elected_only_as_asked() {
     };
     wait_until("others lead", || !is_led(&cluster, TOPIC, "1"));
     cluster.nodes[0].restart();
-    wait_until("it is in sync again", || cluster.in_sync(2, TOPIC, 3));
+    wait_until("it is in sync again", || {
+        cluster.in_sync(2, Some(TOPIC), 3) && cluster.in_sync(2, Some("lonely"), 2)
+    });
     let said = ours(
         &cluster,
         "leader-election",
@@ -150,7 +210,7 @@ fn leaders_are_elected_only_as_asked() {
 
     // The second replica stops, then the only one in sync is lost.
     cluster.nodes[1].kill_9();
-    wait_until("it is out of sync", || cluster.in_sync(2, "lonely", 1));
+    wait_until("it is out of sync", || cluster.in_sync(2, Some("lonely"), 1));
     cluster.nodes[0].kill_9();
     cluster.nodes[1].restart();
     let unavailable = |cluster: &Cluster| ours(cluster, "topics", "--describe --unavailable-partitions --topic lonely");

@@ -6,8 +6,7 @@ use anyhow::{Context, bail};
 
 use super::dirs;
 use super::plan::{self, Move};
-use super::verify::{self, clear_throttles};
-use super::{Args, Terse};
+use super::{Args, Terse, throttle, verify};
 use crate::cli::connect::list_of;
 use crate::cli::partitions::{self, ADMIN_TIMEOUT_MS, Moving, Named, name_of, names_of};
 use crate::client::{ClientError, Cluster};
@@ -17,10 +16,18 @@ const OTHERS_ARE_MOVING: &str = "Cannot execute because there is an existing par
      override this and create a new partition assignment in addition to the existing one. The --additional flag can also be \
      used to change the throttle by resubmitting the current reassignment.";
 
+const MUST_VERIFY: &str = "Warning: You must run --verify periodically, until the reassignment completes, to ensure the \
+     throttle is removed.";
+
 pub(super) fn execute(cluster: &mut Cluster, args: &Args, moves: &[Move]) -> anyhow::Result<()> {
-    refuse_throttles(args)?;
+    if args.replica_alter_log_dirs_throttle.is_some_and(|rate| rate >= 0) {
+        bail!(
+            "--replica-alter-log-dirs-throttle: these brokers do not move replicas between their log directories; leave it out"
+        );
+    }
     let proposed = plan::check(moves)?;
-    if !args.additional && !partitions::moving(cluster)?.is_empty() {
+    let moving = partitions::moving(cluster)?;
+    if !args.additional && !moving.is_empty() {
         return Err(Terse(OTHERS_ARE_MOVING.to_owned()).into());
     }
     check_brokers(cluster, &proposed)?;
@@ -31,6 +38,10 @@ pub(super) fn execute(cluster: &mut Cluster, args: &Args, moves: &[Move]) -> any
         "Current partition replica assignment\n\n{}\n\nSave this to use as the --reassignment-json-file option during rollback",
         plan::to_json(&current, &disks)
     );
+    if let Some(rate) = args.throttle.filter(|rate| *rate >= 0) {
+        println!("{MUST_VERIFY}");
+        throttle::set(cluster, rate, &moving, &proposed, &current)?;
+    }
     let asked = proposed.iter().map(|(id, replicas)| (id, Some(replicas)));
     let errors = alter(cluster, asked, !args.disallow_replication_factor_change)?;
     if !errors.is_empty() {
@@ -45,18 +56,6 @@ pub(super) fn execute(cluster: &mut Cluster, args: &Args, moves: &[Move]) -> any
         true => verify::wait(cluster, proposed.keys()),
         false => Ok(()),
     }
-}
-
-fn refuse_throttles(args: &Args) -> anyhow::Result<()> {
-    if args.throttle.is_some_and(|rate| rate >= 0) {
-        bail!("--throttle: these brokers copy as fast as they can; leave it out");
-    }
-    if args.replica_alter_log_dirs_throttle.is_some_and(|rate| rate >= 0) {
-        bail!(
-            "--replica-alter-log-dirs-throttle: these brokers do not move replicas between their log directories; leave it out"
-        );
-    }
-    Ok(())
 }
 
 fn check_brokers(cluster: &Cluster, proposed: &BTreeMap<Named, Vec<i32>>) -> anyhow::Result<()> {
@@ -114,7 +113,7 @@ pub(super) fn cancel(cluster: &mut Cluster, args: &Args, moves: &[Move]) -> anyh
     print!("None of the specified partition moves are active.");
     match args.preserve_throttles {
         true => Ok(()),
-        false => clear_throttles(cluster, moves),
+        false => throttle::clear(cluster, moves),
     }
 }
 

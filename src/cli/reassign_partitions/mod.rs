@@ -6,6 +6,7 @@ mod execute;
 mod generate;
 mod plan;
 mod progress;
+mod throttle;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ pub(super) struct Args {
     /// With --execute: refuse what changes how many replicas a partition has
     #[arg(long)]
     disallow_replication_factor_change: bool,
-    /// Refused: these brokers copy as fast as they can
+    /// With --execute: bytes per second that each broker may send, and copy, for the moves; --verify takes the throttle back
     #[arg(long, value_name = "BYTES/S")]
     throttle: Option<i64>,
     /// Refused: these brokers do not move replicas between their log directories

@@ -5,33 +5,16 @@ use std::time::Duration;
 
 use super::Args;
 use super::dirs;
-use super::execute::plural;
 use super::plan::Move;
 use super::progress::Progress;
+use super::throttle;
 use crate::cli::connect::list_of;
 use crate::cli::partitions::{self, Moving, Named, name_of};
-use crate::client::{ClientError, Cluster};
-use crate::model::BrokerId;
+use crate::client::Cluster;
 use crate::rt::tool;
-use crate::wire::messages::*;
 
 /// Between two looks while waiting.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// What a throttled move sets, on brokers and on topics.
-const BROKER_THROTTLES: &[&str] = &[
-    "leader.replication.throttled.rate",
-    "follower.replication.throttled.rate",
-    "replica.alter.log.dirs.io.max.bytes.per.second",
-];
-const TOPIC_THROTTLES: &[&str] = &[
-    "leader.replication.throttled.replicas",
-    "follower.replication.throttled.replicas",
-];
-/// IncrementalAlterConfigs' numbers.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const DELETE: i8 = 1;
 
 pub(super) fn run(cluster: &mut Cluster, args: &Args, moves: &[Move]) -> anyhow::Result<()> {
     if args.wait {
@@ -43,7 +26,7 @@ pub(super) fn run(cluster: &mut Cluster, args: &Args, moves: &[Move]) -> anyhow:
     let disks = dirs::look(cluster, wanted.keys().map(|(_, id)| id));
     println!("{}\n{}", told(&states), disks.told(&wanted));
     match moving.is_empty() && !args.preserve_throttles {
-        true => clear_throttles(cluster, moves),
+        true => throttle::clear(cluster, moves),
         false => Ok(()),
     }
 }
@@ -121,58 +104,6 @@ fn told(states: &BTreeMap<Named, State>) -> String {
         });
     }
     lines.join("\n")
-}
-
-/// Takes all throttles back: which brokers a move that is over has read from is not known any more.
-pub(super) fn clear_throttles(cluster: &mut Cluster, moves: &[Move]) -> anyhow::Result<()> {
-    let up = cluster.brokers();
-    let mut brokers: BTreeSet<i32> = up.iter().map(|id| id.0).collect();
-    brokers.extend(moves.iter().flat_map(|one| &one.replicas));
-    let ids: Vec<i32> = brokers.iter().copied().collect();
-    println!(
-        "Clearing broker-level throttles on broker{} {}",
-        plural(ids.len()),
-        list_of(&ids)
-    );
-    // A broker's own settings are altered through that broker only.
-    for BrokerId(id) in up {
-        let request = without(BROKER, &[&id.to_string()], BROKER_THROTTLES);
-        check(cluster.broker(BrokerId(id))?.call(&request)?)?;
-    }
-    let topics: BTreeSet<&str> = moves.iter().map(|one| one.id.0.as_str()).collect();
-    let topics: Vec<&str> = topics.into_iter().collect();
-    println!(
-        "Clearing topic-level throttles on topic{} {}",
-        plural(topics.len()),
-        topics.join(",")
-    );
-    check(cluster.ask(&without(TOPIC, &topics, TOPIC_THROTTLES))?)
-}
-
-fn without(kind: i8, names: &[&str], keys: &[&str]) -> IncrementalAlterConfigsRequestData {
-    let delete = |key: &&str| {
-        IncrementalAlterableConfig::default()
-            .with_name(kafka_string(key))
-            .with_config_operation(DELETE)
-            .with_value(None)
-    };
-    let resource = |name: &&str| {
-        IncrementalAlterConfigsResource::default()
-            .with_resource_type(kind)
-            .with_resource_name(kafka_string(name))
-            .with_configs(keys.iter().map(delete).collect())
-    };
-    IncrementalAlterConfigsRequestData::default().with_resources(names.iter().map(resource).collect())
-}
-
-fn check(answer: IncrementalAlterConfigsResponseData) -> anyhow::Result<()> {
-    for result in answer.responses {
-        ClientError::check(
-            result.error_code,
-            result.error_message.as_ref().map(KafkaString::as_str),
-        )?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

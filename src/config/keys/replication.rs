@@ -47,9 +47,9 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Windows over which the rate of moves between log directories is measured for its quota."),
     int("alter.log.dirs.replication.quota.window.size.seconds").default("1").at_least(1)
         .doc("Seconds of one window over which the rate of moves between log directories is measured."),
-    long("leader.replication.throttled.rate").default("9223372036854775807").at_least(0).cluster_wide().internal()
+    long("leader.replication.throttled.rate").default("9223372036854775807").at_least(0).cluster_wide().internal().effective()
         .doc("Bytes per second that leaders may send to throttled replicas. Set at run time only."),
-    long("follower.replication.throttled.rate").default("9223372036854775807").at_least(0).cluster_wide().internal()
+    long("follower.replication.throttled.rate").default("9223372036854775807").at_least(0).cluster_wide().internal().effective()
         .doc("Bytes per second that followers may copy for throttled replicas. Set at run time only."),
     long("replica.alter.log.dirs.io.max.bytes.per.second").default("9223372036854775807").at_least(0).cluster_wide().internal()
         .doc("Bytes per second for moves between log directories. Set at run time only."),

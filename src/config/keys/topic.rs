@@ -24,13 +24,13 @@ pub(super) const KEYS: &[Key] = &[
         .doc("1: an acknowledged record survives a power cut, each write is synced. Any other value: no sync per write; an acknowledged record survives a killed process."),
     long("flush.ms").default("9223372036854775807").at_least(0).topic(FLUSH).effective()
         .doc("Milliseconds after which written records are synced in the background, to about two seconds. It does not delay acknowledgements."),
-    list("follower.replication.throttled.replicas").default("").topic(&[])
+    list("follower.replication.throttled.replicas").default("").topic(&[]).effective()
         .doc("Replicas whose copying is throttled on the follower: partition:broker pairs, or * for all."),
     int("index.interval.bytes").default("4096").at_least(0).topic(&["log.index.interval.bytes"]).effective()
         .doc("Bytes of log between two entries of the offset index."),
     int("internal.segment.bytes").topic(&[]).internal().effective()
         .doc("Bytes of a segment, without the lower bound of segment.bytes: for tests."),
-    list("leader.replication.throttled.replicas").default("").topic(&[])
+    list("leader.replication.throttled.replicas").default("").topic(&[]).effective()
         .doc("Replicas whose copying is throttled on the leader: partition:broker pairs, or * for all."),
     long("local.retention.bytes").default("-2").at_least(-2).topic(&["log.local.retention.bytes"])
         .doc("With tiered storage: bytes of a partition kept on the broker's own disk. -2: as retention.bytes."),
