@@ -34,7 +34,8 @@ impl Progress {
         }
         for id in metrics.replication.iter().flatten().map(|(id, _)| *id) {
             if log_end(metrics, id) == end(metrics.last_log_index) {
-                noted.caught_up_ms.insert(id, now_ms);
+                let had_at_ms = heard_ms(metrics, id, now_ms).unwrap_or(now_ms);
+                noted.caught_up_ms.insert(id, had_at_ms);
             }
         }
     }
@@ -78,7 +79,7 @@ impl Progress {
             log_end,
             heard_ms,
             // What it has it had when it was heard.
-            caught_up_ms: if has_all { heard_ms.max(noted_ms) } else { noted_ms },
+            caught_up_ms: heard_ms.filter(|_| has_all).or(noted_ms),
         }
     }
 }
