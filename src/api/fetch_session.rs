@@ -268,6 +268,10 @@ struct Cached {
 impl Session {
     fn insert(&mut self, key: &Key, asked: &FetchPartition) {
         if let Some(cached) = self.places.get(key).and_then(|place| self.order.get_mut(place)) {
+            // A replica that follows in another epoch has heard nothing in it yet.
+            if cached.asked.current_leader_epoch != asked.current_leader_epoch {
+                cached.high_watermark = -1;
+            }
             cached.asked = asked.clone();
             return;
         }
@@ -302,7 +306,8 @@ impl Session {
         }
     }
 
-    /// Whether the client needs `answer`, noting what it then knows. After an error it is told the high watermark again.
+    /// Whether the client needs `answer`, noting what it then knows. After an error, or an answer that sends it to cut its
+    /// log, it is told the high watermark again: from those it takes none.
     fn is_changed(&mut self, key: &Key, answer: &FetchPartitionResponse) -> bool {
         let Some(place) = self.places.get(key).copied() else {
             return true;
@@ -311,15 +316,19 @@ impl Session {
             return true;
         };
         let has_error = answer.error_code != ErrorCode::None.code();
+        let is_diverging = answer.diverging_epoch.is_some();
         let has_data = answer.records.iter().any(|slice| !slice.is_empty());
         let moved =
             cached.high_watermark != answer.high_watermark || cached.log_start_offset != answer.log_start_offset;
-        cached.high_watermark = if has_error { -1 } else { answer.high_watermark };
+        cached.high_watermark = match has_error || is_diverging {
+            true => -1,
+            false => answer.high_watermark,
+        };
         cached.log_start_offset = answer.log_start_offset;
         if has_data {
             self.move_to_end(place);
         }
-        has_data || has_error || moved || answer.diverging_epoch.is_some() || answer.preferred_read_replica >= 0
+        has_data || has_error || moved || is_diverging || answer.preferred_read_replica >= 0
     }
 
     fn move_to_end(&mut self, place: u64) {
@@ -533,5 +542,23 @@ mod tests {
         assert_eq!(fetch(&sessions, &request(77, 3, &[]), &[(5, "")]), (77, vec![0]));
         assert_eq!(fetch(&sessions, &request(77, 4, &[]), &[(5, "")]), (77, vec![]));
         assert_eq!((next_epoch(7), next_epoch(i32::MAX)), (8, 1));
+    }
+
+    /// A follower that was sent to cut its log, or follows in another epoch, hears the high watermark though it has not moved.
+    #[test]
+    fn a_follower_that_starts_over_is_told_the_high_watermark() {
+        let sessions = sessions(10);
+        fetch(&sessions, &request(0, 0, &[0]), &[(5, "")]);
+        let plan = sessions.plan(&request(77, 1, &[]), false, T0).expect("valid");
+        let diverging = FetchPartitionResponse {
+            diverging_epoch: Some((3, 4)),
+            ..answer(5, "")
+        };
+        assert_eq!(sessions.finish(plan, vec![diverging], false, 0, T0).1.len(), 1);
+        assert_eq!(fetch(&sessions, &request(77, 2, &[0]), &[(5, "")]), (77, vec![0]));
+        assert_eq!(fetch(&sessions, &request(77, 3, &[0]), &[(5, "")]), (77, vec![]));
+        let mut later = request(77, 4, &[0]);
+        later.topics[0].partitions[0].current_leader_epoch += 1;
+        assert_eq!(fetch(&sessions, &later, &[(5, "")]), (77, vec![0]));
     }
 }
