@@ -4,6 +4,7 @@
 CARGO  ?= cargo
 PREFIX ?= /usr/local
 ROUNDS ?= 50
+SEEDS  ?= 1000
 PROFILE ?= ci
 BENCH  := target/release/examples/corelane-bench
 
@@ -33,6 +34,9 @@ clients: ## install the real clients that the tests use, under target/clients
 
 crash: ## kill -9 under load, ROUNDS times (50): every acknowledged record must be there
 	ROUNDS=$(ROUNDS) $(CARGO) test --profile $(PROFILE) --test e2e crash:: -- --nocapture
+
+sim: ## a whole cluster simulated, SEEDS times (1000), and that a missing safety rule is noticed; a failure prints its seed
+	SIM_SEEDS=$(SEEDS) $(CARGO) test --profile $(PROFILE) --lib sim:: -- --include-ignored --nocapture
 
 tune-check: ## what this machine is set to, and what it should be (tuning/tune help says the rest)
 	@tuning/tune check || test $$? -le 2
@@ -79,4 +83,4 @@ deb-test: ## install, run, upgrade and remove the package in a fresh Debian (roo
 clean: ## remove what was built (not ./data)
 	$(CARGO) clean
 
-.PHONY: help build run cluster test lint clients crash bench bench-compare bench-gates bench-micro bench-groups bench-cluster bench-build tune-check doc install deb deb-test clean
+.PHONY: help build run cluster test lint clients crash sim bench bench-compare bench-gates bench-micro bench-groups bench-cluster bench-build tune-check doc install deb deb-test clean

@@ -7,7 +7,7 @@
 //!           → shards end
 //! ```
 
-mod checkpoints;
+pub(crate) mod checkpoints;
 mod endpoints;
 mod strays;
 
@@ -339,13 +339,13 @@ impl Broker {
 }
 
 /// The epoch of the broker's last life, if every log directory says that it ended in order; else -1.
-fn clean_epoch(read: &BTreeMap<DirId, Checkpoint>) -> i64 {
+pub(crate) fn clean_epoch(read: &BTreeMap<DirId, Checkpoint>) -> i64 {
     let mut epochs = read.values().map(|checkpoint| checkpoint.clean_epoch);
     let first = epochs.next().flatten();
     first.filter(|_| epochs.all(|epoch| epoch == first)).unwrap_or(-1)
 }
 
-fn is_online(dirs: Arc<LogDirs>) -> Arc<dyn Fn(&DirId) -> bool + Send + Sync> {
+pub(crate) fn is_online(dirs: Arc<LogDirs>) -> Arc<dyn Fn(&DirId) -> bool + Send + Sync> {
     Arc::new(move |id| dirs.dirs.iter().any(|dir| dir.id == *id && !dir.is_offline()))
 }
 
@@ -365,7 +365,10 @@ fn checkpoint_interval(config: &BrokerConfig) -> Duration {
     Duration::from_millis(config.flush_checkpoint_interval_ms.max(1) as u64)
 }
 
-fn checkpoint_duty(mesh: Arc<OnceLock<Vec<ShardHandle>>>, checkpoints: Checkpoints) -> Box<dyn FnMut() + Send> {
+pub(crate) fn checkpoint_duty(
+    mesh: Arc<OnceLock<Vec<ShardHandle>>>,
+    checkpoints: Checkpoints,
+) -> Box<dyn FnMut() + Send> {
     Box::new(move || {
         let Some(shards) = mesh.get().cloned() else { return };
         let checkpoints = checkpoints.clone();
@@ -381,7 +384,11 @@ fn checkpoint_duty(mesh: Arc<OnceLock<Vec<ShardHandle>>>, checkpoints: Checkpoin
     })
 }
 
-fn publishers(mesh: &Arc<OnceLock<Vec<ShardHandle>>>, shards: usize, limits: Arc<Limits>) -> metadata::Updates {
+pub(crate) fn publishers(
+    mesh: &Arc<OnceLock<Vec<ShardHandle>>>,
+    shards: usize,
+    limits: Arc<Limits>,
+) -> metadata::Updates {
     let publisher = |at: usize| -> Box<dyn Fn(Published) + Send> {
         let mesh = mesh.clone();
         Box::new(move |published| {

@@ -74,6 +74,7 @@
 //! | a config key | a row in the table of `src/config/keys/`, a field in the resolved config | parsing, bounds, DescribeConfigs, `config/server.properties` |
 //! | a metric | a row in `src/metrics/table.rs`, `metrics.add(Metric::X, 1)` at the site | Prometheus text |
 //! | a storage fault test | a function in `tests/faults/`: a fault plan, a short load, a reopening, an assertion | seeds, replay by `SEED` |
+//! | a fault of a cluster | a line in `tests/sim/faults.rs` | seeds, the history of a failure, replay by `SEED` |
 //! | a refusal to start | the check in `src/preflight.rs`, with cause and cure; a test in `tests/startup/` | |
 //! | a setting of the server | a row in `tuning/knobs.tsv` | tune's check, plan, apply, revert, explain; the broker's look at its start |
 //! | a client test | a script in `tests/clients/` and its line in `tests/compat/` | it runs in `make test` |
@@ -107,3 +108,7 @@ pub mod wire;
 #[cfg(test)]
 #[path = "../tests/faults/mod.rs"]
 mod faults;
+
+#[cfg(test)]
+#[path = "../tests/sim/mod.rs"]
+mod sim;

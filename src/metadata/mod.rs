@@ -29,9 +29,13 @@ pub use decide::{
     Contact, Live, PARTITIONS_PER_BROKER_MAX, PARTITIONS_PER_REQUEST_MAX, PRODUCER_IDS_PER_BLOCK, silent_brokers,
     spread,
 };
+#[cfg(test)]
+pub use engine::SimulatedQuorum;
 pub use engine::{Embedded, Formed, form, is_quorum_dir};
 pub use handle::{Handle, Published, Updates};
 pub use image::{BrokerState, Endpoint, Image, ImageEpoch, PartitionState, Topic};
 pub use record::Record;
+#[cfg(test)]
+pub use thread::start_simulated;
 pub use thread::{ControlOptions, Duty, random_id, start};
 pub use watchdog::{BEAT_ENDED, BEAT_NOT_BEGUN};

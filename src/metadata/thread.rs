@@ -129,6 +129,25 @@ pub(super) fn start_with<E: Engine>(
     Ok((handle, image))
 }
 
+/// As [`start`], as tasks of a simulated machine.
+#[cfg(test)]
+pub async fn start_simulated<E: Engine>(
+    engine: impl FnOnce(&Handle) -> E,
+    options: ControlOptions,
+    updates: Updates,
+) -> anyhow::Result<(Handle, Arc<Image>)> {
+    let (handle, inbox) = handle(options.cells.clone());
+    let (ready, is_ready) = mpsc::channel();
+    rt::spawn(run(engine(&handle), handle.clone(), inbox, options, updates, ready));
+    loop {
+        match is_ready.try_recv() {
+            Ok(started) => return started.map(|image| (handle, image)),
+            Err(mpsc::TryRecvError::Empty) => rt::sleep(Duration::from_millis(5)).await,
+            Err(ended) => return Err(ended.into()),
+        }
+    }
+}
+
 /// The control thread's life. `handle` is dropped where nobody but the others' handles is to keep the loop going.
 async fn run<E: Engine>(
     engine: E,

@@ -2,6 +2,8 @@
 
 use super::Partition;
 use crate::model::NO_EPOCH;
+#[cfg(test)]
+use crate::rt;
 use crate::storage::{Cache, ReadError, ReadPlan, TimePlan};
 
 /// A client's idea of the leader epoch does not fit.
@@ -92,6 +94,10 @@ impl Partition {
     /// Where a reader whose last batch has `last_fetched_epoch` must cut its log, if it holds what this log does not.
     //= KIP-320, KIP-595
     fn divergence(&self, ask: &ReadAsk) -> Option<(i32, i64)> {
+        #[cfg(test)]
+        if rt::sim::is_off(rt::sim::Rule::EpochTruncation) {
+            return None;
+        }
         if ask.last_fetched_epoch == NO_EPOCH {
             return None;
         }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::real;
+#[cfg(test)]
+use super::sim;
 use super::world::{World, current};
 
 /// A listening socket with SO_REUSEPORT: every shard opens its own on the same address.
@@ -17,6 +19,8 @@ pub struct Listener(ListenerArm);
 
 enum ListenerArm {
     Real(real::net::Listener),
+    #[cfg(test)]
+    Sim(sim::net::Listener),
 }
 
 impl Listener {
@@ -25,12 +29,14 @@ impl Listener {
             World::Shard => Ok(Listener(ListenerArm::Real(real::net::Listener::bind(addr)?))),
             World::Control | World::Plain => Err(io::Error::other("a listener needs a shard")),
             #[cfg(test)]
-            World::Sim => Err(io::Error::other("a simulated machine has no network")),
+            World::Sim => Ok(Listener(ListenerArm::Sim(sim::net::Listener::bind(addr)))),
         }
     }
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match &self.0 {
             ListenerArm::Real(listener) => listener.local_addr(),
+            #[cfg(test)]
+            ListenerArm::Sim(listener) => Ok(listener.local_addr()),
         }
     }
     /// The next connection, with TCP_NODELAY set. After an error (too many open files, a connection that broke before
@@ -38,12 +44,16 @@ impl Listener {
     pub async fn accept(&self) -> io::Result<Stream> {
         match &self.0 {
             ListenerArm::Real(listener) => Ok(Stream(StreamArm::Real(listener.accept().await?))),
+            #[cfg(test)]
+            ListenerArm::Sim(listener) => Ok(Stream(StreamArm::Sim(listener.accept().await?))),
         }
     }
     /// From now on no connection is taken, and `accept` fails, the pending one too: this is how an accept loop ends.
     pub fn close(&self) {
         match &self.0 {
             ListenerArm::Real(listener) => listener.close(),
+            #[cfg(test)]
+            ListenerArm::Sim(listener) => listener.close(),
         }
     }
 }
@@ -57,6 +67,8 @@ pub struct Stream(StreamArm);
 #[derive(Clone)]
 enum StreamArm {
     Real(real::net::Stream),
+    #[cfg(test)]
+    Sim(sim::net::Stream),
 }
 
 impl Stream {
@@ -67,36 +79,46 @@ impl Stream {
             ))),
             World::Control | World::Plain => Err(io::Error::other("a stream needs a shard")),
             #[cfg(test)]
-            World::Sim => Err(io::Error::other("a simulated machine has no network")),
+            World::Sim => Ok(Stream(StreamArm::Sim(sim::net::Stream::connect(addr, timeout).await?))),
         }
     }
     pub fn peer(&self) -> SocketAddr {
         match &self.0 {
             StreamArm::Real(stream) => stream.peer(),
+            #[cfg(test)]
+            StreamArm::Sim(stream) => stream.peer(),
         }
     }
     /// Up to `buf.len()` bytes; 0 at the end of the stream. Cancel-safe.
     pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         match &self.0 {
             StreamArm::Real(stream) => stream.read(buf).await,
+            #[cfg(test)]
+            StreamArm::Sim(stream) => stream.read(buf).await,
         }
     }
     /// All slices, in order, by as few sendmsg calls as possible. Not cancel-safe: a dropped call may have sent a part.
     pub async fn write_all(&self, slices: &[Bytes]) -> io::Result<()> {
         match &self.0 {
             StreamArm::Real(stream) => stream.write_all(slices).await,
+            #[cfg(test)]
+            StreamArm::Sim(stream) => stream.write_all(slices).await,
         }
     }
     /// Both directions: wakes a pending read with 0, and fails a pending write.
     pub fn shutdown(&self) {
         match &self.0 {
             StreamArm::Real(stream) => stream.shutdown(),
+            #[cfg(test)]
+            StreamArm::Sim(stream) => stream.shutdown(),
         }
     }
     /// Sets SO_SNDBUF / SO_RCVBUF where the value is positive.
     pub fn set_buffer_sizes(&self, send: i64, receive: i64) {
         match &self.0 {
             StreamArm::Real(stream) => stream.set_buffer_sizes(send, receive),
+            #[cfg(test)]
+            StreamArm::Sim(_) => {}
         }
     }
 }

@@ -5,6 +5,8 @@
 mod embedded;
 mod frame;
 mod quorum;
+#[cfg(test)]
+mod simulated;
 
 use std::future::Future;
 use std::io;
@@ -17,6 +19,8 @@ use crate::model::BrokerId;
 
 pub use embedded::{Embedded, SnapshotPolicy};
 pub use quorum::{Answered, Formed, NoAnswer, Quorum, Remote, form, is_quorum_dir};
+#[cfg(test)]
+pub use simulated::SimulatedQuorum;
 
 /// Runs on the control thread only.
 pub trait Engine: 'static {

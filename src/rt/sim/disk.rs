@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Component, Path};
 
 use super::fault::{FaultPlan, WriteFault};
+use super::host::Crash;
 use super::node::{BLOCK, DirNode, FileChange, FileNode, NameChange, Node, NodeId, Phys};
 use super::rng::Rng;
 use super::trace::{Event, Trace};
@@ -20,12 +21,6 @@ const CAPACITY_BYTES: u64 = 1 << 40;
 const ROOT: NodeId = 0;
 /// When a write completes that does not.
 pub const NEVER: u64 = u64::MAX;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crash {
-    Kill,
-    PowerCut,
-}
 
 pub struct Disk {
     rng: Rng,

@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::disk::NEVER;
 use super::rng::Rng;
-use super::{SharedDisk, now_nanos, with_current};
+use super::{Here, HostId, Machine, SharedDisk, now_nanos, with_current};
 
 /// Task runs of one `run`: more is a task that spins.
 const STEPS_MAX: u64 = 20_000_000;
@@ -24,11 +25,20 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 pub struct Executor {
     state: RefCell<State>,
     ready: Arc<Ready>,
+    /// The disks of the machines besides the first.
+    disks: RefCell<Vec<SharedDisk>>,
+}
+
+struct Spawned {
+    task: Task,
+    waker: Arc<TaskWaker>,
+    /// Where it runs.
+    machine: Rc<Machine>,
 }
 
 struct State {
     rng: Rng,
-    tasks: BTreeMap<u64, (Task, Arc<TaskWaker>)>,
+    tasks: BTreeMap<u64, Spawned>,
     next_task: u64,
     timers: BTreeMap<(u64, u64), Waker>,
     next_timer: u64,
@@ -80,7 +90,19 @@ impl Executor {
                 next_timer: 0,
             }),
             ready: Arc::default(),
+            disks: RefCell::default(),
         }
+    }
+
+    /// Of another machine; its place among them.
+    pub fn add_disk(&self, disk: SharedDisk) -> usize {
+        let mut disks = self.disks.borrow_mut();
+        disks.push(disk);
+        disks.len() - 1
+    }
+
+    pub fn replace_disk(&self, at: usize, disk: SharedDisk) {
+        self.disks.borrow_mut()[at] = disk;
     }
 
     /// Runs `main` and all tasks until `main` ends; `None` when it cannot, or the machine has stopped.
@@ -111,13 +133,31 @@ impl Executor {
         panic!("no end after {STEPS_MAX} task runs");
     }
 
-    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+    pub fn spawn(&self, machine: &Rc<Machine>, task: impl Future<Output = ()> + 'static) {
         let mut state = self.state.borrow_mut();
         let id = state.next_task;
         state.next_task += 1;
         let waker = self.waker_of(id);
-        state.tasks.insert(id, (Box::pin(task), waker.clone()));
+        let spawned = Spawned {
+            task: Box::pin(task),
+            waker: waker.clone(),
+            machine: machine.clone(),
+        };
+        state.tasks.insert(id, spawned);
         waker.wake_by_ref();
+    }
+
+    pub fn drop_tasks_of(&self, host: HostId) {
+        let dropped: Vec<Spawned> = {
+            let mut state = self.state.borrow_mut();
+            let is_there = |_: &u64, spawned: &mut Spawned| spawned.machine.id == host;
+            state
+                .tasks
+                .extract_if(.., is_there)
+                .map(|(_, spawned)| spawned)
+                .collect()
+        };
+        drop(dropped);
     }
 
     pub fn drop_tasks(&self) {
@@ -164,23 +204,29 @@ impl Executor {
             return false;
         };
         disk.lock().advance(due_nanos);
+        for disk in self.disks.borrow().iter() {
+            disk.lock().advance(due_nanos);
+        }
         waker.wake();
         true
     }
 
     fn poll_task(&self, id: u64) {
         let taken = self.state.borrow_mut().tasks.remove(&id);
-        let Some((mut task, waker)) = taken else { return };
-        waker.is_queued.store(false, Ordering::Relaxed);
-        let polled = task
-            .as_mut()
-            .poll(&mut Context::from_waker(&Waker::from(waker.clone())));
-        if polled.is_pending() {
-            self.state.borrow_mut().tasks.insert(id, (task, waker));
+        let Some(mut spawned) = taken else { return };
+        spawned.waker.is_queued.store(false, Ordering::Relaxed);
+        let waker = Waker::from(spawned.waker.clone());
+        let _here = Here::enter(spawned.machine.clone());
+        let until = spawned.machine.net.still_until(spawned.machine.id);
+        if now_nanos() < until {
+            self.set_timer(until, waker);
+        } else if spawned.task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            return;
         }
+        self.state.borrow_mut().tasks.insert(id, spawned);
     }
 
-    fn set_timer(&self, due_nanos: u64, waker: Waker) {
+    pub fn set_timer(&self, due_nanos: u64, waker: Waker) {
         let mut state = self.state.borrow_mut();
         let id = state.next_timer;
         state.next_timer += 1;

@@ -5,6 +5,8 @@
 //! when nothing is ready, and of the tasks that are ready the seed picks the next. The same seed and the same code give
 //! the same run, step by step ([`World::trace`]). Several shards are several tasks: they share nothing but lanes anyway.
 //!
+//! A world may hold more machines ([`Host`]): each has a disk of its own, all have one clock and one network (`net`).
+//!
 //! # What the disk does, and storage must survive
 //!
 //! | event | what is left |
@@ -36,8 +38,11 @@ mod executor;
 mod fault;
 mod file;
 pub(super) mod fs;
+mod host;
+pub(super) mod net;
 mod node;
 mod rng;
+mod rule;
 mod trace;
 
 use std::cell::RefCell;
@@ -50,12 +55,16 @@ use std::time::Duration;
 pub use disk::JOURNAL_MS;
 pub use fault::{FaultPlan, WriteFault};
 pub(super) use file::File;
+pub use host::{Crash, Host, HostId};
+pub use net::{Plane, cut, heal_all, is_cut, is_still, latency, on_heal};
 pub use rng::Rng;
+pub use rule::{Rule, is_off, switch_off};
 pub use trace::Event;
 
 use super::world;
-use disk::{Crash, Disk};
+use disk::Disk;
 use executor::Executor;
+use net::Net;
 
 /// What the wall clock shows when a world begins.
 const WALL_START_MS: u64 = 1_700_000_000_000;
@@ -71,8 +80,10 @@ pub struct World {
 }
 
 struct Machine {
+    id: HostId,
     disk: SharedDisk,
-    executor: Executor,
+    executor: Rc<Executor>,
+    net: Rc<Net>,
 }
 
 /// The disk of a machine. Behind a mutex because files of the control thread and locks must be `Send`.
@@ -96,8 +107,10 @@ impl World {
     fn on(disk: Disk, seed: u64, rng: Rng) -> World {
         World {
             machine: Rc::new(Machine {
+                id: HostId(0),
                 disk: SharedDisk(Arc::new(Mutex::new(disk))),
-                executor: Executor::new(rng),
+                executor: Rc::new(Executor::new(rng)),
+                net: Rc::default(),
             }),
             seed,
         }
@@ -183,9 +196,14 @@ impl Drop for Here {
     }
 }
 
-fn with_current<T>(f: impl FnOnce(&Machine) -> T) -> T {
+fn with_current<T>(f: impl FnOnce(&Rc<Machine>) -> T) -> T {
     let machine = CURRENT.with_borrow(Clone::clone);
     f(&machine.expect("this thread is in no simulated world"))
+}
+
+/// `None` outside of a world, as at its end.
+fn try_current<T>(f: impl FnOnce() -> T) -> Option<T> {
+    CURRENT.with_borrow(Option::is_some).then(f)
 }
 
 fn current_disk() -> SharedDisk {
@@ -205,7 +223,7 @@ pub(super) fn random_u64() -> u64 {
 }
 
 pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
-    with_current(|machine| machine.executor.spawn(task));
+    with_current(|machine| machine.executor.spawn(machine, task));
 }
 
 pub(super) async fn sleep(duration: Duration) {

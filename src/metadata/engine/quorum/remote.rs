@@ -32,7 +32,15 @@ pub struct Remote {
     me: Arc<Identity>,
     configured: Arc<[Voter]>,
     shared: Rc<RefCell<Shared>>,
+    /// In the place of connections.
+    #[cfg(test)]
+    simulated: Option<Ask>,
 }
+
+#[cfg(test)]
+pub type Ask = Rc<dyn Fn(BrokerId, &Command, Duration) -> std::pin::Pin<Box<dyn Future<Output = Asked>>>>;
+#[cfg(test)]
+type Asked = Result<Answered, NoAnswer>;
 
 #[derive(Default)]
 struct Shared {
@@ -55,6 +63,22 @@ impl Remote {
             me,
             configured,
             shared: Rc::default(),
+            #[cfg(test)]
+            simulated: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub fn simulated(me: BrokerId, ask: Ask) -> Remote {
+        let me = Identity {
+            cluster: None,
+            node: me,
+            voter: ANYONE,
+            has_metadata: false,
+        };
+        Remote {
+            simulated: Some(ask),
+            ..Remote::new(Arc::new(me), Arc::default())
         }
     }
 
@@ -68,6 +92,10 @@ impl Remote {
     }
 
     pub async fn ask(&self, node: BrokerId, command: &Command, within: Duration) -> Result<Answered, NoAnswer> {
+        #[cfg(test)]
+        if let Some(ask) = &self.simulated {
+            return ask(node, command, within).await;
+        }
         let mut link = self.take(node).map_err(NoAnswer::Unreachable)?;
         link.ensure_connected().await.map_err(NoAnswer::Unreachable)?;
         let bytes = command.to_bytes();

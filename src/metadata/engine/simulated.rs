@@ -1,0 +1,365 @@
+//! A quorum without its consensus, for simulated clusters: one log of commits, which its nodes come to see late, and one
+//! controller at a time, elected by whoever reaches most of them. What is sent between two nodes follows the simulated
+//! network: it is late, it waits where the link is cut, and it may arrive when its sender has given up long since.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_lite::future::or;
+
+use super::{Answered, CommitError, Delta, Engine, Event, NoAnswer, QuorumState, Remote, StartError};
+use crate::metadata::command::Command;
+use crate::metadata::handle::Handle;
+use crate::metadata::image::ImageEpoch;
+use crate::metadata::record::Record;
+use crate::model::BrokerId;
+use crate::rt::sim::{HostId, Plane, is_cut, is_still, latency, on_heal};
+use crate::rt::{self, Instant, Rx, Tx, lane};
+
+/// How often it is looked whether the controller still reaches most nodes; two failures in a row depose it.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
+const COMMIT_PATIENCE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// One commit in so many is made, and its node does not learn so.
+const UNDECIDED_ONE_IN: u64 = 50;
+/// How long a message may wait for a link that is cut, whatever its sender does.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(20);
+/// How many of the newest commits a node may lack at its start.
+const LACKING_MAX: u64 = 3;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct SimulatedQuorum(Rc<RefCell<Shared>>);
+
+struct Shared {
+    nodes: Vec<BrokerId>,
+    commits: Vec<Vec<Record>>,
+    term: u64,
+    controller: Option<BrokerId>,
+    /// The processes that run.
+    seats: BTreeMap<BrokerId, Seat>,
+    lives: u64,
+    /// Rung at each commit.
+    subscribers: Vec<Tx<()>>,
+}
+
+#[derive(Clone)]
+struct Seat {
+    handle: Handle,
+    bell: Tx<()>,
+    life: u64,
+}
+
+/// A broker and its machine have the same number.
+fn host(node: BrokerId) -> HostId {
+    HostId(node.0 as u8)
+}
+
+fn is_link_cut(from: BrokerId, to: BrokerId) -> bool {
+    from != to && is_cut(Plane::Control, host(from), host(to))
+}
+
+impl SimulatedQuorum {
+    pub fn new(nodes: Vec<BrokerId>) -> SimulatedQuorum {
+        SimulatedQuorum(Rc::new(RefCell::new(Shared {
+            nodes,
+            commits: Vec::new(),
+            term: 0,
+            controller: None,
+            seats: BTreeMap::new(),
+            lives: 0,
+            subscribers: Vec::new(),
+        })))
+    }
+
+    /// Sees to it that there is a controller, for as long as the world lasts.
+    pub async fn run(self) {
+        let mut failures = 0;
+        loop {
+            rt::sleep(LOOK_EVERY).await;
+            let controller = self.0.borrow().controller;
+            failures = match controller.is_some_and(|node| self.reaches_most(node)) {
+                true => 0,
+                false => failures + 1,
+            };
+            if failures > 1 {
+                self.elect();
+            }
+        }
+    }
+
+    /// All commits so far.
+    pub fn commits(&self) -> usize {
+        self.0.borrow().commits.len()
+    }
+
+    pub fn commit_at(&self, at: usize) -> Vec<Record> {
+        self.0.borrow().commits[at].clone()
+    }
+
+    pub fn controller(&self) -> Option<BrokerId> {
+        self.0.borrow().controller
+    }
+
+    /// Told of commits at once.
+    pub fn subscribe(&self) -> Rx<()> {
+        let (bell, rung) = lane(1);
+        self.0.borrow_mut().subscribers.push(bell);
+        rung
+    }
+
+    /// The process of the node is gone.
+    pub fn leave(&self, node: BrokerId) {
+        self.0.borrow_mut().seats.remove(&node);
+    }
+
+    /// The engine of a process that begins there.
+    pub fn engine(&self, me: BrokerId, handle: &Handle) -> SimulatedEngine {
+        let (bell, rung) = lane(1);
+        let mut shared = self.0.borrow_mut();
+        shared.lives += 1;
+        let seat = Seat {
+            handle: handle.clone(),
+            bell,
+            life: shared.lives,
+        };
+        shared.seats.insert(me, seat);
+        drop(shared);
+        let quorum = self.clone();
+        let ask = move |node, command: &Command, within| -> std::pin::Pin<Box<dyn Future<Output = _>>> {
+            Box::pin(quorum.clone().ask(me, node, command.clone(), within))
+        };
+        SimulatedEngine {
+            quorum: self.clone(),
+            me,
+            remote: Remote::simulated(me, Rc::new(ask)),
+            rung,
+            cursor: 0,
+            due: None,
+            decides: None,
+            leader: None,
+        }
+    }
+
+    fn elect(&self) {
+        let able: Vec<BrokerId> = {
+            let shared = self.0.borrow();
+            shared
+                .nodes
+                .iter()
+                .copied()
+                .filter(|node| self.reaches_most(*node))
+                .collect()
+        };
+        if !able.is_empty() {
+            let elected = able[(rt::random_u64() % able.len() as u64) as usize];
+            let mut shared = self.0.borrow_mut();
+            shared.term += 1;
+            shared.controller = Some(elected);
+            shared.ring();
+        }
+    }
+
+    fn reaches_most(&self, node: BrokerId) -> bool {
+        let shared = self.0.borrow();
+        let lives = |node: &BrokerId| shared.seats.contains_key(node) && !is_still(host(*node));
+        let is_reached = |other: &&BrokerId| lives(other) && !is_link_cut(node, **other) && !is_link_cut(**other, node);
+        lives(&node) && 2 * shared.nodes.iter().filter(is_reached).count() > shared.nodes.len()
+    }
+
+    fn seat(&self, node: BrokerId) -> Option<Seat> {
+        self.0.borrow().seats.get(&node).cloned()
+    }
+
+    /// A command of one node to another, and the answer back.
+    async fn ask(self, me: BrokerId, node: BrokerId, command: Command, within: Duration) -> Result<Answered, NoAnswer> {
+        let deadline = rt::now().after(within);
+        if let Err(error) = cross(me, node, deadline).await {
+            // It is still under way.
+            rt::spawn(async move {
+                if cross(me, node, rt::now().after(UNDER_WAY_MAX)).await.is_ok()
+                    && let Some(seat) = self.seat(node)
+                {
+                    drop(seat.handle.submit_here(command).await);
+                }
+            });
+            return Err(NoAnswer::Unknown(error));
+        }
+        let refused = || NoAnswer::Unreachable(io::ErrorKind::ConnectionRefused.into());
+        let seat = self.seat(node).ok_or_else(refused)?;
+        let answer = rt::timeout(deadline.since(rt::now()), seat.handle.submit_here(command)).await;
+        let answered = answer.ok_or_else(|| NoAnswer::Unknown(io::ErrorKind::TimedOut.into()))?;
+        if self.seat(node).is_none_or(|now| now.life != seat.life) {
+            return Err(NoAnswer::Unknown(io::ErrorKind::ConnectionReset.into()));
+        }
+        cross(node, me, deadline).await.map_err(NoAnswer::Unknown)?;
+        Ok(answered)
+    }
+}
+
+/// One message goes over the link, unless that takes too long.
+async fn cross(from: BrokerId, to: BrokerId, deadline: Instant) -> io::Result<()> {
+    rt::sleep(latency()).await;
+    while is_link_cut(from, to) {
+        if rt::timeout(deadline.since(rt::now()), on_heal()).await.is_none() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    Ok(())
+}
+
+impl Shared {
+    fn ring(&self) {
+        // A full lane is rung already.
+        let bells = self.seats.values().map(|seat| &seat.bell);
+        bells.chain(&self.subscribers).for_each(|bell| drop(bell.try_send(())));
+    }
+}
+
+pub struct SimulatedEngine {
+    quorum: SimulatedQuorum,
+    me: BrokerId,
+    remote: Remote,
+    rung: Rx<()>,
+    /// The commits that were delivered.
+    cursor: usize,
+    /// When the next one arrives.
+    due: Option<Instant>,
+    /// The term in which it was told that it decides.
+    decides: Option<u64>,
+    leader: Option<BrokerId>,
+}
+
+enum Look {
+    Event(Event),
+    /// Something is under way.
+    At(Instant),
+    Nothing,
+}
+
+impl SimulatedEngine {
+    fn look(&mut self) -> Look {
+        let quorum = self.quorum.clone();
+        let shared = quorum.0.borrow();
+        let is_controller = shared.controller == Some(self.me);
+        let hears = shared.controller.is_some_and(|node| !is_link_cut(node, self.me));
+        if !hears {
+            return Look::Nothing;
+        }
+        if self.decides.is_some_and(|term| !is_controller || term != shared.term) {
+            self.decides = None;
+            return Look::Event(Event::NotController);
+        }
+        if let Some(records) = shared.commits.get(self.cursor) {
+            let own = if is_controller { Duration::ZERO } else { latency() };
+            let due = *self.due.get_or_insert_with(|| rt::now().after(own));
+            if rt::now() < due {
+                return Look::At(due);
+            }
+            self.due = None;
+            self.cursor += 1;
+            return Look::Event(Event::Delta(Delta {
+                epoch: ImageEpoch(self.cursor as u64),
+                records: records.clone(),
+            }));
+        }
+        if self.leader != shared.controller {
+            self.leader = shared.controller;
+            self.remote.set_leader(self.leader);
+            return Look::Event(Event::Leader(self.leader));
+        }
+        if is_controller && self.decides.is_none() {
+            self.decides = Some(shared.term);
+            return Look::Event(Event::Controller { epoch: shared.term });
+        }
+        Look::Nothing
+    }
+
+    fn is_controller(&self) -> bool {
+        let shared = self.quorum.0.borrow();
+        shared.controller == Some(self.me) && self.decides == Some(shared.term)
+    }
+}
+
+impl Engine for SimulatedEngine {
+    async fn start(&mut self) -> Result<(Vec<Record>, ImageEpoch), StartError> {
+        let shared = self.quorum.0.borrow();
+        let lacking = rt::random_u64() % (LACKING_MAX + 1);
+        self.cursor = shared.commits.len().saturating_sub(lacking as usize);
+        let records = shared.commits[..self.cursor].concat();
+        Ok((records, ImageEpoch(self.cursor as u64)))
+    }
+
+    async fn commit(&mut self, base: ImageEpoch, records: &[Record]) -> Result<ImageEpoch, CommitError> {
+        let deadline = rt::now().after(COMMIT_PATIENCE);
+        rt::sleep(latency()).await;
+        while !self.quorum.reaches_most(self.me) {
+            if rt::now() > deadline {
+                return Err(CommitError::Undecided("most nodes do not answer".to_owned()));
+            }
+            rt::sleep(RETRY_PAUSE).await;
+        }
+        if !self.is_controller() {
+            return Err(CommitError::NotController);
+        }
+        let mut shared = self.quorum.0.borrow_mut();
+        let known = ImageEpoch(shared.commits.len() as u64);
+        if base != known {
+            return Err(CommitError::Conflict(known));
+        }
+        shared.commits.push(records.to_vec());
+        shared.ring();
+        match rt::random_u64().is_multiple_of(UNDECIDED_ONE_IN) {
+            true => Err(CommitError::Undecided("the answer was lost".to_owned())),
+            false => Ok(ImageEpoch(known.0 + 1)),
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        loop {
+            let until = match self.look() {
+                Look::Event(event) => return event,
+                Look::At(due) => Some(due),
+                Look::Nothing => None,
+            };
+            let mut rung = Vec::new();
+            let ring = async {
+                self.rung.recv_burst(&mut rung, 1).await;
+            };
+            match until {
+                Some(due) => rt::sleep(due.since(rt::now())).await,
+                None => or(ring, on_heal()).await,
+            }
+        }
+    }
+
+    async fn confirm(&self) -> bool {
+        self.is_controller() && self.quorum.reaches_most(self.me)
+    }
+
+    async fn resign(&mut self) {
+        self.quorum.leave(self.me);
+        if self.is_controller() {
+            self.quorum.elect();
+        }
+    }
+
+    fn quorum(&self) -> Option<QuorumState> {
+        None
+    }
+
+    fn remote(&self) -> Option<Remote> {
+        Some(self.remote.clone())
+    }
+
+    fn wants_snapshot(&self) -> bool {
+        false
+    }
+
+    fn snapshot(&mut self, _: &[Record]) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! More machines in one world: each has a disk and tasks of its own, and crashes, stands still and starts again by itself.
+
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::disk::Disk;
+use super::fault::FaultPlan;
+use super::{Here, Machine, SharedDisk, now_nanos, with_current};
+
+/// 0: the machine that the world began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostId(pub u8);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    Kill,
+    PowerCut,
+}
+
+pub struct Host {
+    /// Another one after each crash.
+    machine: RefCell<Rc<Machine>>,
+}
+
+impl Host {
+    /// With an empty disk, and up. To be called within the world.
+    pub fn install() -> Host {
+        let now = now_nanos();
+        let machine = with_current(|current| {
+            let mut disk = Disk::new(current.executor.fork_rng(), FaultPlan::none());
+            disk.advance(now);
+            let disk = SharedDisk(Arc::new(Mutex::new(disk)));
+            let at = current.executor.add_disk(disk.clone());
+            current.beside(HostId(at as u8 + 1), disk)
+        });
+        Host {
+            machine: RefCell::new(Rc::new(machine)),
+        }
+    }
+
+    pub fn id(&self) -> HostId {
+        self.machine.borrow().id
+    }
+
+    pub fn address(&self) -> IpAddr {
+        self.id().address()
+    }
+
+    /// Runs `f` there: what it spawns, opens or asks is of that machine.
+    pub fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
+        let machine = self.machine.borrow().clone();
+        let _here = Here::enter(machine);
+        f()
+    }
+
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.enter(|| super::spawn(task));
+    }
+
+    /// The process on it, or all of it, is gone; it does not answer before [`Host::boot`].
+    pub fn crash(&self, crash: Crash) {
+        let before = self.machine.borrow().clone();
+        before.net.go_down(before.id, crash);
+        before.executor.drop_tasks_of(before.id);
+        let disk = SharedDisk(Arc::new(Mutex::new(before.disk.lock().after(crash))));
+        before.executor.replace_disk(usize::from(before.id.0) - 1, disk.clone());
+        let after = before.beside(before.id, disk);
+        *self.machine.borrow_mut() = Rc::new(after);
+    }
+
+    pub fn boot(&self) {
+        self.machine.borrow().net.go_up(self.id());
+    }
+
+    /// Stands still for so long, as a stopped process does: the others and the disk go on.
+    pub fn pause(&self, duration: Duration) {
+        let until = now_nanos() + duration.as_nanos() as u64;
+        self.machine.borrow().net.stand_still(self.id(), until);
+    }
+}
+
+impl HostId {
+    pub fn address(self) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(10, 0, 0, self.0))
+    }
+
+    pub fn of(address: IpAddr) -> HostId {
+        match address {
+            IpAddr::V4(address) => HostId(address.octets()[3]),
+            IpAddr::V6(_) => HostId(0),
+        }
+    }
+}
+
+impl Machine {
+    /// Another machine of the same world.
+    fn beside(&self, id: HostId, disk: SharedDisk) -> Machine {
+        Machine {
+            id,
+            disk,
+            executor: self.executor.clone(),
+            net: self.net.clone(),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Safety rules that a test may switch off on its thread, to see whether a simulation notices that they are gone.
+
+use std::cell::Cell;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The high watermark waits for those who may be in the ISR, not only for those who surely are.
+    MaximalIsr,
+    /// A follower cuts what its leader's log has not, as the epochs say.
+    EpochTruncation,
+}
+
+thread_local! {
+    static OFF: Cell<Option<Rule>> = const { Cell::new(None) };
+}
+
+pub fn is_off(rule: Rule) -> bool {
+    OFF.get() == Some(rule)
+}
+
+/// `None`: all hold.
+pub fn switch_off(rule: Option<Rule>) {
+    OFF.set(rule);
+}

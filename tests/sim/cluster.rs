@@ -1,0 +1,255 @@
+//! The brokers of a cluster, their topics, and how they come together at the end.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::node::Node;
+use super::oracle::{Batch, Oracle, batches};
+use crate::metadata::{Command, CreateTopic, Image, SimulatedQuorum};
+use crate::model::{BrokerId, PartitionId};
+use crate::rt::sim::{Crash, Rule, heal_all};
+use crate::rt::{self, random_u64, sleep};
+use crate::shard::{FetchItem, FetchSpec, FetchedPartition, Isolation, Reader, Router};
+
+/// For what must come about once nothing is broken any more.
+const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+pub struct Cluster {
+    pub nodes: Vec<Node>,
+    pub quorum: SimulatedQuorum,
+    oracle: RefCell<Oracle>,
+    pub topics: RefCell<Vec<TopicSpec>>,
+    /// The load and the faults are over.
+    pub is_over: Cell<bool>,
+}
+
+#[derive(Clone)]
+pub struct TopicSpec {
+    pub name: &'static str,
+    pub partitions: i32,
+    pub min_isr: usize,
+    pub flush_messages: i64,
+    pub is_unclean: bool,
+}
+
+impl Cluster {
+    /// Brokers from 1 on, all up and registered.
+    pub async fn start(brokers: i32, shards: usize, rule: Option<Rule>) -> Rc<Cluster> {
+        let ids: Vec<BrokerId> = (1..=brokers).map(BrokerId).collect();
+        let quorum = SimulatedQuorum::new(ids.clone());
+        rt::spawn(quorum.clone().run());
+        let node = |id: &BrokerId| Node::new(*id, &ids, shards, quorum.clone());
+        let nodes: Vec<Node> = ids.iter().map(node).collect();
+        let image = Image::empty("a-cluster", nodes[0].config().clone());
+        let cluster = Rc::new(Cluster {
+            nodes,
+            quorum,
+            oracle: RefCell::new(Oracle::new(image, rule)),
+            topics: RefCell::default(),
+            is_over: Cell::new(false),
+        });
+        cluster.nodes.iter().for_each(Node::start);
+        let all_active = |cluster: &Cluster| {
+            let oracle = cluster.oracle.borrow();
+            cluster.nodes.iter().all(|node| oracle.image().is_active(node.id))
+        };
+        cluster.until("all brokers are active", all_active).await;
+        cluster
+    }
+
+    pub async fn create(&self, spec: TopicSpec) {
+        let count = self.nodes.len() as i32;
+        let replicas = |index: i32| (0..3).map(|at| BrokerId(1 + (index + at) % count)).collect();
+        let configs = [
+            ("min.insync.replicas", spec.min_isr.to_string()),
+            ("flush.messages", spec.flush_messages.to_string()),
+            ("unclean.leader.election.enable", spec.is_unclean.to_string()),
+            ("segment.bytes", "1048576".to_owned()),
+        ];
+        let topic = CreateTopic {
+            name: spec.name.to_owned(),
+            partitions: -1,
+            replication_factor: -1,
+            assignments: (0..spec.partitions).map(|index| (index, replicas(index))).collect(),
+            configs: configs.map(|(key, value)| (key.to_owned(), Some(value))).into(),
+        };
+        let deadline = rt::now().after(PATIENCE);
+        while self.oracle().image().topic(spec.name).is_none() {
+            let command = Command::CreateTopics {
+                topics: vec![topic.clone()],
+                validate_only: false,
+            };
+            let router = self.nodes[0].router().expect("it is up");
+            let answer = router.metadata().submit(command).await;
+            assert!(rt::now() < deadline, "{answer:?}");
+        }
+        self.topics.borrow_mut().push(spec);
+    }
+
+    /// As of the newest commit.
+    pub fn oracle(&self) -> RefMut<'_, Oracle> {
+        let mut oracle = self.oracle.borrow_mut();
+        oracle.follow(&self.quorum);
+        oracle
+    }
+
+    pub fn note(&self, what: impl Into<String>) {
+        self.oracle.borrow().history.note(what);
+    }
+
+    pub fn partitions(&self) -> Vec<(TopicSpec, PartitionId)> {
+        let (oracle, topics) = (self.oracle.borrow(), self.topics.borrow());
+        let of = |spec: &TopicSpec| -> Vec<(TopicSpec, PartitionId)> {
+            let topic = oracle.image().topic(spec.name).map(|topic| topic.id);
+            let ids = (0..spec.partitions).filter_map(|index| Some(PartitionId { topic: topic?, index }));
+            ids.map(|id| (spec.clone(), id)).collect()
+        };
+        topics.iter().flat_map(of).collect()
+    }
+
+    pub fn node(&self, id: BrokerId) -> &Node {
+        &self.nodes[id.0 as usize - 1]
+    }
+
+    /// One of them, be it down.
+    pub fn any_node(&self) -> &Node {
+        &self.nodes[(random_u64() % self.nodes.len() as u64) as usize]
+    }
+
+    /// Who leads, as one of them sees it.
+    pub fn leader_as_seen(&self, id: PartitionId) -> Option<&Node> {
+        let image = self.any_node().router()?.image();
+        let (_, state) = image.partition(&id)?;
+        state.leader.map(|leader| self.node(leader))
+    }
+
+    /// Watches the metadata, for as long as the world lasts.
+    pub async fn watch(self: Rc<Cluster>) {
+        loop {
+            drop(self.oracle());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&Cluster) -> bool) {
+        let deadline = rt::now().after(PATIENCE);
+        loop {
+            drop(self.oracle());
+            if is_so(self) {
+                return;
+            }
+            assert!(rt::now() < deadline, "not in time: {what}");
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Nothing is broken any more, and all brokers run.
+    pub async fn heal(&self) {
+        self.note("all is healed");
+        heal_all();
+        for node in self.nodes.iter().filter(|node| node.router().is_none()) {
+            node.crash(Crash::Kill);
+            node.start();
+        }
+        self.until("all replicas are in sync", Cluster::is_whole).await;
+    }
+
+    fn is_whole(&self) -> bool {
+        let oracle = self.oracle.borrow();
+        self.nodes.iter().all(|node| node.router().is_some())
+            && self.partitions().iter().all(|(_, id)| {
+                let (_, state) = oracle.image().partition(id).expect("it is there");
+                state.leader.is_some() && state.isr.len() == state.replicas.len() && !state.is_reassigned()
+            })
+    }
+
+    /// All replicas are the same to the last byte, and hold what was promised.
+    pub async fn check(&self) {
+        for (spec, id) in self.partitions() {
+            let logs = self.equal_logs(&spec, id).await;
+            self.oracle().check(id, &logs);
+        }
+    }
+
+    /// Once they are equal and wholly visible: the log.
+    async fn equal_logs(&self, spec: &TopicSpec, id: PartitionId) -> Vec<Batch> {
+        let deadline = rt::now().after(PATIENCE);
+        loop {
+            let replicas = self.oracle().image().partition(&id).expect("there").1.replicas.clone();
+            let mut logs = BTreeMap::new();
+            let mut all_visible = true;
+            for replica in replicas {
+                let Some(router) = self.node(replica).router() else {
+                    continue;
+                };
+                let (log, high_watermark) = read(&router, id, 0, Isolation::LogEnd).await;
+                all_visible &= end(&log) == high_watermark;
+                logs.insert(replica, log);
+            }
+            let mut all = logs.values();
+            let first = all.next().expect("a replica").clone();
+            if all_visible && all.all(|log| *log == first) {
+                return first;
+            }
+            if rt::now() >= deadline {
+                for (replica, log) in &logs {
+                    let shown: Vec<_> = log.iter().map(|one| (one.offset, one.epoch, one.crc)).collect();
+                    self.note(format!("broker {}: {shown:x?}", replica.0));
+                }
+                panic!("the replicas of {}-{} do not become the same", spec.name, id.index);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+fn end(log: &[Batch]) -> i64 {
+    log.last().map_or(0, |last| {
+        let header = crate::record::BatchHeader::parse(&last.bytes).expect("a batch");
+        header.next_offset()
+    })
+}
+
+/// What a broker has of a partition from an offset on, and its high watermark; -1: it did not say.
+pub async fn read(router: &Router, id: PartitionId, from: i64, isolation: Isolation) -> (Vec<Batch>, i64) {
+    let mut all: Vec<Batch> = Vec::new();
+    loop {
+        let next = if all.is_empty() { from } else { end(&all) };
+        let fetched = fetch(router, id, next, isolation).await;
+        let new = match fetched.error.is_none() {
+            true => batches(&fetched.records.concat()),
+            false => Vec::new(),
+        };
+        if new.is_empty() {
+            return (all, fetched.high_watermark);
+        }
+        all.extend(new);
+    }
+}
+
+pub async fn fetch(router: &Router, id: PartitionId, offset: i64, isolation: Isolation) -> FetchedPartition {
+    let item = FetchItem {
+        partition: id,
+        offset,
+        max_bytes: 1 << 20,
+        leader_epoch: -1,
+        last_fetched_epoch: -1,
+        log_start: -1,
+        held: false,
+    };
+    let spec = FetchSpec {
+        items: vec![item],
+        min_bytes: 0,
+        max_bytes: 1 << 20,
+        max_wait: Duration::ZERO,
+        reader: Reader::Consumer {
+            isolation,
+            from_any_replica: true,
+        },
+        no_wait: true,
+    };
+    router.fetch(spec).await.remove(0)
+}

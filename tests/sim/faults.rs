@@ -1,0 +1,234 @@
+//! What goes wrong, one thing after the other or several at once, as the seed has it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::cluster::Cluster;
+use super::node::Node;
+use crate::metadata::{Command, Election, NewReplicas};
+use crate::rt::sim::{Crash, HostId, Plane, cut, heal_all};
+use crate::rt::{self, random_u64, sleep};
+
+const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
+const AMBUSH_ONE_IN: u64 = 4;
+
+/// Breaks a few things, mends the links after a while, leaves some calm, until the load is over.
+pub async fn torment(cluster: Rc<Cluster>) {
+    // Some runs are rougher than others.
+    let at_once_max = 2 + random_u64() % 3;
+    while !cluster.is_over.get() {
+        for _ in 0..1 + random_u64() % at_once_max {
+            break_something(&cluster);
+            sleep(Duration::from_millis(random_u64() % 1_500)).await;
+        }
+        sleep(Duration::from_millis(random_u64() % 4_000)).await;
+        cluster.note("links are whole");
+        heal_all();
+        if random_u64().is_multiple_of(at_once_max) {
+            sleep(Duration::from_millis(random_u64() % 5_000)).await;
+        }
+    }
+}
+
+/// Where an ISR has just grown, its leader may not learn it before it dies, nor may the one that has joined learn more.
+pub async fn ambush(cluster: Rc<Cluster>) {
+    let mut commits = cluster.quorum.subscribe();
+    let mut rung = Vec::new();
+    while commits.recv_burst(&mut rung, 1).await && !cluster.is_over.get() {
+        rung.clear();
+        let grown = cluster.oracle().grown.take();
+        let Some((id, joined)) = grown.filter(|_| random_u64().is_multiple_of(AMBUSH_ONE_IN)) else {
+            continue;
+        };
+        let leader = cluster
+            .oracle()
+            .image()
+            .partition(&id)
+            .and_then(|(_, state)| state.leader);
+        let Some(leader) = leader.map(|leader| cluster.node(leader)) else {
+            continue;
+        };
+        cluster.note(format!(
+            "broker {}: does not learn that {} has joined",
+            leader.id.0, joined.0
+        ));
+        let host = leader.host.id();
+        for other in cluster
+            .nodes
+            .iter()
+            .map(|node| node.host.id())
+            .filter(|other| *other != host)
+        {
+            cut(Plane::Control, other, host);
+        }
+        cut(Plane::Data, host, cluster.node(joined).host.id());
+        sleep(Duration::from_millis(200 + random_u64() % 2_000)).await;
+        if leader.is_up() && random_u64().is_multiple_of(2) {
+            cluster.note(format!("broker {}: Kill", leader.id.0));
+            leader.crash(Crash::Kill);
+            sleep(Duration::from_millis(3_000 + random_u64() % 2_000)).await;
+            leader.start();
+        }
+    }
+}
+
+fn break_something(cluster: &Rc<Cluster>) {
+    match random_u64() % 20 {
+        0..=2 => bring_down(cluster, Some(Crash::Kill)),
+        3..=5 => bring_down(cluster, Some(Crash::PowerCut)),
+        6 | 7 => bring_down(cluster, None),
+        8 | 9 => cut_off(cluster, &[Plane::Data, Plane::Control]),
+        10 | 11 => cut_off(cluster, &[Plane::Control]),
+        12 => cut_one_way(cluster),
+        13 => cut_leader(cluster),
+        14 | 15 => pause(cluster),
+        16 => reassign(cluster),
+        17 | 18 => elect(cluster, Election::Preferred),
+        _ => elect(cluster, Election::Unclean),
+    }
+}
+
+/// How; `None`: in order. It starts again a while later.
+fn bring_down(cluster: &Rc<Cluster>, crash: Option<Crash>) {
+    let at = (random_u64() % cluster.nodes.len() as u64) as usize;
+    let node = &cluster.nodes[at];
+    if !node.is_up() || crash.is_none() && node.router().is_none() {
+        return;
+    }
+    match crash {
+        Some(crash) => {
+            cluster.note(format!("broker {}: {crash:?}", node.id.0));
+            node.crash(crash);
+        }
+        None => {
+            cluster.note(format!("broker {}: stops in order", node.id.0));
+            node.stop();
+        }
+    }
+    let away = Duration::from_millis(random_u64() % [300, 2_000, 8_000][(random_u64() % 3) as usize]);
+    let cluster = cluster.clone();
+    rt::spawn(async move {
+        sleep(away).await;
+        let node = &cluster.nodes[at];
+        if crash.is_none() {
+            node.crash(Crash::Kill);
+        }
+        cluster.note(format!("broker {}: starts", node.id.0));
+        node.start();
+    });
+}
+
+fn any_host(cluster: &Cluster) -> HostId {
+    cluster.any_node().host.id()
+}
+
+/// One broker from all others.
+fn cut_off(cluster: &Cluster, planes: &[Plane]) {
+    let host = any_host(cluster);
+    let which = random_u64() % 3;
+    cluster.note(format!("broker {}: cut off, {planes:?}, way {which}", host.0));
+    for other in cluster
+        .nodes
+        .iter()
+        .map(|node| node.host.id())
+        .filter(|other| *other != host)
+    {
+        for plane in planes {
+            if which != 1 {
+                cut(*plane, host, other);
+            }
+            if which != 2 {
+                cut(*plane, other, host);
+            }
+        }
+    }
+}
+
+fn cut_one_way(cluster: &Cluster) {
+    let (from, to) = (any_host(cluster), any_host(cluster));
+    if from != to {
+        cluster.note(format!("cut from {} to {}", from.0, to.0));
+        cut(Plane::Data, from, to);
+    }
+}
+
+/// A leader from its followers, not from the controller.
+fn cut_leader(cluster: &Cluster) {
+    let partitions = cluster.partitions();
+    let (spec, id) = &partitions[(random_u64() % partitions.len() as u64) as usize];
+    let Some(leader) = cluster.leader_as_seen(*id).map(|node| node.host.id()) else {
+        return;
+    };
+    cluster.note(format!(
+        "broker {}, leader of {}-{}: cut from its followers",
+        leader.0, spec.name, id.index
+    ));
+    for other in cluster
+        .nodes
+        .iter()
+        .map(|node| node.host.id())
+        .filter(|other| *other != leader)
+    {
+        cut(Plane::Data, leader, other);
+        cut(Plane::Data, other, leader);
+    }
+}
+
+fn pause(cluster: &Cluster) {
+    let node = cluster.any_node();
+    let still = Duration::from_millis(500 + random_u64() % 6_000);
+    cluster.note(format!(
+        "broker {}: stands still for {} ms",
+        node.id.0,
+        still.as_millis()
+    ));
+    node.host.pause(still);
+}
+
+fn reassign(cluster: &Rc<Cluster>) {
+    let partitions = cluster.partitions();
+    let (spec, id) = &partitions[(random_u64() % partitions.len() as u64) as usize];
+    let mut brokers: Vec<_> = cluster.nodes.iter().map(|node| node.id).collect();
+    let turn = (random_u64() % brokers.len() as u64) as usize;
+    brokers.rotate_left(turn);
+    brokers.truncate(3);
+    cluster.note(format!("{}-{}: to be moved to {brokers:?}", spec.name, id.index));
+    let moved = NewReplicas {
+        topic: spec.name.to_owned(),
+        index: id.index,
+        replicas: (!random_u64().is_multiple_of(5)).then_some(brokers),
+    };
+    submit(
+        cluster.any_node(),
+        Command::AlterReassignments {
+            partitions: vec![moved],
+            allow_factor_change: false,
+        },
+    );
+}
+
+/// An unclean one only where the topic allows it.
+fn elect(cluster: &Rc<Cluster>, election: Election) {
+    let may = |unclean: bool| election == Election::Preferred || unclean;
+    let partitions = cluster
+        .partitions()
+        .into_iter()
+        .filter(|(spec, _)| may(spec.is_unclean));
+    let partitions: Vec<_> = partitions.map(|(spec, id)| (spec.name.to_owned(), id.index)).collect();
+    submit(
+        cluster.any_node(),
+        Command::ElectLeaders {
+            election,
+            partitions: Some(partitions),
+        },
+    );
+}
+
+fn submit(node: &Node, command: Command) {
+    if let Some(router) = node.router() {
+        rt::spawn(async move {
+            // Whatever comes of it.
+            drop(rt::timeout(COMMAND_PATIENCE, router.metadata().submit(command)).await);
+        });
+    }
+}

@@ -1,0 +1,181 @@
+//! Producers and consumers, as clients of the brokers that they find.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::cluster::{Cluster, TopicSpec, fetch, read};
+use super::node::Node;
+use super::oracle::{Ack, batches};
+use crate::model::{BrokerId, ErrorCode, PartitionId};
+use crate::partition::Warrant;
+use crate::record::{BatchBuilder, BatchHeader, Compression, ValidBatch};
+use crate::rt::{self, random_u64, sleep, wall_ms};
+use crate::shard::{Acks, AppendItem, AppendOutcome, Isolation};
+
+/// How long a batch is sent again.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(12);
+/// Looks before too few brokers have a batch.
+const LOOKS: usize = 3;
+/// How long a producer waits for an answer, beyond the timeout that it asks for.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// An idempotent producer's place in a partition.
+struct Place {
+    producer: i64,
+    sequence: i32,
+}
+
+/// Sends batches with acks=all until they are acknowledged, and others with acks=1 once, so that logs part.
+pub async fn produce(cluster: Rc<Cluster>, number: i64) {
+    let mut places: BTreeMap<PartitionId, Place> = BTreeMap::new();
+    let mut producers = number * 1_000;
+    while !cluster.is_over.get() {
+        sleep(Duration::from_millis(random_u64() % 150)).await;
+        let partitions = cluster.partitions();
+        let (spec, id) = partitions[(random_u64() % partitions.len() as u64) as usize].clone();
+        if random_u64().is_multiple_of(4) {
+            send_once(&cluster, id, Acks::Leader).await;
+            continue;
+        }
+        let place = places.entry(id).or_insert_with(|| {
+            producers += 1;
+            Place {
+                producer: producers,
+                sequence: 0,
+            }
+        });
+        if !send_until_acked(&cluster, &spec, id, place).await {
+            // Nobody knows what became of it: another producer goes on.
+            places.remove(&id);
+        }
+    }
+}
+
+async fn send_until_acked(cluster: &Rc<Cluster>, spec: &TopicSpec, id: PartitionId, place: &mut Place) -> bool {
+    let batch = batch(BatchBuilder::new(Compression::None).producer(place.producer, 0, place.sequence));
+    let deadline = rt::now().after(GIVE_UP_AFTER);
+    let mut tries = 0;
+    while rt::now() < deadline && !cluster.is_over.get() {
+        tries += 1;
+        // An error may come from a broker that led once, and has not heard that another does.
+        if let Some((node, outcome)) = send(cluster, id, &batch, Acks::All).await
+            && outcome.error == ErrorCode::None
+        {
+            let ack = Ack {
+                offset: outcome.base_offset,
+                crc: batch.header.crc,
+                by: node,
+                is_first: tries == 1,
+            };
+            acked(cluster, spec, id, ack);
+            place.sequence = batch.header.last_sequence() + 1;
+            return true;
+        }
+        sleep(Duration::from_millis(50 + random_u64() % 200)).await;
+    }
+    false
+}
+
+async fn send_once(cluster: &Cluster, id: PartitionId, acks: Acks) {
+    let batch = batch(BatchBuilder::new(Compression::None));
+    send(cluster, id, &batch, acks).await;
+}
+
+/// To whoever is believed to lead, or to anybody. `None`: there was no answer.
+async fn send(cluster: &Cluster, id: PartitionId, batch: &ValidBatch, acks: Acks) -> Option<(BrokerId, AppendOutcome)> {
+    let node = match random_u64() % 8 {
+        0 => cluster.any_node(),
+        _ => cluster.leader_as_seen(id)?,
+    };
+    let timeout = Duration::from_millis([300, 1_000, 4_000][(random_u64() % 3) as usize]);
+    let item = AppendItem {
+        partition: id,
+        batch: batch.clone(),
+        warrant: Warrant::None,
+    };
+    let answer = node.router()?.append(vec![item], acks, timeout);
+    let outcome = rt::timeout(timeout + ANSWER_PATIENCE, answer).await?.remove(0);
+    Some((node.id, outcome))
+}
+
+fn batch(mut builder: BatchBuilder) -> ValidBatch {
+    for _ in 0..1 + random_u64() % 3 {
+        let value: Vec<u8> = (0..1 + random_u64() % 40)
+            .flat_map(|_| random_u64().to_le_bytes())
+            .collect();
+        builder.push(wall_ms(), None, Some(&value), &[]);
+    }
+    let bytes = builder.build();
+    ValidBatch {
+        header: BatchHeader::parse(&bytes).expect("the builder builds whole batches"),
+        bytes,
+        log_append_time_ms: -1,
+    }
+}
+
+fn acked(cluster: &Rc<Cluster>, spec: &TopicSpec, id: PartitionId, ack: Ack) {
+    cluster.oracle().acked(id, ack);
+    if random_u64().is_multiple_of(2) {
+        rt::spawn(check_holders(cluster.clone(), spec.clone(), id, ack));
+    }
+}
+
+/// At least min.insync.replicas brokers have it, or are down, or do not answer.
+async fn check_holders(cluster: Rc<Cluster>, spec: TopicSpec, id: PartitionId, ack: Ack) {
+    // A replica may be taken from a broker and given to one that was looked at before.
+    for _ in 0..LOOKS {
+        let lacking = lacking(&cluster, id, ack).await;
+        if cluster.nodes.len() - lacking.len() >= spec.min_isr {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(
+        cluster.oracle().is_excused(id),
+        "{}-{}: {} was acknowledged by {}, and fewer than {} have it",
+        spec.name,
+        id.index,
+        ack.offset,
+        ack.by.0,
+        spec.min_isr
+    );
+}
+
+/// The brokers that surely do not have it.
+async fn lacking(cluster: &Cluster, id: PartitionId, ack: Ack) -> Vec<BrokerId> {
+    let mut lacking = Vec::new();
+    for node in &cluster.nodes {
+        let Some(router) = node.router() else { continue };
+        let reading = fetch(&router, id, ack.offset, Isolation::LogEnd);
+        let Some(fetched) = rt::timeout(Duration::from_millis(50), reading).await else {
+            continue;
+        };
+        let log = batches(&fetched.records.concat());
+        let has_another = log.first().is_none_or(|first| first.crc != ack.crc);
+        match fetched.error {
+            ErrorCode::None if has_another => lacking.push(node.id),
+            ErrorCode::OffsetOutOfRange => lacking.push(node.id),
+            _ => {}
+        }
+    }
+    lacking
+}
+
+/// Reads one partition after the other from any broker, from where it has come to there.
+pub async fn consume(cluster: Rc<Cluster>) {
+    let mut positions: BTreeMap<(BrokerId, PartitionId), i64> = BTreeMap::new();
+    while !cluster.is_over.get() {
+        sleep(Duration::from_millis(20 + random_u64() % 200)).await;
+        let partitions = cluster.partitions();
+        let (_, id) = partitions[(random_u64() % partitions.len() as u64) as usize].clone();
+        let node: &Node = cluster.any_node();
+        let Some(router) = node.router() else { continue };
+        let position = positions.entry((node.id, id)).or_default();
+        let reading = read(&router, id, *position, Isolation::ReadUncommitted);
+        if let Some((batches, _)) = rt::timeout(ANSWER_PATIENCE, reading).await {
+            cluster.oracle().shown(id, node.id, &batches);
+            *position = batches.last().map_or(*position, |last| last.offset + 1);
+        }
+    }
+}

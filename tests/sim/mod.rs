@@ -1,0 +1,122 @@
+//! A whole cluster in one thread, from one seed, in virtual time: brokers as they are, on simulated machines with disks of
+//! their own, over a simulated network.
+//!
+//! Real is all that decides about records: storage, partitions, shards, the API of Fetch and the connections that serve it,
+//! the followers' fetchers, the control thread's loop with `decide` and `apply`, heartbeats and leases. Simulated are disk,
+//! network and clock, and the consensus of the controllers: one log, seen late, by the nodes that reach it.
+//!
+//! | file | what |
+//! |---|---|
+//! | node | one broker on its machine: its start and its ends |
+//! | cluster | the brokers and topics; how all comes together at the end |
+//! | load | producers and consumers |
+//! | faults | what goes wrong |
+//! | oracle | what was promised, and whether it was kept |
+//!
+//! A failing run prints its history and the line that repeats it; with `SIM_HISTORY` any run does. `SIM_SEEDS` says how many
+//! seeds are run, `make sim` runs many.
+
+mod cluster;
+mod faults;
+mod load;
+mod node;
+mod oracle;
+
+use std::env;
+use std::panic::catch_unwind;
+use std::time::Duration;
+
+use cluster::{Cluster, TopicSpec};
+
+use crate::rt::sim::{FaultPlan, Rng, Rule, World, switch_off};
+use crate::rt::{self, sleep};
+
+const SEEDS: u64 = 10;
+/// Within so many seeds the simulation notices that a rule is gone.
+const RULES: [(Rule, u64); 2] = [(Rule::EpochTruncation, 50), (Rule::MaximalIsr, 100)];
+
+#[test] // Goal: whatever breaks: what is acknowledged stays, once and in its place, and the replicas become the same.
+fn whatever_breaks_what_is_acknowledged_stays() {
+    let number = |key| env::var(key).ok().and_then(|value| value.parse::<u64>().ok());
+    let seeds = match number("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut acks = 0;
+    let count = seeds.end - seeds.start;
+    for seed in seeds {
+        let repeat = Repeat(seed);
+        acks += run(seed, None).0;
+        std::mem::forget(repeat);
+    }
+    println!("{acks} batches were acknowledged in {count} runs");
+    assert!(acks as u64 >= 20 * count, "only {acks} batches were acknowledged");
+}
+
+#[test] // Goal: a seed gives the same run twice.
+fn a_run_repeats() {
+    assert_eq!(run(0, None), run(0, None));
+}
+
+#[test] // Goal: each rule is needed, and the simulation sees that.
+#[ignore = "takes some minutes: make sim"]
+fn a_rule_that_is_gone_is_noticed() {
+    let only = env::var("SIM_RULE").ok();
+    for (rule, seeds) in RULES {
+        if only.as_ref().is_some_and(|only| *only != format!("{rule:?}")) {
+            continue;
+        }
+        let is_noticed = |seed: &u64| catch_unwind(|| run(*seed, Some(rule))).is_err();
+        let noticed = (0..seeds).find(is_noticed);
+        println!("{rule:?}: noticed with seed {noticed:?}");
+        assert!(noticed.is_some(), "{rule:?} is gone, and {seeds} runs do not notice");
+    }
+}
+
+/// Prints how to repeat a run, if that run panics.
+struct Repeat(u64);
+
+impl Drop for Repeat {
+    fn drop(&mut self) {
+        eprintln!("SEED={} cargo test --lib sim::whatever -- --nocapture", self.0);
+    }
+}
+
+/// How many batches were acknowledged, and a digest of all that happened.
+fn run(seed: u64, rule: Option<Rule>) -> (usize, u32) {
+    switch_off(rule);
+    let mut rng = Rng::new(seed);
+    let brokers = [3, 3, 4, 5][rng.below(4) as usize];
+    let shards = [1, 1, 1, 2][rng.below(4) as usize];
+    let flush_messages = [1, i64::MAX][rng.below(2) as usize];
+    let min_isr = [2, 2, 2, 1][rng.below(4) as usize];
+    let lasts = Duration::from_secs(15 + rng.below(25));
+    World::new(rng.draw(), FaultPlan::none()).run(async move {
+        let cluster = Cluster::start(brokers, shards, rule).await;
+        let topic = |name, partitions, is_unclean| TopicSpec {
+            name,
+            partitions,
+            min_isr: if is_unclean { 1 } else { min_isr },
+            flush_messages,
+            is_unclean,
+        };
+        cluster.create(topic("kept", 2, false)).await;
+        cluster.create(topic("loose", 1, true)).await;
+        rt::spawn(cluster.clone().watch());
+        for number in 1..=3 {
+            rt::spawn(load::produce(cluster.clone(), number));
+        }
+        rt::spawn(load::consume(cluster.clone()));
+        sleep(Duration::from_secs(1)).await;
+        rt::spawn(faults::torment(cluster.clone()));
+        rt::spawn(faults::ambush(cluster.clone()));
+        sleep(lasts).await;
+        cluster.is_over.set(true);
+        // The brokers that are away come back, and the last answers come.
+        sleep(Duration::from_secs(16)).await;
+        cluster.heal().await;
+        cluster.check().await;
+        let oracle = cluster.oracle();
+        (oracle.acks(), oracle.history.digest())
+    })
+}

@@ -1,0 +1,230 @@
+//! One broker on a machine of its own: everything that `broker` builds, as tasks there, and its ends: killed, without power,
+//! or stopped in order.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::api::Services;
+use crate::broker::checkpoints::Checkpoints;
+use crate::broker::{checkpoint_duty, clean_epoch, is_online, publishers};
+use crate::config::{BrokerConfig, Properties};
+use crate::conn::{Limits, NamedListener, ServeSpec, Server, serve};
+use crate::metadata::{self, ControlOptions, SimulatedQuorum};
+use crate::metrics::Registry;
+use crate::model::{BrokerId, DirId};
+use crate::replica::{self, ReplicaSpec};
+use crate::rt::sim::{Crash, Host};
+use crate::rt::{Listener, SocketAddr, blocking, spawn};
+use crate::shard::{self, Router, ShardHandle, ShardSpec};
+use crate::storage::{Checkpoint, LogDirs};
+
+const PORT: u16 = 9092;
+const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(3);
+
+pub struct Node {
+    pub id: BrokerId,
+    pub host: Host,
+    config: Arc<BrokerConfig>,
+    shards: usize,
+    quorum: SimulatedQuorum,
+    /// It was started, and has not been told to end.
+    is_up: Cell<bool>,
+    /// `None`: there is none, or it does not serve yet.
+    process: Rc<RefCell<Option<Process>>>,
+}
+
+/// What is known of a broker that serves.
+struct Process {
+    metadata: metadata::Handle,
+    handles: Vec<ShardHandle>,
+    router: Router,
+    servers: Vec<Server>,
+    checkpoints: Checkpoints,
+    dirs: Arc<LogDirs>,
+}
+
+impl Node {
+    /// On a new machine, which must be the next one.
+    pub fn new(id: BrokerId, nodes: &[BrokerId], shards: usize, quorum: SimulatedQuorum) -> Node {
+        let host = Host::install();
+        assert_eq!(i32::from(host.id().0), id.0, "a broker has its machine's number");
+        host.enter(|| {
+            blocking::create_dir_all(Path::new("/disk/data")).expect("made");
+            blocking::sync_dir(Path::new("/disk")).expect("synced");
+            blocking::sync_dir(Path::new("/")).expect("synced");
+        });
+        Node {
+            id,
+            host,
+            config: Arc::new(config(id, nodes)),
+            shards,
+            quorum,
+            is_up: Cell::new(false),
+            process: Rc::default(),
+        }
+    }
+
+    pub fn config(&self) -> &Arc<BrokerConfig> {
+        &self.config
+    }
+
+    pub fn start(&self) {
+        self.host.boot();
+        self.is_up.set(true);
+        let (id, config, quorum) = (self.id, self.config.clone(), self.quorum.clone());
+        let (shards, process) = (self.shards, self.process.clone());
+        let address = SocketAddr::new(self.host.address(), PORT);
+        self.host.spawn(async move {
+            let started = start(id, config, shards, address, quorum).await;
+            *process.borrow_mut() = Some(started);
+        });
+    }
+
+    pub fn crash(&self, crash: Crash) {
+        self.is_up.set(false);
+        self.quorum.leave(self.id);
+        self.host.crash(crash);
+        drop(self.process.borrow_mut().take());
+    }
+
+    /// In order, as far as the cluster lets it.
+    pub fn stop(&self) {
+        self.is_up.set(false);
+        let Some(process) = self.process.borrow_mut().take() else {
+            return;
+        };
+        self.host.spawn(process.stop());
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.is_up.get()
+    }
+
+    pub fn router(&self) -> Option<Router> {
+        self.process.borrow().as_ref().map(|process| process.router.clone())
+    }
+}
+
+async fn start(
+    id: BrokerId,
+    config: Arc<BrokerConfig>,
+    shards: usize,
+    address: SocketAddr,
+    quorum: SimulatedQuorum,
+) -> Process {
+    let (dirs, cluster_id) =
+        LogDirs::open_in_cluster(&config.log_dirs, id.0, Some("a-cluster".to_owned())).expect("its own directory");
+    let dirs = Arc::new(dirs);
+    let read: BTreeMap<DirId, Checkpoint> = dirs
+        .dirs
+        .iter()
+        .map(|dir| (dir.id, dirs.take_checkpoint(dir)))
+        .collect();
+    dirs.check_space(0);
+    let checkpoints = Checkpoints::new(dirs.clone(), read.clone());
+    let limits = Limits::new(&config);
+    let registry = Registry::new(shards);
+    let mesh = Arc::<OnceLock<Vec<ShardHandle>>>::default();
+    let beats: Vec<_> = (0..shards).map(|_| Arc::default()).collect();
+    let log_dirs = dirs.dirs.iter().map(|dir| dir.id).collect();
+    let options = ControlOptions {
+        clean_epoch: clean_epoch(&read),
+        is_online: is_online(dirs.clone()),
+        shard_beats: beats.clone(),
+        every: vec![(CHECKPOINT_EVERY, checkpoint_duty(mesh.clone(), checkpoints.clone()))],
+        ..ControlOptions::new(config.clone(), cluster_id, "/disk/metadata".into(), log_dirs)
+    };
+    let updates = publishers(&mesh, shards, limits.clone());
+    let engine = |handle: &metadata::Handle| quorum.engine(id, handle);
+    let (metadata, image) = metadata::start_simulated(engine, options, updates)
+        .await
+        .expect("registered");
+    let (handles, inboxes) = shard::mesh(shards, &image);
+    let _ = mesh.set(handles.clone());
+    let checkpoints_read = Arc::new(read);
+    let mut routers = Vec::new();
+    let mut servers = Vec::new();
+    for (at, inbox) in inboxes.into_iter().enumerate() {
+        let shard = inbox.id();
+        let (router, pump) = shard::run(ShardSpec {
+            inbox,
+            config: config.clone(),
+            dirs: dirs.dirs.clone(),
+            checkpoints: checkpoints_read.clone(),
+            metadata: metadata.clone(),
+            image: image.clone(),
+            metrics: registry.shard(at),
+            liveness: beats[at].clone(),
+        });
+        spawn(pump);
+        spawn(replica::run(ReplicaSpec {
+            shard,
+            router: router.clone(),
+            config: config.clone(),
+        }));
+        servers.push(serve(ServeSpec {
+            listeners: vec![NamedListener {
+                name: "PLAINTEXT".to_owned(),
+                listener: Listener::bind(address).expect("bound"),
+            }],
+            services: Services::new(router.clone(), config.clone(), registry.shard(at), shards),
+            limits: limits.clone(),
+        }));
+        routers.push(router);
+    }
+    metadata.set_ready();
+    Process {
+        metadata,
+        handles,
+        router: routers.remove(0),
+        servers,
+        checkpoints,
+        dirs,
+    }
+}
+
+impl Process {
+    /// In the order of `broker`.
+    async fn stop(self) {
+        self.metadata.leave(LEAVE_PATIENCE).await;
+        for server in &self.servers {
+            server.shutdown(DRAIN_PATIENCE).await;
+        }
+        let mut rows = Vec::new();
+        let mut clean: Vec<DirId> = self.dirs.dirs.iter().map(|dir| dir.id).collect();
+        for handle in &self.handles {
+            let stopped = handle.shutdown().await.expect("the pump runs");
+            rows.extend(stopped.checkpoints);
+            clean.retain(|dir| !stopped.unclean.contains(dir));
+        }
+        self.metadata.stop();
+        self.checkpoints.write(rows, &self.handles[0].image(), &clean);
+        for handle in &self.handles {
+            handle.exit().await;
+        }
+    }
+}
+
+fn config(id: BrokerId, nodes: &[BrokerId]) -> BrokerConfig {
+    let voter = |node: &BrokerId| format!("{0}@10.0.0.{0}:9093", node.0);
+    let voters: Vec<String> = nodes.iter().map(voter).collect();
+    let text = format!(
+        "broker.id={0}\nlisteners=PLAINTEXT://10.0.0.{0}:{PORT},CONTROLLER://10.0.0.{0}:9093\n\
+         controller.listener.names=CONTROLLER\ncontroller.quorum.voters={1}\nlog.dirs=/disk/data\n\
+         broker.session.timeout.ms=2500\nbroker.heartbeat.interval.ms=500\nreplica.lag.time.max.ms=2000\n\
+         replica.socket.timeout.ms=3000\nreplica.fetch.backoff.ms=200\nleader.imbalance.check.interval.seconds=5\n\
+         auto.create.topics.enable=false\nlog.dir.min.free.bytes=0\njournal.bytes=1048576\n",
+        id.0,
+        voters.join(",")
+    );
+    match BrokerConfig::resolve(&Properties::parse(&text)) {
+        Ok((config, _)) => config,
+        Err(problems) => panic!("{problems:?}"),
+    }
+}
