@@ -137,7 +137,7 @@ fn other_versions_are_refused() {
             Err(DecodeError::Version(version))
         );
     }
-    for version in [-1, 18, i16::MAX] {
+    for version in [-1, 19, i16::MAX] {
         assert_eq!(
             FetchRequest::decode(Bytes::new(), version),
             Err(DecodeError::Version(version))
