@@ -89,8 +89,9 @@ impl Example {
 struct Script(Child);
 
 impl Script {
-    fn interrupt(&self) {
-        let told = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
+    /// Not by SIGINT, which does the same: a shell in the background ignores it, and so do its children.
+    fn terminate(&self) {
+        let told = Command::new("kill").arg(self.0.id().to_string()).status();
         assert!(told.unwrap().success());
     }
 
@@ -102,7 +103,7 @@ impl Script {
 impl Drop for Script {
     fn drop(&mut self) {
         if self.has_ended().is_none() {
-            self.interrupt();
+            self.terminate();
             let _ = self.0.wait();
         }
     }
@@ -124,7 +125,7 @@ fn the_example_of_a_cluster_starts_and_stops_in_order() {
     assert!(described.contains("ReplicationFactor: 3"), "{described}");
     check_data(&example.dir);
 
-    script.interrupt();
+    script.terminate();
     let mut status = None;
     wait_until("the script ends", || {
         status = script.has_ended();
