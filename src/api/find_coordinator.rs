@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use crate::config::BrokerConfig;
 use crate::group::partition_of;
 use crate::metadata::{CreateTopic, Image};
 use crate::model::{ErrorCode, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TRANSACTIONS_TOPIC, TopicId};
@@ -37,17 +38,17 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         GROUP if image.topic(OFFSETS_TOPIC).is_none() => {
             cx.services
                 .topic_creation
-                .start_internal(&cx, offsets_topic(&cx, &image));
+                .start_internal(&cx, offsets_topic(cx.config()));
         }
         TRANSACTION if image.topic(TRANSACTIONS_TOPIC).is_none() => {
             cx.services
                 .topic_creation
-                .start_internal(&cx, transactions_topic(&cx, &image));
+                .start_internal(&cx, transactions_topic(cx.config()));
         }
         SHARE if image.topic(SHARE_STATE_TOPIC).is_none() => {
             cx.services
                 .topic_creation
-                .start_internal(&cx, share_state_topic(&cx, &image));
+                .start_internal(&cx, share_state_topic(cx.config()));
         }
         _ => {}
     }
@@ -55,44 +56,45 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     Answer::message(&answer(&message, version, find), version)
 }
 
-fn offsets_topic(cx: &Context, image: &Image) -> CreateTopic {
-    let groups = &cx.config().groups;
+fn offsets_topic(config: &BrokerConfig) -> CreateTopic {
+    let groups = &config.groups;
     CreateTopic {
         name: OFFSETS_TOPIC.to_string(),
         partitions: groups.topic_partitions,
-        replication_factor: replication_factor(image, groups.topic_replication_factor),
+        replication_factor: replication_factor(config, groups.topic_replication_factor),
         assignments: Default::default(),
         configs: groups.topic_configs(),
     }
 }
 
-fn transactions_topic(cx: &Context, image: &Image) -> CreateTopic {
-    let transactions = &cx.config().transactions;
+fn transactions_topic(config: &BrokerConfig) -> CreateTopic {
+    let transactions = &config.transactions;
     CreateTopic {
         name: TRANSACTIONS_TOPIC.to_string(),
         partitions: transactions.topic_partitions,
-        replication_factor: replication_factor(image, transactions.topic_replication_factor),
+        replication_factor: replication_factor(config, transactions.topic_replication_factor),
         assignments: Default::default(),
         configs: transactions.topic_configs(),
     }
 }
 
-pub fn share_state_topic(cx: &Context, image: &Image) -> CreateTopic {
-    let shares = &cx.config().shares;
+pub fn share_state_topic(config: &BrokerConfig) -> CreateTopic {
+    let shares = &config.shares;
     CreateTopic {
         name: SHARE_STATE_TOPIC.to_string(),
         partitions: shares.topic_partitions,
-        replication_factor: replication_factor(image, shares.topic_replication_factor),
+        replication_factor: replication_factor(config, shares.topic_replication_factor),
         assignments: Default::default(),
         configs: shares.topic_configs(),
     }
 }
 
-/// On a broker alone every factor but 1 would keep its clients waiting for brokers that never come.
-fn replication_factor(image: &Image, configured: i16) -> i16 {
-    match image.brokers.values().filter(|broker| !broker.fenced).count() {
-        0 | 1 => 1,
-        _ => configured,
+/// On a node alone every factor but 1 would keep its clients waiting for brokers that never come. In a cluster they wait
+/// for those that are not there yet: a topic that is made with fewer replicas keeps them.
+fn replication_factor(config: &BrokerConfig, configured: i16) -> i16 {
+    match config.quorum {
+        None => 1,
+        Some(_) => configured,
     }
 }
 
@@ -188,6 +190,7 @@ fn message(error: ErrorCode) -> &'static str {
 mod tests {
     use super::*;
     use crate::api::testing;
+    use crate::config::Properties;
     use crate::wire::messages::Encode;
 
     fn ask(version: i16, key_type: i8, image: &Image) -> Vec<(i32, i16)> {
@@ -240,5 +243,18 @@ mod tests {
         ] {
             assert!(!is_share_key(&wrong), "{wrong}");
         }
+    }
+    /// What the file says holds in a cluster, however few of its brokers have been heard of; a node alone has one replica.
+    #[test]
+    fn a_cluster_waits_for_the_replicas_of_its_internal_topics() {
+        let factors = |text: &str| {
+            let (config, _) = BrokerConfig::resolve(&Properties::parse(text)).expect("a sound file");
+            [offsets_topic, transactions_topic, share_state_topic].map(|topic| topic(&config).replication_factor)
+        };
+        assert_eq!(factors("node.id=1\nlog.dirs=/d\n"), [1, 1, 1]);
+        let cluster = "node.id=1\nlog.dirs=/d\nlisteners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093\n\
+                       controller.listener.names=CONTROLLER\n\
+                       controller.quorum.voters=1@127.0.0.1:9093,2@127.0.0.1:9193,3@127.0.0.1:9293\n";
+        assert_eq!(factors(cluster), [3, 3, 3]);
     }
 }

@@ -50,7 +50,7 @@ pub fn require_state_topic(cx: &Rc<Context>) -> Result<(), ErrorCode> {
     if image.topic(SHARE_STATE_TOPIC).is_some() {
         return Ok(());
     }
-    let topic = share_state_topic(cx, &image);
+    let topic = share_state_topic(cx.config());
     cx.services.topic_creation.start_internal(cx, topic);
     Err(ErrorCode::CoordinatorNotAvailable)
 }
