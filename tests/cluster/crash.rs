@@ -2,11 +2,8 @@
 //! for a moment, some until others have taken over. And brokers that stand still and then go on as if nothing had been.
 //! `ROUNDS` says how often, `SEED` replays.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::Cluster;
-use super::failover::{Ledger, TOPIC, await_more, check, start_producer};
+use super::failover::{Load, TOPIC};
 use crate::crash::groups::groups_come_back;
 use crate::crash::transactions::transactions_end_as_a_whole;
 use crate::support::wait_until;
@@ -47,20 +44,15 @@ fn groups_come_back_when_brokers_fall() {
 #[test]
 fn brokers_that_stood_still_lose_nothing() {
     let cluster = Cluster::start();
-    cluster.create(0, TOPIC);
-    wait_until("all replicas are in sync", || cluster.in_sync(0, Some(TOPIC), 3));
-    let (ledger, stop) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
-    let producer = start_producer(&cluster.bootstrap(), ledger.clone(), &stop);
+    let load = Load::start(&cluster);
     for victim in 0..3 {
-        await_more(&ledger);
+        load.ledger.await_more();
         let other = (victim + 1) % 3;
         cluster.nodes[victim].signal("STOP");
         wait_until("others lead", || cluster.is_led_without(other, victim));
-        await_more(&ledger);
+        load.ledger.await_more();
         cluster.nodes[victim].signal("CONT");
         wait_until("it is in sync again", || cluster.in_sync(other, Some(TOPIC), 3));
     }
-    stop.store(true, Ordering::Relaxed);
-    producer.join().unwrap();
-    check(&cluster.bootstrap(), TOPIC, &ledger.0.lock().unwrap());
+    load.stop_and_check(&cluster);
 }

@@ -2,11 +2,9 @@
 //! takes root.
 
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Cluster;
-use super::failover::{Ledger, TOPIC, await_more, check, start_producer};
+use super::failover::{Load, TOPIC};
 use crate::support::{Broker, is_root, wait_until};
 
 const NODES: usize = 3;
@@ -99,10 +97,7 @@ fn brokers_that_are_cut_off_lose_nothing() {
         (Broker::prepare_at(&host, Some(&net.namespace(node)), &[]), host)
     };
     let cluster = Cluster::of((0..NODES).map(node).collect());
-    cluster.create(0, TOPIC);
-    wait_until("all replicas are in sync", || cluster.in_sync(0, Some(TOPIC), NODES));
-    let (ledger, stop) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
-    let producer = start_producer(&cluster.bootstrap(), ledger.clone(), &stop);
+    let load = Load::start(&cluster);
     for victim in 0..NODES {
         let others = [(victim + 1) % NODES, (victim + 2) % NODES];
         let mut cuts = Vec::new();
@@ -110,16 +105,14 @@ fn brokers_that_are_cut_off_lose_nothing() {
             cuts.extend((victim != 1).then_some((victim, other)));
             cuts.extend((victim != 2).then_some((other, victim)));
         }
-        await_more(&ledger);
+        load.ledger.await_more();
         cuts.iter().for_each(|(from, to)| net.set_cut(*from, *to, true));
         wait_until("others lead", || cluster.is_led_without(others[0], victim));
-        await_more(&ledger);
+        load.ledger.await_more();
         cuts.iter().for_each(|(from, to)| net.set_cut(*from, *to, false));
         wait_until("it is in sync again", || cluster.in_sync(others[0], Some(TOPIC), NODES));
     }
-    stop.store(true, Ordering::Relaxed);
-    producer.join().unwrap();
-    check(&cluster.bootstrap(), TOPIC, &ledger.0.lock().unwrap());
+    load.stop_and_check(&cluster);
     drop(cluster);
     drop(net);
 }

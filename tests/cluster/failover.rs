@@ -25,7 +25,7 @@ const PER_ROUND: usize = 300;
 
 /// (partition, offset) to what was acknowledged there.
 #[derive(Clone, Default)]
-pub(super) struct Ledger(pub(super) Arc<Mutex<BTreeMap<(i32, i64), String>>>, Arc<AtomicUsize>);
+pub(super) struct Ledger(Arc<Mutex<BTreeMap<(i32, i64), String>>>, Arc<AtomicUsize>);
 
 impl ClientContext for Ledger {}
 
@@ -49,36 +49,56 @@ impl Ledger {
     fn count(&self) -> usize {
         self.1.load(Ordering::Relaxed)
     }
+
+    /// Until some more are acknowledged.
+    pub(super) fn await_more(&self) {
+        let before = self.count();
+        wait_until("records are acknowledged", || self.count() >= before + PER_ROUND);
+    }
+
+    /// Every acknowledged record is where it was acknowledged, none is there twice, and each partition is in the order in which
+    /// it was sent.
+    pub(super) fn check(&self, cluster: &Cluster, topic: &str) {
+        let acknowledged = self.0.lock().unwrap();
+        let found = consume(&cluster.bootstrap(), topic, &acknowledged);
+        for (at, payload) in acknowledged.iter() {
+            assert_eq!(found.get(at), Some(payload), "at {at:?}");
+        }
+        let number = |payload: &str| payload.trim_start_matches("record-").parse::<u64>().unwrap();
+        for partition in 0..PARTITIONS {
+            let of_partition = found.iter().filter(|((of, _), _)| *of == partition);
+            let numbers: Vec<u64> = of_partition.map(|(_, payload)| number(payload)).collect();
+            assert!(
+                numbers.is_sorted_by(|one, next| one < next),
+                "partition {partition} is out of order"
+            );
+        }
+    }
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_leaders_are_killed() {
     let mut cluster = Cluster::start();
-    cluster.create(0, TOPIC);
-    wait_until("all replicas are in sync", || cluster.in_sync(0, Some(TOPIC), 3));
-    let (ledger, stop) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
-    let producer = start_producer(&cluster.bootstrap(), ledger.clone(), &stop);
+    let load = Load::start(&cluster);
     cluster.create(0, JAVA_TOPIC);
     let java = JavaProducer::start(&cluster.bootstrap());
     let rounds: usize = std::env::var("ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
     for victim in (0..rounds).map(|round| round % 3) {
-        await_more(&ledger);
-        await_more(&java.ledger);
+        load.ledger.await_more();
+        java.ledger.await_more();
         cluster.nodes[victim].kill_9();
         // Whatever it led is led by others before it is back.
-        await_more(&ledger);
-        await_more(&java.ledger);
+        load.ledger.await_more();
+        java.ledger.await_more();
         cluster.nodes[victim].restart();
         let other = (victim + 1) % 3;
         for topic in [TOPIC, JAVA_TOPIC] {
             wait_until("it is in sync again", || cluster.in_sync(other, Some(topic), 3));
         }
     }
-    stop.store(true, Ordering::Relaxed);
-    producer.join().unwrap();
-    check(&cluster.bootstrap(), TOPIC, &ledger.0.lock().unwrap());
+    let ledger = load.stop_and_check(&cluster);
     let acknowledged = java.stop();
-    check(&cluster.bootstrap(), JAVA_TOPIC, &acknowledged.0.lock().unwrap());
+    acknowledged.check(&cluster, JAVA_TOPIC);
     eprintln!(
         "{rounds} kills, {} records acknowledged",
         ledger.count() + acknowledged.count()
@@ -132,7 +152,44 @@ impl JavaProducer {
     }
 }
 
-pub(super) fn start_producer(bootstrap: &str, ledger: Ledger, stop: &Arc<AtomicBool>) -> thread::JoinHandle<()> {
+/// A producer of librdkafka onto a topic of its own, and what it was told.
+pub(super) struct Load {
+    pub(super) ledger: Ledger,
+    producer: thread::JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Load {
+    /// Makes the topic, and begins once all its replicas are in sync.
+    pub(super) fn start(cluster: &Cluster) -> Load {
+        cluster.create(0, TOPIC);
+        Load::onto_topic(cluster, 3)
+    }
+
+    /// Onto the topic as it is, once so many replicas of each partition are in sync.
+    pub(super) fn onto_topic(cluster: &Cluster, replicas: usize) -> Load {
+        wait_until("all replicas are in sync", || cluster.in_sync(0, Some(TOPIC), replicas));
+        let (ledger, stop) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
+        let producer = start_producer(&cluster.bootstrap(), ledger.clone(), &stop);
+        Load { ledger, producer, stop }
+    }
+
+    /// Ends it, and holds what the topic has against what was acknowledged.
+    pub(super) fn stop_and_check(self, cluster: &Cluster) -> Ledger {
+        let ledger = self.stop();
+        ledger.check(cluster, TOPIC);
+        ledger
+    }
+
+    /// Once everything is acknowledged.
+    pub(super) fn stop(self) -> Ledger {
+        self.stop.store(true, Ordering::Relaxed);
+        self.producer.join().unwrap();
+        self.ledger
+    }
+}
+
+fn start_producer(bootstrap: &str, ledger: Ledger, stop: &Arc<AtomicBool>) -> thread::JoinHandle<()> {
     let producer: BaseProducer<Ledger> = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("acks", "all")
@@ -159,29 +216,6 @@ pub(super) fn start_producer(bootstrap: &str, ledger: Ledger, stop: &Arc<AtomicB
         }
         producer.flush(2 * PATIENCE).unwrap();
     })
-}
-
-pub(super) fn await_more(ledger: &Ledger) {
-    let before = ledger.count();
-    wait_until("records are acknowledged", || ledger.count() >= before + PER_ROUND);
-}
-
-/// Every acknowledged record is where it was acknowledged, none is there twice, and each partition is in the order in which
-/// it was sent.
-pub(super) fn check(bootstrap: &str, topic: &str, acknowledged: &BTreeMap<(i32, i64), String>) {
-    let found = consume(bootstrap, topic, acknowledged);
-    for (at, payload) in acknowledged {
-        assert_eq!(found.get(at), Some(payload), "at {at:?}");
-    }
-    let number = |payload: &str| payload.trim_start_matches("record-").parse::<u64>().unwrap();
-    for partition in 0..PARTITIONS {
-        let of_partition = found.iter().filter(|((of, _), _)| *of == partition);
-        let numbers: Vec<u64> = of_partition.map(|(_, payload)| number(payload)).collect();
-        assert!(
-            numbers.is_sorted_by(|one, next| one < next),
-            "partition {partition} is out of order"
-        );
-    }
 }
 
 fn consume(bootstrap: &str, topic: &str, acknowledged: &BTreeMap<(i32, i64), String>) -> BTreeMap<(i32, i64), String> {

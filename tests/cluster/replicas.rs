@@ -3,11 +3,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Cluster;
-use super::failover::{Ledger, PARTITIONS, TOPIC, await_more, check, start_producer};
+use super::failover::{Load, PARTITIONS, TOPIC};
 use crate::support::wait_until;
 
 /// Every broker is stopped and started under load, one after the other: producers go on, nothing is lost, doubled or out of
@@ -15,22 +13,17 @@ use crate::support::wait_until;
 #[test]
 fn replicas_are_the_same_bytes_after_a_rolling_restart() {
     let mut cluster = Cluster::start();
-    cluster.create(0, TOPIC);
-    wait_until("all replicas are in sync", || cluster.in_sync(0, Some(TOPIC), 3));
-    let (ledger, stop) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
-    let producer = start_producer(&cluster.bootstrap(), ledger.clone(), &stop);
+    let load = Load::start(&cluster);
     for node in 0..3 {
-        await_more(&ledger);
+        load.ledger.await_more();
         assert!(cluster.nodes[node].terminate().success());
-        await_more(&ledger);
+        load.ledger.await_more();
         cluster.nodes[node].restart();
         wait_until("it is in sync again", || {
             cluster.in_sync((node + 1) % 3, Some(TOPIC), 3)
         });
     }
-    stop.store(true, Ordering::Relaxed);
-    producer.join().unwrap();
-    check(&cluster.bootstrap(), TOPIC, &ledger.0.lock().unwrap());
+    load.stop_and_check(&cluster);
     for node in &mut cluster.nodes {
         assert!(node.terminate().success());
     }

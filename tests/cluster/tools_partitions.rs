@@ -2,12 +2,10 @@
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Cluster;
-use super::failover::{Ledger, TOPIC, await_more, check, start_producer};
+use super::failover::{Load, TOPIC};
 use crate::support::{PATIENCE, Program, target_dir, wait_until};
 
 const REASSIGN: &str = "reassign.ReassignPartitionsCommand";
@@ -18,10 +16,8 @@ const REASSIGN: &str = "reassign.ReassignPartitionsCommand";
 fn partitions_move_under_load_as_both_tools_say() {
     let cluster = Cluster::start();
     create(&cluster, &format!("--topic {TOPIC} --replica-assignment 1:2,2:3,3:1"));
-    wait_until("all replicas are in sync", || cluster.in_sync(0, Some(TOPIC), 2));
-    let (ledger, stop) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
-    let producer = start_producer(&cluster.bootstrap(), ledger.clone(), &stop);
-    await_more(&ledger);
+    let load = Load::onto_topic(&cluster, 2);
+    load.ledger.await_more();
 
     let there = file(&cluster, "there", &plan(&[&[3, 2], &[1, 3], &[2, 1]]));
     let said = ours(
@@ -41,7 +37,7 @@ fn partitions_move_under_load_as_both_tools_say() {
     let verify = format!("--verify --reassignment-json-file {there}");
     let state = both(&cluster, "reassign-partitions", REASSIGN, &verify);
     assert_eq!(state.matches("is completed.").count(), 3, "{state}");
-    await_more(&ledger);
+    load.ledger.await_more();
 
     let back = file(&cluster, "back", &plan(&[&[1, 2], &[2, 3], &[3, 1]]));
     let execute = format!("--execute --reassignment-json-file {back}");
@@ -55,8 +51,7 @@ fn partitions_move_under_load_as_both_tools_say() {
         "reassign-partitions",
         &format!("--verify --wait --reassignment-json-file {back}"),
     );
-    stop.store(true, Ordering::Relaxed);
-    producer.join().unwrap();
+    let ledger = load.stop();
     let before = file(&cluster, "before", before);
     let state = both(
         &cluster,
@@ -96,7 +91,7 @@ fn partitions_move_under_load_as_both_tools_say() {
     );
     assert!(described.contains("Replicas: 1,2"), "{described}");
 
-    check(&cluster.bootstrap(), TOPIC, &ledger.0.lock().unwrap());
+    ledger.check(&cluster, TOPIC);
     let said = ours(
         &cluster,
         "replica-verification",

@@ -157,7 +157,14 @@ impl Drop for Process {
 
 /// A port that was free a moment ago, below those from which the kernel gives clients theirs.
 pub fn free_port() -> u16 {
+    free_ports(1)[0]
+}
+
+/// So many of them, all different.
+pub fn free_ports(count: usize) -> Vec<u16> {
     let first = 10_000 + (std::process::id() * 97 % 20_000) as u16;
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    (first..32_000).find(is_free).expect("one of many ports is free")
+    let ports: Vec<u16> = (first..32_000).filter(is_free).take(count).collect();
+    assert_eq!(ports.len(), count, "some of many ports are free");
+    ports
 }

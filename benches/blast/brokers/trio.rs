@@ -1,7 +1,6 @@
 //! Three brokers of one kind, one cluster; each keeps its data and its quorum's port of its own.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use anyhow::{Context, bail};
 
 use ::corelane::client::Cluster;
 
+use super::process::free_ports;
 use super::{Kind, Process, is_answering, spawn};
 use crate::engine::clock::cpu_of;
 
@@ -32,7 +32,7 @@ struct Node {
 impl Trio {
     /// Starts them on empty directories. They are named 1 to 3.
     pub fn start(kind: Kind, data: &Path, settings: &[&str]) -> anyhow::Result<Trio> {
-        let ports = free_ports(2 * NODES)?;
+        let ports = free_ports(2 * NODES);
         let (ports, controllers) = ports.split_at(NODES);
         let voter = |(at, port): (usize, &u16)| format!("{}@127.0.0.1:{port}", at + 1);
         let voters: Vec<String> = controllers.iter().enumerate().map(voter).collect();
@@ -123,13 +123,4 @@ fn knows_all(port: u16) -> bool {
     cluster
         .metadata(Some(&[]), false)
         .is_ok_and(|metadata| metadata.brokers.len() == NODES)
-}
-
-/// Ports that were free a moment ago, all different, below those from which the kernel gives clients theirs.
-fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
-    let first = 10_000 + (std::process::id() * 97 % 20_000) as u16;
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let ports: Vec<u16> = (first..32_000).filter(is_free).take(count).collect();
-    anyhow::ensure!(ports.len() == count, "too few free ports");
-    Ok(ports)
 }

@@ -4,14 +4,12 @@
 mod copies;
 mod outage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
-
-use crate::brokers::{self, Kind, Trio};
-use crate::rows::Row;
+use crate::brokers::{Kind, Trio};
+use crate::rows::{Measure, Rounds};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -27,9 +25,7 @@ pub struct Args {
     data: PathBuf,
 }
 
-type Measure = fn(&mut Trio, Duration) -> anyhow::Result<Vec<Row>>;
-
-const MEASURES: &[(&str, Measure)] = &[
+const MEASURES: &[Measure<Trio>] = &[
     ("copies", copies::measure),
     ("stop", outage::leaves),
     ("kill", outage::dies),
@@ -39,26 +35,16 @@ const SESSION: Duration = Duration::from_secs(9);
 
 /// Fails where Corelane misses a goal.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    std::fs::create_dir_all(&args.data).with_context(|| format!("make {}", args.data.display()))?;
-    let data = args.data.canonicalize()?;
-    let mut missed = false;
-    for kind in &args.brokers {
-        if let Some(reason) = brokers::missing(*kind) {
-            eprintln!("{kind:?} is left out: {reason}");
-            continue;
-        }
+    let rounds = Rounds {
+        brokers: &args.brokers,
+        only: &args.only,
+        time: Duration::from_secs(args.seconds),
+        data: &args.data,
+        measures: MEASURES,
+    };
+    let start = |kind, data: &Path| {
         let session = format!("broker.session.timeout.ms={}", SESSION.as_millis());
-        let mut trio = Trio::start(*kind, &data, &[&session, "min.insync.replicas=2"])?;
-        for (name, measure) in MEASURES {
-            if !args.only.is_empty() && !args.only.iter().any(|wanted| name.starts_with(wanted.as_str())) {
-                continue;
-            }
-            for row in measure(&mut trio, Duration::from_secs(args.seconds))? {
-                missed |= row.print(&trio.name, trio.kind);
-            }
-        }
-        trio.end();
-    }
-    std::fs::remove_dir_all(&data).context("remove the brokers' data")?;
-    Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Trio::start(kind, data, &[&session, "min.insync.replicas=2"])
+    };
+    rounds.run(start, |broker| &broker.name, Trio::end)
 }

@@ -7,7 +7,7 @@ mod idle;
 mod member;
 mod rebalance;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,8 @@ use anyhow::Context;
 use corelane::client::{Address, Cluster, Connection};
 use corelane::rt::wall_ms;
 
-use crate::brokers::{self, Broker, Kind};
-use crate::rows::Row;
+use crate::brokers::{Broker, Kind};
+use crate::rows::{Measure, Rounds, Row};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -32,9 +32,7 @@ pub struct Args {
     data: PathBuf,
 }
 
-type Measure = fn(&mut Broker, Duration) -> anyhow::Result<Vec<Row>>;
-
-const MEASURES: &[(&str, Measure)] = &[
+const MEASURES: &[Measure<Broker>] = &[
     ("first-record", first_record::measure),
     ("rebalance", rebalance::measure),
     ("idle", idle::measure),
@@ -45,29 +43,20 @@ const INITIAL_DELAY: Duration = Duration::from_millis(500);
 
 /// Fails where Corelane misses a goal.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    std::fs::create_dir_all(&args.data).with_context(|| format!("make {}", args.data.display()))?;
-    let data = args.data.canonicalize()?;
-    let mut missed = false;
-    for kind in &args.brokers {
-        if let Some(reason) = brokers::missing(*kind) {
-            eprintln!("{kind:?} is left out: {reason}");
-            continue;
-        }
+    let rounds = Rounds {
+        brokers: &args.brokers,
+        only: &args.only,
+        time: Duration::from_secs(args.seconds),
+        data: &args.data,
+        measures: MEASURES,
+    };
+    let start = |kind, data: &Path| {
         let delay = format!("group.initial.rebalance.delay.ms={}", INITIAL_DELAY.as_millis());
-        let mut broker = Broker::start(*kind, &data, &[&delay])?;
+        let broker = Broker::start(kind, data, &[&delay])?;
         warm_up(&broker)?;
-        for (name, measure) in MEASURES {
-            if !args.only.is_empty() && !args.only.iter().any(|wanted| name.starts_with(wanted.as_str())) {
-                continue;
-            }
-            for row in measure(&mut broker, Duration::from_secs(args.seconds))? {
-                missed |= row.print(&broker.name, broker.kind);
-            }
-        }
-        broker.process().end();
-    }
-    std::fs::remove_dir_all(&data).context("remove the brokers' data")?;
-    Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(broker)
+    };
+    rounds.run(start, |broker| &broker.name, |broker| broker.process().end())
 }
 
 /// The topic of committed offsets is made, and its coordinators load.
