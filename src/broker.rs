@@ -187,6 +187,7 @@ impl Broker {
             clean_epoch,
             cells: registry.control().clone(),
             is_online: is_online(dirs.clone()),
+            is_full: is_full(dirs.clone()),
             shard_beats: sources.beats().to_vec(),
             every: vec![
                 (LOG_LEVEL_CHECK_INTERVAL, Box::new(logging::expire)),
@@ -347,6 +348,10 @@ pub(crate) fn clean_epoch(read: &BTreeMap<DirId, Checkpoint>) -> i64 {
 
 pub(crate) fn is_online(dirs: Arc<LogDirs>) -> Arc<dyn Fn(&DirId) -> bool + Send + Sync> {
     Arc::new(move |id| dirs.dirs.iter().any(|dir| dir.id == *id && !dir.is_offline()))
+}
+
+fn is_full(dirs: Arc<LogDirs>) -> Arc<dyn Fn(&DirId) -> bool + Send + Sync> {
+    Arc::new(move |id| dirs.dirs.iter().any(|dir| dir.id == *id && dir.is_full()))
 }
 
 fn space_check(config: &BrokerConfig, dirs: Arc<LogDirs>, registry: Registry) -> Box<dyn FnMut() + Send> {

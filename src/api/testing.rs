@@ -83,5 +83,6 @@ fn broker_state() -> BrokerState {
         fenced: false,
         in_controlled_shutdown: None,
         log_dirs: Vec::new(),
+        full_dirs: Vec::new(),
     }
 }

@@ -25,6 +25,7 @@ impl Image {
                 Resource::Group(id) => self.apply_group_config(id, record),
             },
             Record::BrokerChange(record) => self.change_broker(record),
+            Record::BrokerSpace(record) => self.change_space(record),
             Record::UnregisterBroker(record) => self.remove_broker(record),
             Record::ProducerIds(record) => self.next_producer_id = self.next_producer_id.max(record.next),
         }
@@ -54,6 +55,13 @@ impl Image {
     }
 
     fn change_broker(&mut self, record: &record::BrokerChange) {
+        let known = self.brokers.get_mut(&BrokerId(record.id));
+        if let Some(broker) = known.filter(|broker| broker.epoch == record.epoch) {
+            *broker = Arc::new(record.changed(broker));
+        }
+    }
+
+    fn change_space(&mut self, record: &record::BrokerSpace) {
         let known = self.brokers.get_mut(&BrokerId(record.id));
         if let Some(broker) = known.filter(|broker| broker.epoch == record.epoch) {
             *broker = Arc::new(record.changed(broker));

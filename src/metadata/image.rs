@@ -161,6 +161,9 @@ impl Image {
         })];
         for broker in self.brokers.values() {
             records.push(Record::RegisterBroker(record::RegisterBroker::from(broker.as_ref())));
+            if !broker.full_dirs.is_empty() {
+                records.push(Record::BrokerSpace(record::BrokerSpace::from(broker.as_ref())));
+            }
         }
         for (broker, configs) in &self.broker_configs {
             let resource = broker.map_or(Resource::AllBrokers, |id| Resource::Broker(id.0));

@@ -22,6 +22,7 @@ pub enum Record {
     ProducerIds(ProducerIds),
     BrokerChange(BrokerChange),
     UnregisterBroker(UnregisterBroker),
+    BrokerSpace(BrokerSpace),
 }
 
 /// The first record of every log.
@@ -63,6 +64,15 @@ pub struct BrokerChange {
 pub struct UnregisterBroker {
     pub id: i32,
     pub epoch: i64,
+}
+
+/// Which of a broker's log directories are full: all that are, in place of what was said before. A registration begins with none.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct BrokerSpace {
+    pub id: i32,
+    /// Of the registration that changes.
+    pub epoch: i64,
+    pub full_dirs: Vec<[u8; 16]>,
 }
 
 /// A topic, so far without partitions and configs.
@@ -188,6 +198,7 @@ fn encode(record: &Record) -> (u8, u8, AlignedVec) {
         Record::ProducerIds(body) => (7, 1, to_bytes(body)),
         Record::BrokerChange(body) => (8, 1, to_bytes(body)),
         Record::UnregisterBroker(body) => (9, 1, to_bytes(body)),
+        Record::BrokerSpace(body) => (10, 1, to_bytes(body)),
     }
 }
 
@@ -204,6 +215,7 @@ fn decode(kind: u8, version: u8, body: &[u8]) -> Result<Record, RecordError> {
         (7, 1) => from_bytes(body).map(Record::ProducerIds),
         (8, 1) => from_bytes(body).map(Record::BrokerChange),
         (9, 1) => from_bytes(body).map(Record::UnregisterBroker),
+        (10, 1) => from_bytes(body).map(Record::BrokerSpace),
         _ => return Err(RecordError::Unknown { kind, version }),
     };
     record.map_err(|cause: rancor::Error| RecordError::Broken {

@@ -45,6 +45,8 @@ pub struct ControlOptions {
     pub log_dirs: Vec<DirId>,
     /// Whether a log directory takes new partitions at this moment; asked before each decision.
     pub is_online: Arc<dyn Fn(&DirId) -> bool + Send + Sync>,
+    /// Whether it has no space for batches at this moment; asked before each heartbeat.
+    pub is_full: Arc<dyn Fn(&DirId) -> bool + Send + Sync>,
     /// One counter per shard, which the shard bumps at least once a second while it lives. 0: not begun;
     /// [`BEAT_ENDED`](super::BEAT_ENDED): ended on purpose.
     pub shard_beats: Vec<Arc<AtomicU64>>,
@@ -62,7 +64,7 @@ pub struct ControlOptions {
 pub type Duty = (Duration, Box<dyn FnMut() + Send>);
 
 impl ControlOptions {
-    /// A broker whose log directories are all online, without duties and without a watch over shards.
+    /// A broker whose log directories are all online and have space, without duties and without a watch over shards.
     pub fn new(config: Arc<BrokerConfig>, cluster_id: String, dir: PathBuf, log_dirs: Vec<DirId>) -> ControlOptions {
         ControlOptions {
             config,
@@ -70,6 +72,7 @@ impl ControlOptions {
             dir,
             log_dirs,
             is_online: Arc::new(|_| true),
+            is_full: Arc::new(|_| false),
             shard_beats: Vec::new(),
             every: Vec::new(),
             formed: None,
@@ -160,7 +163,7 @@ async fn run<E: Engine>(
     let duties = std::mem::take(&mut options.every);
     let beats = std::mem::take(&mut options.shard_beats);
     let (config, log_dirs, clean_epoch) = (options.config.clone(), options.log_dirs.clone(), options.clean_epoch);
-    let is_online = options.is_online.clone();
+    let (is_online, is_full) = (options.is_online.clone(), options.is_full.clone());
     let mut control = match Control::open(engine, options, updates).await {
         Err(error) => return drop(ready.send(Err(error))),
         Ok(control) => control,
@@ -178,6 +181,7 @@ async fn run<E: Engine>(
                 shown: shown.clone(),
                 log_dirs,
                 is_online,
+                is_full,
                 beats,
                 clean_epoch,
             };

@@ -138,6 +138,7 @@ impl Node {
             fenced: false,
             in_controlled_shutdown: None,
             log_dirs: vec![self.dir],
+            full_dirs: Vec::new(),
         }
     }
 

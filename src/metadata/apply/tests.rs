@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::record::{
-    BrokerChange, ClusterId, Config, Partition, ProducerIds, RegisterBroker, RemoveTopic, UnregisterBroker,
+    BrokerChange, BrokerSpace, ClusterId, Config, Partition, ProducerIds, RegisterBroker, RemoveTopic, UnregisterBroker,
 };
 use super::*;
 use crate::config::BrokerConfig;
@@ -87,10 +87,18 @@ fn any_record() -> impl Strategy<Value = Record> {
             log_dirs: Vec::new(),
         })
     };
+    let space = |(id, epoch, dir)| {
+        Record::BrokerSpace(BrokerSpace {
+            id,
+            epoch,
+            full_dirs: vec![[dir; 16]],
+        })
+    };
     prop_oneof![
         1 => Just(Record::ClusterId(ClusterId { id: "cluster".to_owned() })),
         1 => (0..2i32, 0..4i64).prop_map(broker),
         1 => (0..2i32, 0..4i64, any::<bool>()).prop_map(change),
+        1 => (0..2i32, 0..4i64, 0..3u8).prop_map(space),
         1 => (0..2i32, 0..4i64).prop_map(|(id, epoch)| Record::UnregisterBroker(UnregisterBroker { id, epoch })),
         4 => (0..4u8, 0..4i32, 0..3i32, -1..3i32)
             .prop_map(|(id, index, first, leader)| replicated(id, index, [first, 3], leader)),
@@ -155,6 +163,10 @@ impl History {
                 })
             }
             (Record::BrokerChange(drawn), _) => Record::BrokerChange(BrokerChange {
+                epoch: self.broker_epoch,
+                ..drawn
+            }),
+            (Record::BrokerSpace(drawn), _) => Record::BrokerSpace(BrokerSpace {
                 epoch: self.broker_epoch,
                 ..drawn
             }),

@@ -40,4 +40,6 @@ pub struct Heartbeat {
     pub want_shutdown: bool,
     /// Log directories that have failed since its start.
     pub offline_dirs: Vec<DirId>,
+    /// Log directories that take no batches for want of space.
+    pub full_dirs: Vec<DirId>,
 }

@@ -2,7 +2,7 @@
 
 use super::Scratch;
 use super::brokers::check_epoch;
-use super::change::{self, Change, Elect, may_lead};
+use super::change::{self, Change, Elect, is_full, may_lead};
 use crate::metadata::command::{AlterPartition, AssignDirectories, CommandError, IsrChange};
 use crate::metadata::image::{Image, PartitionState};
 use crate::model::{BrokerId, DirId, ErrorCode, PartitionId};
@@ -78,11 +78,13 @@ fn is_possible(state: &PartitionState, leader: BrokerId, asked: &IsrChange) -> b
     are_replicas && members().any(|member| member == leader) && recovery
 }
 
-/// Its broker is active, its disk is there, and it has not been started again since it fetched.
+/// Its broker is active, its disk is there, and has space if it is to join, and it has not been started again since it
+/// fetched.
 fn is_eligible(image: &Image, state: &PartitionState, (member, epoch): &(BrokerId, i64)) -> bool {
     let known = image.brokers.get(member);
     let is_same_life = known.is_some_and(|known| *epoch == NOT_CHECKED || *epoch == known.epoch);
-    is_same_life && may_lead(image, state, *member)
+    let has_space = state.isr.contains(member) || !is_full(image, state, *member);
+    is_same_life && has_space && may_lead(image, state, *member)
 }
 
 pub fn assign(

@@ -28,10 +28,11 @@ pub fn register(scratch: &mut Scratch<'_>, asked: &Registration) -> Result<Reply
         fenced: true,
         in_controlled_shutdown: None,
         log_dirs: asked.log_dirs.clone(),
+        full_dirs: Vec::new(),
     };
     scratch.push(Record::RegisterBroker(record::RegisterBroker::from(&state)));
     let is_whole = last_epoch == Some(asked.clean_epoch);
-    leave(scratch, asked.id, |partition| {
+    leave(scratch, asked.id, |_, partition| {
         let directory = partition.directory_of(asked.id);
         match directory.is_some_and(|directory| !state.has_online(&directory)) {
             true => Some(Gone::Lost(asked.id)),
@@ -91,7 +92,7 @@ pub fn unregister(scratch: &mut Scratch<'_>, id: BrokerId) -> Result<Reply, Comm
         return refuse(ErrorCode::BrokerIdNotRegistered, message);
     };
     scratch.push(Record::UnregisterBroker(record::UnregisterBroker { id: id.0, epoch }));
-    leave(scratch, id, |_| Some(Gone::Whole(id)));
+    leave(scratch, id, |_, _| Some(Gone::Whole(id)));
     Ok(Reply::UnregisterBroker)
 }
 
@@ -112,7 +113,7 @@ pub fn fence(scratch: &mut Scratch<'_>, id: BrokerId) {
         broker.fenced = true;
         broker.in_controlled_shutdown = None;
     });
-    leave(scratch, id, |_| Some(Gone::Whole(id)));
+    leave(scratch, id, |_, _| Some(Gone::Whole(id)));
 }
 
 /// Partitions that had nobody may have it now. The others take it into their ISRs when it has caught up.
@@ -135,7 +136,7 @@ pub fn unfence(scratch: &mut Scratch<'_>, id: BrokerId) {
 pub fn begin_shutdown(scratch: &mut Scratch<'_>, id: BrokerId) {
     let commit = ImageEpoch(scratch.image.epoch.0.saturating_add(1));
     push_change(scratch, id, |broker| broker.in_controlled_shutdown = Some(commit));
-    leave(scratch, id, |_| Some(Gone::Whole(id)));
+    leave(scratch, id, |_, _| Some(Gone::Whole(id)));
 }
 
 /// Log directories have failed: what is in them leads nothing and is in no ISR.
@@ -152,12 +153,42 @@ pub fn lose_directories(scratch: &mut Scratch<'_>, id: BrokerId, failed: &[DirId
         return;
     }
     push_change(scratch, id, |broker| broker.log_dirs.retain(|dir| !newly.contains(dir)));
-    leave(scratch, id, |partition| {
+    leave(scratch, id, |_, partition| {
         let directory = partition.directory_of(id);
         directory
             .is_some_and(|dir| newly.contains(&dir))
             .then_some(Gone::Whole(id))
     });
+}
+
+/// Log directories are full: what is in them goes out of the ISRs that can do without it, so that writes go on elsewhere. What
+/// nobody else could take stays as it is: it can still be read.
+pub fn fill_directories(scratch: &mut Scratch<'_>, id: BrokerId, full: &[DirId]) {
+    let Some(known) = scratch.image.brokers.get(&id) else {
+        return;
+    };
+    if known.full_dirs != full {
+        let broker = BrokerState {
+            full_dirs: full.to_vec(),
+            ..known.as_ref().clone()
+        };
+        scratch.push(Record::BrokerSpace(record::BrokerSpace::from(&broker)));
+    }
+    if !full.is_empty() {
+        let is_idle = |image: &Image, partition: &PartitionState| {
+            change::is_full(image, partition, id) && has_roomier(image, partition)
+        };
+        leave(scratch, id, |image, partition| {
+            is_idle(image, partition).then_some(Gone::Whole(id))
+        });
+    }
+}
+
+/// Somebody in sync may lead, and has space.
+fn has_roomier(image: &Image, partition: &PartitionState) -> bool {
+    let is_roomier =
+        |member: &BrokerId| change::may_lead(image, partition, *member) && !change::is_full(image, partition, *member);
+    partition.isr.iter().any(is_roomier)
 }
 
 /// A partition without a leader gets one, if there is one by the rules of its topic.
@@ -177,7 +208,7 @@ fn push_change(scratch: &mut Scratch<'_>, id: BrokerId, change: impl FnOnce(&mut
 }
 
 /// Takes the broker out of the ISRs of its partitions, of each as `how` says.
-fn leave(scratch: &mut Scratch<'_>, id: BrokerId, how: impl Fn(&PartitionState) -> Option<Gone>) {
+fn leave(scratch: &mut Scratch<'_>, id: BrokerId, how: impl Fn(&Image, &PartitionState) -> Option<Gone>) {
     let own = scratch.image.derived.of_broker(id).cloned().unwrap_or_default();
     for partition in own.iter() {
         let Some((topic, state)) = scratch.image.partition(partition) else {
@@ -185,7 +216,7 @@ fn leave(scratch: &mut Scratch<'_>, id: BrokerId, how: impl Fn(&PartitionState) 
         };
         let counts = [&state.isr, &state.elr, &state.last_known_elr];
         let is_concerned = counts.iter().any(|list| list.contains(&id));
-        if let Some(gone) = how(state).filter(|_| is_concerned) {
+        if let Some(gone) = how(&scratch.image, state).filter(|_| is_concerned) {
             let change = Change::without(state, gone, Elect::of(topic));
             change::push(scratch, partition, change);
         }

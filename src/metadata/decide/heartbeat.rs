@@ -1,6 +1,6 @@
 //! Heartbeats: a broker becomes active once it knows enough, and goes once nobody needs it.
 
-use super::brokers::{begin_shutdown, check_epoch, fence, lose_directories, unfence};
+use super::brokers::{begin_shutdown, check_epoch, fence, fill_directories, lose_directories, unfence};
 use super::{Live, Scratch};
 use crate::metadata::command::{CommandError, Heartbeat, Reply};
 use crate::metadata::image::{BrokerState, Image};
@@ -39,6 +39,9 @@ pub fn heartbeat(scratch: &mut Scratch<'_>, beat: &Heartbeat) -> Result<Reply, C
         lose_directories(scratch, beat.id, &beat.offline_dirs);
     }
     step(scratch, beat.id, now, next);
+    if next == Standing::Active {
+        fill_directories(scratch, beat.id, &beat.full_dirs);
+    }
     Ok(Reply::Heartbeat {
         is_caught_up,
         is_fenced: matches!(next, Standing::Fenced | Standing::Ended),

@@ -30,6 +30,8 @@ pub struct BrokerState {
     pub in_controlled_shutdown: Option<ImageEpoch>,
     /// Its log directories that are online. Empty: not known (a broker without a cluster does not say).
     pub log_dirs: Vec<DirId>,
+    /// Those of them that take no batches for want of space. What is in them can be read, and led where nobody else may.
+    pub full_dirs: Vec<DirId>,
 }
 
 /// One partition. Every change of it has a greater `partition_epoch`, every change of its leader (or of who may be a
@@ -70,6 +72,11 @@ impl BrokerState {
     pub fn has_online(&self, directory: &DirId) -> bool {
         let is_open = *directory == DirId::UNASSIGNED || self.log_dirs.is_empty();
         is_open || self.log_dirs.contains(directory)
+    }
+
+    /// Whether a replica in this directory can take nothing now.
+    pub fn is_full(&self, directory: &DirId) -> bool {
+        self.full_dirs.contains(directory)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Records out of the states that an image holds, and back.
 
-use super::{BrokerChange, Partition, RegisterBroker};
+use super::{BrokerChange, BrokerSpace, Partition, RegisterBroker};
 use crate::metadata::image::{BrokerState, Endpoint, ImageEpoch, PartitionState};
 use crate::model::{BrokerId, DirId, LeaderEpoch, TopicId};
 
@@ -20,6 +20,7 @@ impl RegisterBroker {
             fenced: self.fenced,
             in_controlled_shutdown: self.in_controlled_shutdown.map(ImageEpoch),
             log_dirs: dirs(&self.log_dirs),
+            full_dirs: Vec::new(),
         }
     }
 }
@@ -60,6 +61,26 @@ impl From<&BrokerState> for BrokerChange {
             fenced: broker.fenced,
             in_controlled_shutdown: broker.in_controlled_shutdown.map(|epoch| epoch.0),
             log_dirs: broker.log_dirs.iter().map(|dir| dir.0).collect(),
+        }
+    }
+}
+
+impl BrokerSpace {
+    /// The broker as it is after the change.
+    pub fn changed(&self, broker: &BrokerState) -> BrokerState {
+        BrokerState {
+            full_dirs: dirs(&self.full_dirs),
+            ..broker.clone()
+        }
+    }
+}
+
+impl From<&BrokerState> for BrokerSpace {
+    fn from(broker: &BrokerState) -> BrokerSpace {
+        BrokerSpace {
+            id: broker.id.0,
+            epoch: broker.epoch,
+            full_dirs: broker.full_dirs.iter().map(|dir| dir.0).collect(),
         }
     }
 }

@@ -34,6 +34,11 @@ pub fn samples() -> Vec<Record> {
             in_controlled_shutdown: None,
             log_dirs: vec![[6; 16], [7; 16]],
         }),
+        Record::BrokerSpace(BrokerSpace {
+            id: 2,
+            epoch: 8,
+            full_dirs: vec![[7; 16]],
+        }),
         Record::UnregisterBroker(UnregisterBroker { id: 2, epoch: 8 }),
         Record::Topic(Topic {
             id: [3; 16],

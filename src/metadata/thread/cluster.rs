@@ -100,9 +100,10 @@ impl Cluster {
             (Command::Heartbeat(heartbeat), Ok(_)) => {
                 let known = image.brokers.get(&heartbeat.id);
                 let registered = known.map(|broker| broker.log_dirs.clone()).unwrap_or_default();
-                let is_online = |dir: &DirId| !heartbeat.offline_dirs.contains(dir);
-                let online = registered.into_iter().filter(is_online).collect();
-                self.hear(heartbeat.id, heartbeat.image_epoch, online);
+                let is_usable =
+                    |dir: &DirId| !heartbeat.offline_dirs.contains(dir) && !heartbeat.full_dirs.contains(dir);
+                let usable = registered.into_iter().filter(is_usable).collect();
+                self.hear(heartbeat.id, heartbeat.image_epoch, usable);
             }
             _ => {}
         }

@@ -379,6 +379,7 @@ fn registration(image: &Image) -> Vec<Record> {
         fenced: false,
         in_controlled_shutdown: None,
         log_dirs: Vec::new(),
+        full_dirs: Vec::new(),
     };
     let cluster = record::ClusterId {
         id: image.cluster_id.to_string(),

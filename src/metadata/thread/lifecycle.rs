@@ -32,6 +32,7 @@ pub(super) struct Lifecycle {
     pub shown: Shown,
     pub log_dirs: Vec<DirId>,
     pub is_online: Arc<dyn Fn(&DirId) -> bool + Send + Sync>,
+    pub is_full: Arc<dyn Fn(&DirId) -> bool + Send + Sync>,
     pub beats: Vec<Arc<AtomicU64>>,
     pub clean_epoch: i64,
 }
@@ -151,14 +152,15 @@ impl Lifecycle {
     }
 
     fn heartbeat(&self, epoch: i64) -> Heartbeat {
-        let is_offline = |dir: &DirId| !(self.is_online)(dir);
+        let those = |is_so: &dyn Fn(&DirId) -> bool| self.log_dirs.iter().copied().filter(|dir| is_so(dir)).collect();
         Heartbeat {
             id: BrokerId(self.config.broker_id),
             epoch,
             image_epoch: self.image().epoch,
             want_fence: !self.standing.is_ready(),
             want_shutdown: self.standing.is_leaving(),
-            offline_dirs: self.log_dirs.iter().copied().filter(is_offline).collect(),
+            offline_dirs: those(&|dir| !(self.is_online)(dir)),
+            full_dirs: those(&|dir| (self.is_online)(dir) && (self.is_full)(dir)),
         }
     }
 }

@@ -83,6 +83,7 @@ fn commands_of_brokers() -> Vec<Command> {
         want_fence: true,
         want_shutdown: false,
         offline_dirs: vec![DirId([6; 16])],
+        full_dirs: vec![DirId([7; 16])],
     };
     vec![
         Command::AllocateProducerIds {

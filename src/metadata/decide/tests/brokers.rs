@@ -280,6 +280,37 @@ fn a_failed_disk_costs_its_leaderships_alone() {
     assert_eq!(rig.state(1).leader, Some(BrokerId(0)));
 }
 
+/// A disk is full in a running broker: who has space leads, and takes it in again once it has some. What nobody else has
+/// stays with it, and can be read.
+#[test]
+fn a_full_disk_costs_what_others_can_lead() {
+    let mut rig = Rig::new(3);
+    rig.topic(&[&[1, 0, 2], &[1]], &[("min.insync.replicas", "2")]);
+    let full = |rig: &Rig, id: i32| Heartbeat {
+        full_dirs: dirs(id),
+        ..rig.heartbeat(id)
+    };
+    let beat = |rig: &mut Rig, id| rig.beat_with(full(rig, id)).unwrap();
+    assert_eq!(beat(&mut rig, 1), (true, false, false));
+    assert_eq!(rig.show(), "0@1 isr=0,2");
+    assert_eq!(rig.state(1).leader, Some(BrokerId(1)));
+    // It is not asked in, and not led back.
+    assert_eq!(rig.set_isr(&[0, 1, 2]), Err(ErrorCode::IneligibleReplica));
+    rig.ask(Command::BalanceLeaders).unwrap();
+    let settled = rig.image.epoch;
+    beat(&mut rig, 1);
+    assert_eq!((rig.show().as_str(), rig.image.epoch), ("0@1 isr=0,2", settled));
+    beat(&mut rig, 0);
+    assert_eq!(rig.show(), "2@2 isr=2 elr=0");
+    // The last one with space: nobody could take over from it.
+    beat(&mut rig, 2);
+    assert_eq!(rig.show(), "2@2 isr=2 elr=0");
+    rig.beat(1);
+    assert_eq!(rig.set_isr(&[2, 1]).map(|state| state.isr.len()), Ok(2));
+    beat(&mut rig, 2);
+    assert_eq!(rig.show(), "1@3 isr=1 elr=2");
+}
+
 /// The id is free again; its partitions have other leaders.
 #[test]
 fn an_unregistered_broker_is_gone() {

@@ -33,6 +33,10 @@ enum Step {
         broker: i32,
         disk: usize,
     },
+    FillDisk {
+        broker: i32,
+        disk: usize,
+    },
     /// The process ends, and is there again after its session.
     Restart {
         broker: i32,
@@ -99,6 +103,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => broker().prop_map(|broker| Step::WantFence { broker }),
         2 => broker().prop_map(|broker| Step::WantShutdown { broker }),
         1 => (broker(), 0..2usize).prop_map(|(broker, disk)| Step::FailDisk { broker, disk }),
+        1 => (broker(), 0..2usize).prop_map(|(broker, disk)| Step::FillDisk { broker, disk }),
         3 => (broker(), end).prop_map(|(broker, how)| Step::Restart { broker, how }),
         1 => broker().prop_map(|broker| Step::Unregister { broker }),
         10 => partition().prop_map(|partition| Step::Produce { partition }),
@@ -164,6 +169,10 @@ impl World {
             Step::FailDisk { broker, disk } => {
                 let failed = self.disks[&broker][disk];
                 self.beat(broker, |beat| beat.offline_dirs = vec![failed]);
+            }
+            Step::FillDisk { broker, disk } => {
+                let full = self.disks[&broker][disk];
+                self.beat(broker, |beat| beat.full_dirs = vec![full]);
             }
             Step::Restart { broker, how } => self.restart(broker, how),
             Step::Unregister { broker } => {

@@ -66,6 +66,7 @@ impl Rig {
             want_fence: false,
             want_shutdown: false,
             offline_dirs: Vec::new(),
+            full_dirs: Vec::new(),
         }
     }
 
