@@ -263,7 +263,11 @@ impl DirectIo {
 pub fn direct_io(dir: &Path) -> io::Result<DirectIo> {
     let file = open_unnamed(dir, 0)?;
     let block = Buf::zeroed(ALIGN);
-    file.write_all_at(block.as_slice(), 0)?;
+    match file.write_all_at(block.as_slice(), 0) {
+        // Nothing is wrong with a full disk's direct I/O.
+        Err(full) if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&full.kind()) => {}
+        written => written?,
+    }
     match statx_alignment(&file) {
         Some(DirectIo { offset_align: 0, .. }) => Err(io::ErrorKind::Unsupported.into()),
         Some(told) => Ok(told),
