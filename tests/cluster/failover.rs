@@ -50,6 +50,15 @@ impl Ledger {
         self.1.load(Ordering::Relaxed)
     }
 
+    /// Of each partition, behind the last that was acknowledged.
+    pub(super) fn ends(&self) -> BTreeMap<i32, i64> {
+        let acknowledged = self.0.lock().unwrap();
+        acknowledged
+            .keys()
+            .map(|(partition, offset)| (*partition, offset + 1))
+            .collect()
+    }
+
     /// Until some more are acknowledged.
     pub(super) fn await_more(&self) {
         let before = self.count();

@@ -2,10 +2,15 @@
 
 mod crash;
 mod cuts;
+mod disks;
 mod failover;
+mod few;
 mod growth;
+mod lost;
 mod metrics;
+mod readers;
 mod replicas;
+mod strangers;
 mod tools_partitions;
 mod tools_quorum;
 
@@ -14,7 +19,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::support::{self, Broker, free_port, wait_until};
+use crate::support::{Broker, free_port, wait_until};
 
 struct Cluster {
     nodes: Vec<Broker>,
@@ -33,21 +38,7 @@ impl Cluster {
         let voter = |at: usize| format!("{}@{}:{}", at + 1, hosts[at], ports[at]);
         let voters: Vec<String> = (0..nodes.len()).map(voter).collect();
         for (at, node) in nodes.iter().enumerate() {
-            let (host, port) = (&hosts[at], ports[at]);
-            let listeners = format!("PLAINTEXT://{host}:{},CONTROLLER://{host}:{port}", node.port);
-            node.set(&[
-                ("broker.id", &(at + 1).to_string()),
-                ("listeners", &listeners),
-                ("controller.listener.names", "CONTROLLER"),
-                ("controller.quorum.voters", &voters.join(",")),
-                ("broker.session.timeout.ms", "3000"),
-                ("broker.heartbeat.interval.ms", "500"),
-                ("shard.count", "1"),
-                ("group.initial.rebalance.delay.ms", "0"),
-                ("num.partitions", "4"),
-                ("default.replication.factor", "3"),
-                ("min.insync.replicas", "2"),
-            ]);
+            configure(node, at as i32 + 1, (&hosts[at], ports[at]), &voters.join(","));
         }
         let mut cluster = Cluster { nodes };
         cluster.nodes.iter_mut().for_each(Broker::spawn);
@@ -108,6 +99,24 @@ impl Cluster {
     }
 }
 
+/// Makes it the node `id` of a cluster, its controller listener at that address.
+fn configure(node: &Broker, id: i32, (host, port): (&str, u16), voters: &str) {
+    let listeners = format!("PLAINTEXT://{host}:{},CONTROLLER://{host}:{port}", node.port);
+    node.set(&[
+        ("broker.id", &id.to_string()),
+        ("listeners", &listeners),
+        ("controller.listener.names", "CONTROLLER"),
+        ("controller.quorum.voters", voters),
+        ("broker.session.timeout.ms", "3000"),
+        ("broker.heartbeat.interval.ms", "500"),
+        ("shard.count", "1"),
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("num.partitions", "4"),
+        ("default.replication.factor", "3"),
+        ("min.insync.replicas", "2"),
+    ]);
+}
+
 fn term_of(line: &str) -> u64 {
     let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
     let (_, rest) = line.split_once("term").expect("the line names the term");
@@ -142,34 +151,4 @@ fn three_processes_are_one_cluster_and_survive_the_controller() {
     for node in &mut cluster.nodes {
         assert!(node.terminate().success());
     }
-}
-
-/// A stranger on the controller listener is told nothing and closed, and the cluster goes on.
-#[test]
-fn a_stranger_on_the_controller_listener_is_closed() {
-    use std::io::{Read, Write};
-
-    let cluster = Cluster::start();
-    let properties = std::fs::read_to_string(cluster.nodes[0].dir.join("server.properties")).unwrap();
-    let (_, port) = properties.rsplit_once("CONTROLLER://127.0.0.1:").unwrap();
-    let port: u16 = port.lines().next().unwrap().parse().unwrap();
-    for garbage in [
-        &b"GET / HTTP/1.1\r\n\r\n"[..],
-        &[0xff; 64],
-        &[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff],
-    ] {
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
-        stream.write_all(garbage).unwrap();
-        // Closed or reset: no answer.
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        assert!(answer.is_empty(), "{answer:?}");
-    }
-    cluster.create(0, "after");
-    assert!(
-        cluster.nodes[0]
-            .log()
-            .contains("refused a connection to the controller listener")
-    );
 }

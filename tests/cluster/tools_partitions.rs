@@ -244,7 +244,7 @@ fn create(cluster: &Cluster, arguments: &str) {
     cluster.nodes[0].tool("topics", &format!("--create {arguments}"), "");
 }
 
-fn plan(replicas: &[&[i32]]) -> String {
+pub(super) fn plan(replicas: &[&[i32]]) -> String {
     let partition = |(index, replicas): (usize, &&[i32])| {
         format!(r#"{{"topic": "{TOPIC}", "partition": {index}, "replicas": {replicas:?}}}"#)
     };
@@ -252,7 +252,7 @@ fn plan(replicas: &[&[i32]]) -> String {
     format!(r#"{{"version": 1, "partitions": [{}]}}"#, partitions.join(", "))
 }
 
-fn file(cluster: &Cluster, name: &str, content: &str) -> String {
+pub(super) fn file(cluster: &Cluster, name: &str, content: &str) -> String {
     let path = cluster.nodes[0].dir.join(format!("{name}.json"));
     fs::write(&path, content).unwrap();
     path.display().to_string()
@@ -260,11 +260,11 @@ fn file(cluster: &Cluster, name: &str, content: &str) -> String {
 
 fn run_ours(cluster: &Cluster, subcommand: &str, arguments: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_corelane"));
-    command.arg(subcommand);
+    command.args(subcommand.split(' '));
     run(&mut command, cluster, arguments)
 }
 
-fn ours(cluster: &Cluster, subcommand: &str, arguments: &str) -> String {
+pub(super) fn ours(cluster: &Cluster, subcommand: &str, arguments: &str) -> String {
     printed(&run_ours(cluster, subcommand, arguments))
 }
 

@@ -1,6 +1,7 @@
 //! A small file system on a loop device, mounted in a directory of its own. Unmounted and detached when dropped.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -52,6 +53,13 @@ impl Disk {
     pub fn leave_free(&self, bytes: u64) {
         let length = (self.free() - bytes).to_string();
         run("fallocate", &["--length", &length, self.filler().to_str().unwrap()]);
+    }
+
+    /// A file that takes all there is, whatever others write meanwhile.
+    pub fn fill(&self) {
+        let mut filler = fs::File::create(self.filler()).unwrap();
+        let problem = io::copy(&mut io::repeat(0), &mut filler).unwrap_err();
+        assert_eq!(problem.kind(), io::ErrorKind::StorageFull);
     }
 
     pub fn remove_filler(&self) {

@@ -1,6 +1,6 @@
 //! Disks that fill up and disks that fail, for real: small file systems on loop devices. Needs root; says so otherwise.
 
-mod device;
+pub(crate) mod device;
 
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -120,13 +120,13 @@ fn a_failing_disk_goes_offline_alone() {
 }
 
 /// A producer that does not retry, one record at a time, and a reader.
-struct Client {
+pub(crate) struct Client {
     producer: BaseProducer<Delivered>,
     bootstrap: String,
 }
 
 #[derive(Clone, Default)]
-struct Delivered(Arc<Mutex<Option<Result<i64, RDKafkaErrorCode>>>>);
+pub(crate) struct Delivered(Arc<Mutex<Option<Result<i64, RDKafkaErrorCode>>>>);
 
 impl ClientContext for Delivered {}
 
@@ -145,10 +145,14 @@ impl ProducerContext for Delivered {
 
 impl Client {
     fn new(broker: &Broker) -> Client {
+        Client::with_acks(broker, "all")
+    }
+
+    pub(crate) fn with_acks(broker: &Broker, acks: &str) -> Client {
         let bootstrap = broker.bootstrap();
         let producer = ClientConfig::new()
             .set("bootstrap.servers", &bootstrap)
-            .set("acks", "all")
+            .set("acks", acks)
             .set("retries", "0")
             .set("request.timeout.ms", "6000")
             .set("linger.ms", "0")
@@ -157,7 +161,7 @@ impl Client {
         Client { producer, bootstrap }
     }
 
-    fn produce(&self, topic: &str, n: usize) -> Result<i64, RDKafkaErrorCode> {
+    pub(crate) fn produce(&self, topic: &str, n: usize) -> Result<i64, RDKafkaErrorCode> {
         self.produce_to(topic, 0, n)
     }
 
@@ -176,7 +180,7 @@ impl Client {
     }
 
     /// The payloads of partition 0, by offset.
-    fn read(&self, topic: &str) -> Vec<Vec<u8>> {
+    pub(crate) fn read(&self, topic: &str) -> Vec<Vec<u8>> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.bootstrap)
             .set("group.id", "unused")
@@ -214,7 +218,7 @@ fn assert_holds(found: &[Vec<u8>], acked: &[i64]) {
 }
 
 /// Does not compress, and says which it is.
-fn payload(n: usize) -> Vec<u8> {
+pub(crate) fn payload(n: usize) -> Vec<u8> {
     let mut state = n as u64 + 1;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
