@@ -34,6 +34,7 @@
 //! | its wakers are unsafe to drop on foreign threads, its buffers to touch there | both go home first (`home`) |
 //! | panics when a path vanishes during its open; sizes by path | opens and sizes by descriptor (`real::file`) |
 //! | unaligned reads count bytes past the end, aligned to another disk | aligned reads of [`ALIGN`], cut here |
+//! | has its buffers of an allocator that gives large memory back at once | it keeps some (`allocator`) |
 //! | its vectored write sends one slice | sendmsg with up to 1,024 |
 //! | panics where io_uring is forbidden | asked first (`host`) |
 //!
@@ -44,6 +45,7 @@
 //! more in each enum, both in test builds only, and touches nothing above this module.
 
 mod address;
+mod allocator;
 pub mod blocking;
 mod buf;
 mod cgroup;
@@ -74,6 +76,7 @@ pub mod tool;
 mod world;
 
 pub use address::{SocketAddr, claim, host_name, is_own_host, lookup, resolve};
+pub use allocator::keep_freed_memory;
 pub use buf::{ALIGN, Buf, Frozen};
 pub use chunk::Chunk;
 pub use control_net::{ControlListener, ControlStream};
