@@ -66,6 +66,8 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
         io_memory_bytes,
         findings,
     } = preflight::check(&config, cores.len())?;
+    config.share_memory(rt::host::memory_bytes(), cores.len());
+    rt::keep_freed_memory();
     let listeners = endpoints::claim(&mut config)?;
     let config = Arc::new(config);
     let sources = start_admin(&config, cores.len())?;

@@ -122,6 +122,12 @@ pub struct BrokerConfig {
     pub set: BTreeMap<String, String>,
 }
 
+const SHARD_CACHE_BYTES: &str = "shard.cache.bytes";
+/// What a shard keeps at least, unless told otherwise.
+const SHARD_CACHE_BYTES_MIN: usize = 64 << 20;
+/// Unless told otherwise, the shards' caches share this part of the memory.
+const CACHES_SHARE: usize = 8;
+
 impl BrokerConfig {
     /// Resolves and checks; never stops at the first problem. Ok carries warnings only; Err carries those as well.
     pub fn resolve(properties: &Properties) -> Result<(BrokerConfig, Vec<ConfigProblem>), Vec<ConfigProblem>> {
@@ -138,6 +144,13 @@ impl BrokerConfig {
         match problems.iter().any(|problem| problem.fatal) {
             true => Err(problems),
             false => Ok((config, problems)),
+        }
+    }
+
+    /// Gives the shards' caches their part of the memory there is, unless the configuration says what they take.
+    pub fn share_memory(&mut self, memory_bytes: usize, shards: usize) {
+        if !self.set.contains_key(SHARD_CACHE_BYTES) {
+            self.shard_cache_bytes = (memory_bytes / CACHES_SHARE / shards.max(1)).max(SHARD_CACHE_BYTES_MIN);
         }
     }
 
@@ -211,7 +224,10 @@ impl BrokerConfig {
             shard_count: values.explicit("shard.count").map(|_| values.size("shard.count")),
             shard_cpus: shard_cpus(values, report),
             shard_io_memory_bytes: values.size("shard.io.memory.bytes"),
-            shard_cache_bytes: values.size("shard.cache.bytes"),
+            shard_cache_bytes: match values.explicit(SHARD_CACHE_BYTES) {
+                Some(_) => values.size(SHARD_CACHE_BYTES),
+                None => SHARD_CACHE_BYTES_MIN,
+            },
             shard_request_memory_bytes: values.size("shard.request.memory.bytes"),
             shard_fetch_memory_bytes: values.size("shard.fetch.memory.bytes"),
             shard_catchup_reads_max: values.size("shard.catchup.reads.max"),

@@ -677,6 +677,18 @@ fn log_levels_are_checked() {
     assert!(refused("log.level=loud").starts_with("line 1: log.level: \"loud\" is no level"));
 }
 
+#[test] // Unless told otherwise, the caches share an eighth of the memory; a small machine has the least that serves.
+fn caches_grow_with_the_memory() {
+    let cache_bytes = |text, memory, shards| {
+        let mut config = accepted(text).0;
+        config.share_memory(memory, shards);
+        config.shard_cache_bytes
+    };
+    assert_eq!(cache_bytes("", 32 << 30, 4), 1 << 30);
+    assert_eq!(cache_bytes("", 1 << 30, 4), 64 << 20);
+    assert_eq!(cache_bytes("shard.cache.bytes=1000", 32 << 30, 4), 1000);
+}
+
 #[test] // Our own keys: cores as ranges.
 fn shard_cpus_are_ranges() {
     assert_eq!(accepted("shard.cpus=5,0-3").0.shard_cpus, Some(vec![0, 1, 2, 3, 5]));

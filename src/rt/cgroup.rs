@@ -1,34 +1,66 @@
-//! How many cores the control group allows: `cpu.max` (v2) or `cpu.cfs_quota_us` (v1), of it and all its parents.
+//! How many cores and how much memory the control group allows: `cpu.max` and `memory.max` (v2), `cpu.cfs_quota_us` and
+//! `memory.limit_in_bytes` (v1), of it and all its parents.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const MOUNT: &str = "/sys/fs/cgroup";
 
+/// What a control group can limit, and how its files say so.
+struct Limited {
+    controller: &'static str,
+    read_v1: fn(&Path) -> Option<usize>,
+    read_v2: fn(&Path) -> Option<usize>,
+}
+
+const CPU: Limited = Limited {
+    controller: "cpu",
+    read_v1: cores_v1,
+    read_v2: cores_v2,
+};
+const MEMORY: Limited = Limited {
+    controller: "memory",
+    read_v1: |group| number(&group.join("memory.limit_in_bytes")),
+    read_v2: |group| number(&group.join("memory.max")),
+};
+
 /// Whole cores of the smallest quota on the way to the root, rounded down; `None` when there is no quota.
 pub(super) fn quota_cores() -> Option<usize> {
-    let membership = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    smallest_quota(Path::new(MOUNT), &membership)
+    CPU.smallest(Path::new(MOUNT), &membership())
 }
 
-fn smallest_quota(mount: &Path, membership: &str) -> Option<usize> {
-    membership.lines().filter_map(|line| hierarchy_quota(mount, line)).min()
+/// Bytes of the smallest limit on the way to the root; `None` when there is none. (Version 1 says so by a huge number.)
+pub(super) fn memory_limit_bytes() -> Option<usize> {
+    MEMORY.smallest(Path::new(MOUNT), &membership())
 }
 
-/// A line of /proc/self/cgroup: `0::/path` for v2, `4:cpu,cpuacct:/path` for v1.
-fn hierarchy_quota(mount: &Path, line: &str) -> Option<usize> {
-    let mut fields = line.splitn(3, ':');
-    let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-    let path = path.trim_start_matches('/');
-    if controllers.is_empty() {
-        return walk(mount, path, read_v2);
+fn membership() -> String {
+    fs::read_to_string("/proc/self/cgroup").unwrap_or_default()
+}
+
+impl Limited {
+    fn smallest(&self, mount: &Path, membership: &str) -> Option<usize> {
+        membership
+            .lines()
+            .filter_map(|line| self.of_hierarchy(mount, line))
+            .min()
     }
-    if !controllers.split(',').any(|controller| controller == "cpu") {
-        return None;
+
+    /// A line of /proc/self/cgroup: `0::/path` for v2, `4:cpu,cpuacct:/path` for v1.
+    fn of_hierarchy(&self, mount: &Path, line: &str) -> Option<usize> {
+        let mut fields = line.splitn(3, ':');
+        let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        let path = path.trim_start_matches('/');
+        if controllers.is_empty() {
+            return walk(mount, path, self.read_v2);
+        }
+        if !controllers.split(',').any(|controller| controller == self.controller) {
+            return None;
+        }
+        [controllers, self.controller]
+            .iter()
+            .find_map(|name| walk(&mount.join(name), path, self.read_v1))
     }
-    [controllers, "cpu"]
-        .iter()
-        .find_map(|name| walk(&mount.join(name), path, read_v1))
 }
 
 /// From the group up to the hierarchy's root. In a container the path may lie outside of what is mounted: the files that
@@ -46,13 +78,13 @@ fn walk(root: &Path, path: &str, read: fn(&Path) -> Option<usize>) -> Option<usi
 }
 
 /// `max 100000` or `250000 100000`.
-fn read_v2(group: &Path) -> Option<usize> {
+fn cores_v2(group: &Path) -> Option<usize> {
     let content = fs::read_to_string(group.join("cpu.max")).ok()?;
     let (quota, period) = content.trim().split_once(' ')?;
     whole_cores(quota, period)
 }
 
-fn read_v1(group: &Path) -> Option<usize> {
+fn cores_v1(group: &Path) -> Option<usize> {
     let quota = fs::read_to_string(group.join("cpu.cfs_quota_us")).ok()?;
     let period = fs::read_to_string(group.join("cpu.cfs_period_us")).ok()?;
     whole_cores(quota.trim(), period.trim())
@@ -65,9 +97,18 @@ fn whole_cores(quota: &str, period: &str) -> Option<usize> {
     Some(quota / period)
 }
 
+/// `None` for `max` too.
+fn number(file: &Path) -> Option<usize> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn smallest_quota(mount: &Path, membership: &str) -> Option<usize> {
+        CPU.smallest(mount, membership)
+    }
 
     fn group(root: &Path, path: &str, files: &[(&str, &str)]) {
         let dir = root.join(path);
@@ -117,5 +158,16 @@ mod tests {
             &[("cpu.cfs_quota_us", "400000\n"), ("cpu.cfs_period_us", "100000\n")],
         );
         assert_eq!(smallest_quota(root.path(), "7:memory:/x\n4:cpu,cpuacct:/x\n"), Some(4));
+    }
+
+    #[test]
+    fn the_smallest_memory_limit_counts() {
+        let root = tempfile::tempdir().unwrap();
+        group(root.path(), "a", &[("memory.max", "1073741824\n")]);
+        group(root.path(), "a/b", &[("memory.max", "max\n")]);
+        assert_eq!(MEMORY.smallest(root.path(), "0::/a/b\n"), Some(1 << 30));
+        group(root.path(), "memory/x", &[("memory.limit_in_bytes", "536870912\n")]);
+        assert_eq!(MEMORY.smallest(root.path(), "0::/a/b\n9:memory:/x\n"), Some(512 << 20));
+        assert_eq!(MEMORY.smallest(root.path(), "0::/none\n4:cpu:/x\n"), None);
     }
 }

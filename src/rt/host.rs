@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{ALIGN, Buf};
+use super::{ALIGN, Buf, cgroup};
 
 /// Why io_uring cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -149,6 +149,14 @@ fn probe_operations(ring: RawFd) -> io::Result<Vec<u8>> {
         .filter(|operation| operation.flags & OPERATION_SUPPORTED != 0)
         .map(|operation| operation.number)
         .collect())
+}
+
+/// Bytes of memory that this process may use: the machine's, or what the control group allows.
+pub fn memory_bytes() -> usize {
+    // SAFETY: takes no memory of ours.
+    let (pages, page) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    let machine = usize::try_from(pages).unwrap_or(0) * usize::try_from(page).unwrap_or(0);
+    cgroup::memory_limit_bytes().map_or(machine, |limit| limit.min(machine))
 }
 
 /// The limit of locked memory in bytes; `None` when there is none. An executor takes its rings and its I/O memory from it.
