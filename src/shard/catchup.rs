@@ -32,7 +32,7 @@ pub(super) struct Part {
     /// Reads that have not begun, by their place in `partitions`.
     pub(super) plans: VecDeque<(usize, Life, ReadPlan)>,
     pub(super) since: Instant,
-    /// Reads that have.
+    /// Reads that have, and those that wait for one ahead of them.
     pub(super) running: usize,
 }
 
@@ -74,10 +74,40 @@ impl Catchup {
         }
     }
 
-    pub(super) fn add(&mut self, part: Part) {
+    /// Gives the number of the part.
+    pub(super) fn add(&mut self, part: Part) -> u64 {
         self.last += 1;
-        self.queue.push_back(self.last);
+        if !part.plans.is_empty() {
+            self.queue.push_back(self.last);
+        }
         self.parts.insert(self.last, part);
+        self.last
+    }
+
+    /// A read ahead of a reader begins, if nobody waits for his turn.
+    pub(super) fn begin_ahead(&mut self, bytes: usize, now: Instant) -> bool {
+        let is_free = self.running < self.reads_max && self.queue.is_empty() && self.pace.wait_until(now).is_none();
+        if is_free {
+            self.pace.on_read(bytes, now);
+            self.running += 1;
+        }
+        is_free
+    }
+
+    pub(super) fn end_ahead(&mut self) {
+        self.running -= 1;
+    }
+
+    /// A read of the part that waited for one ahead of it is to be made after all.
+    pub(super) fn put_back(&mut self, number: u64, slot: usize, life: Life, plan: ReadPlan) {
+        let Some(part) = self.parts.get_mut(&number) else {
+            return;
+        };
+        part.running -= 1;
+        if part.plans.is_empty() {
+            self.queue.push_back(number);
+        }
+        part.plans.push_back((slot, life, plan));
     }
 
     /// Parts that wait for their turn.
@@ -124,6 +154,11 @@ impl Catchup {
     /// A read of the part has ended, and changed it so. The part comes back with its last one.
     pub(super) fn on_read(&mut self, number: u64, change: impl FnOnce(&mut Part)) -> Option<Part> {
         self.running -= 1;
+        self.on_ended(number, change)
+    }
+
+    /// The same for one that waited for a read ahead of it.
+    pub(super) fn on_ended(&mut self, number: u64, change: impl FnOnce(&mut Part)) -> Option<Part> {
         let part = self
             .parts
             .get_mut(&number)

@@ -11,6 +11,7 @@ use super::fetch_memory::Held;
 use super::following::{CopyOutcomes, CutLog, Fetched, FollowChange};
 use super::hosted::Place;
 use super::isr::{IsrDone, IsrJob};
+use super::read_ahead::Piece;
 use super::reply::ReplyTx;
 use super::share::{ShareAsk, ShareJob, ShareJobDone, ShareReply};
 use super::types::*;
@@ -257,6 +258,7 @@ pub(super) enum Job {
     Close(Life, Place, Box<ClosingLog>),
     Remove(Life, Box<ClosingLog>),
     Read(ReadJob),
+    ReadAhead(AheadJob),
     Times(TimesJob),
     Load(Life, Box<LoadJob>),
     Search(PartitionId, Box<SearchJob>),
@@ -287,6 +289,7 @@ pub(super) enum Done {
     Closed(Life, Place, Result<PartitionCheckpoint, StorageError>),
     Removed(Life, Result<(), StorageError>),
     Read(ReadDone),
+    ReadAhead(AheadDone),
     Times(TimesDone),
     Loaded(Life, Box<LoadDone>),
     Searched(PartitionId, Box<SearchDone>),
@@ -308,6 +311,19 @@ pub(super) struct ReadDone {
     pub(super) part: u64,
     pub(super) slot: usize,
     pub(super) life: Life,
+    pub(super) result: Result<ReadResult, StorageError>,
+    pub(super) held: Held,
+}
+
+/// A read that nobody has asked for yet, and the memory for what it brings.
+pub(super) struct AheadJob {
+    pub(super) piece: Piece,
+    pub(super) plan: ReadPlan,
+    pub(super) held: Held,
+}
+
+pub(super) struct AheadDone {
+    pub(super) piece: Piece,
     pub(super) result: Result<ReadResult, StorageError>,
     pub(super) held: Held,
 }

@@ -16,7 +16,7 @@
 //! | coordinator | the coordinators of groups, on their partitions' owners |
 //! | share | share groups' side of the partitions |
 //! | early | questions that come before their log is open |
-//! | catchup, fetch_memory | reads from the disk in turn and at a pace; the memory for what they bring |
+//! | catchup, read_ahead, fetch_memory | reads from the disk in turn and at a pace, some ahead of the reader; the memory for what they bring |
 //! | throttle | how fast throttled replicas are copied |
 //! | following, isr | the follower's side of replication; what the leader asks of the controller for its followers |
 //! | connection, peers | requests to other brokers |
@@ -47,6 +47,7 @@ mod post;
 mod pump;
 mod query;
 mod read;
+mod read_ahead;
 mod reconcile;
 mod reply;
 mod router;

@@ -15,7 +15,7 @@ use super::state::Shard;
 use crate::metrics::{Cells, Metric, Stage};
 use crate::partition::Producers;
 use crate::rt::{self, Now, Rx};
-use crate::storage::{Journal, Log, LogOptions, Opened, StorageError, TruncateDone, TruncateJob};
+use crate::storage::{Journal, Log, LogOptions, Opened, ReadPlan, ReadResult, StorageError, TruncateDone, TruncateJob};
 
 /// Messages taken from the lane at a time.
 const BURST_MAX: usize = 1_024;
@@ -123,6 +123,10 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
             Done::Removed(life, result)
         }
         Job::Read(job) => Done::Read(timed(&metrics, Stage::DiskRead, read(job, &metrics)).await),
+        Job::ReadAhead(AheadJob { piece, plan, held }) => {
+            let result = timed(&metrics, Stage::DiskRead, read_plan(plan, &metrics)).await;
+            Done::ReadAhead(AheadDone { piece, result, held })
+        }
         Job::Times(job) => Done::Times(search(job).await),
         Job::Load(life, job) => Done::Loaded(life, Box::new(job.run().await)),
         Job::Search(id, job) => Done::Searched(id, Box::new(job.run().await)),
@@ -172,17 +176,21 @@ async fn remove(journals: Vec<Journal>) {
 }
 
 async fn read(job: ReadJob, metrics: &Cells) -> ReadDone {
-    let result = job.plan.run().await;
-    metrics.add(Metric::DiskReads, 1);
-    let bytes = result.as_ref().map_or(0, |result| result.disk_bytes);
-    metrics.add(Metric::DiskReadBytes, bytes as i64);
     ReadDone {
         part: job.part,
         slot: job.slot,
         life: job.life,
-        result,
+        result: read_plan(job.plan, metrics).await,
         held: job.held,
     }
+}
+
+async fn read_plan(plan: ReadPlan, metrics: &Cells) -> Result<ReadResult, StorageError> {
+    let result = plan.run().await;
+    metrics.add(Metric::DiskReads, 1);
+    let bytes = result.as_ref().map_or(0, |result| result.disk_bytes);
+    metrics.add(Metric::DiskReadBytes, bytes as i64);
+    result
 }
 
 async fn search(job: TimesJob) -> TimesDone {

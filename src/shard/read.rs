@@ -7,21 +7,29 @@ use super::catchup::{Part, Step};
 use super::fetch_memory::FetchMemory;
 use super::hosted::{Hosted, Open, open_at};
 use super::long_poll::cut;
-use super::message::{Answer, FetchAnswer, FetchPart, Job, Life, ReadDone, WaitKind};
+use super::message::{AheadDone, AheadJob, Answer, FetchAnswer, FetchPart, Job, Life, ReadDone, WaitKind};
+use super::read_ahead::{Piece, ReadAheads, Waiting};
 use super::state::Shard;
 use super::timers::Due;
 use super::types::{FetchItem, FetchedPartition, Isolation, Reader};
 use crate::metrics::Metric;
-use crate::model::{ErrorCode, PartitionId, ShardId};
+use crate::model::{ErrorCode, NO_EPOCH, PartitionId, ShardId};
 use crate::partition::{Bound, EpochError, FollowerError, FollowerFetch, ReadAsk, ReadRefusal, Reading};
 use crate::rt::Now;
-use crate::storage::{Cache, ReadPlan, StorageError};
+use crate::storage::{Cache, ReadPlan, ReadResult, StorageError};
 
 /// What the items of one part may still take.
 struct Budget {
     bytes: usize,
     /// Nothing was read yet: the next partition with data gives a whole batch whatever the limits (behaviour 32).
     first: bool,
+}
+
+/// What a read takes from, and what it leaves behind.
+struct Stores<'a> {
+    cache: &'a mut Cache,
+    aheads: &'a mut ReadAheads,
+    memory: &'a FetchMemory,
 }
 
 /// What became of one item.
@@ -57,7 +65,30 @@ impl Shard {
         }
         match part.plans.is_empty() {
             true => self.answer_fetch(part),
-            false => self.catchup.add(part),
+            false => self.queue_reads(part),
+        }
+    }
+
+    /// Reads in turn; those that are being made ahead of their readers are waited for.
+    fn queue_reads(&mut self, mut part: Part) {
+        let (ahead, own): (VecDeque<_>, VecDeque<_>) = part.plans.into_iter().partition(|(_, life, plan)| {
+            let piece = piece_of(*life, plan);
+            piece.is_some_and(|piece| self.aheads.is_running(piece))
+        });
+        part.plans = own;
+        part.running = ahead.len();
+        let number = self.catchup.add(part);
+        for (slot, life, plan) in ahead {
+            if let Some(piece) = piece_of(life, &plan) {
+                self.aheads.wait(
+                    piece,
+                    Waiting {
+                        part: number,
+                        slot,
+                        plan,
+                    },
+                );
+            }
         }
     }
 
@@ -85,7 +116,12 @@ impl Shard {
             Err(error) => return refused(error),
             Ok(open) => open,
         };
-        let fetching = read(open, item, reader, budget, &mut self.cache, &self.fetch_memory);
+        let stores = Stores {
+            cache: &mut self.cache,
+            aheads: &mut self.aheads,
+            memory: &self.fetch_memory,
+        };
+        let fetching = read(open, item, reader, budget, stores);
         self.count_read(&fetching);
         match (reader, &fetching) {
             (Reader::Follower { broker, epoch }, Fetching::Ready(fetched) | Fetching::FromDisk(fetched, ..))
@@ -145,8 +181,84 @@ impl Shard {
             match step {
                 Step::Read(job) => self.jobs.push(Job::Read(job)),
                 Step::Answer(part) => self.answer_fetch(part),
-                Step::Wait(at) => return self.timers.add(at, Due::Read),
+                Step::Wait(at) => {
+                    self.timers.add(at, Due::Read);
+                    break;
+                }
             }
+        }
+        for piece in self.aheads.take_wanted() {
+            self.read_ahead(piece, now);
+        }
+    }
+
+    /// Reads the piece into the cache, if it lies on the disk and there is room for it.
+    fn read_ahead(&mut self, piece: Piece, now: Now) {
+        let Some(open) = open_at(&mut self.hosted, piece.life) else {
+            return;
+        };
+        let ask = ReadAsk {
+            offset: piece.offset,
+            max_bytes: usize::MAX,
+            at_least_one: true,
+            last_fetched_epoch: NO_EPOCH,
+            bound: Bound::LogEnd,
+        };
+        let Ok(Reading::Plan(plan)) = open.partition.plan_read(&ask, &mut self.cache) else {
+            return;
+        };
+        let Err(plan) = plan.ready() else { return };
+        let bytes = plan.disk_bytes();
+        if bytes == 0 || !self.aheads.has_room(bytes, self.cache.ahead_limit_bytes(), now.instant) {
+            return;
+        }
+        let Some(held) = self.fetch_memory.admit_more(bytes) else {
+            return;
+        };
+        if self.catchup.begin_ahead(bytes, now.instant) {
+            self.aheads.begin(piece, bytes);
+            self.jobs.push(Job::ReadAhead(AheadJob { piece, plan, held }));
+        }
+    }
+
+    pub(super) fn on_read_ahead(&mut self, done: AheadDone, now: Now) {
+        let AheadDone { piece, result, held } = done;
+        drop(held);
+        self.catchup.end_ahead();
+        let waiting = self.aheads.end(piece, now.instant);
+        // What went wrong, the next reader is told.
+        let chunk = result.ok().and_then(|result| result.read_ahead);
+        for Waiting { part, slot, plan } in waiting {
+            let ready = match &chunk {
+                Some(chunk) => plan.ready_from(chunk),
+                None => Err(plan),
+            };
+            match ready {
+                Ok(result) => self.on_read_for(part, slot, piece.life, result),
+                Err(plan) => self.catchup.put_back(part, slot, piece.life, plan),
+            }
+        }
+        if let Some(chunk) = chunk {
+            self.cache.admit_read(chunk);
+        }
+    }
+
+    /// The read of a fetch was made ahead of it.
+    fn on_read_for(&mut self, part: u64, slot: usize, life: Life, result: ReadResult) {
+        self.aheads.want(Piece {
+            life,
+            offset: result.next_offset,
+        });
+        let memory = self.fetch_memory.clone();
+        let done = self.catchup.on_ended(part, |part| {
+            if let Some(fetched) = part.partitions.get_mut(slot) {
+                fetched.records = result.batches;
+                fetched.aborted = result.aborted;
+                memory.take(fetched.record_bytes()).hold_for(fetched);
+            }
+        });
+        if let Some(part) = done {
+            self.answer_fetch(part);
         }
     }
 
@@ -160,10 +272,12 @@ impl Shard {
         } = done;
         let mut failed = None;
         let mut read_ahead = None;
+        let mut next_offset = None;
         let done = self
             .catchup
             .on_read(part, |part| match (result, part.partitions.get_mut(slot)) {
                 (Ok(result), Some(fetched)) => {
+                    next_offset = Some(result.next_offset);
                     fetched.records = result.batches;
                     // From the cache, if only the aborted transactions had to be loaded.
                     held.set(result.disk_bytes.max(fetched.record_bytes()));
@@ -178,6 +292,13 @@ impl Shard {
                 (_, None) => {}
             });
         if let Some(chunk) = read_ahead {
+            // Who takes all of a piece is about to take the next one.
+            if next_offset == Some(chunk.next_offset()) {
+                self.aheads.want(Piece {
+                    life,
+                    offset: chunk.next_offset(),
+                });
+            }
             self.cache.admit_read(chunk);
         }
         if let Some(error) = failed {
@@ -222,6 +343,11 @@ impl Shard {
     }
 }
 
+/// What a read takes from the disk.
+fn piece_of(life: Life, plan: &ReadPlan) -> Option<Piece> {
+    plan.disk_offset().map(|offset| Piece { life, offset })
+}
+
 /// What a reader is told of a read that failed.
 pub(super) fn read_refusal(error: &StorageError) -> ErrorCode {
     match error {
@@ -230,14 +356,8 @@ pub(super) fn read_refusal(error: &StorageError) -> ErrorCode {
     }
 }
 
-fn read(
-    open: &mut Open,
-    item: &FetchItem,
-    reader: Reader,
-    budget: &mut Budget,
-    cache: &mut Cache,
-    memory: &FetchMemory,
-) -> Fetching {
+fn read(open: &mut Open, item: &FetchItem, reader: Reader, budget: &mut Budget, stores: Stores) -> Fetching {
+    let Stores { cache, aheads, memory } = stores;
     if let Err(error) = open.partition.check_epoch(item.leader_epoch) {
         return refused(epoch_refusal(error));
     }
@@ -262,6 +382,13 @@ fn read(
         }
         Ok(Reading::Plan(plan)) => match plan.ready() {
             Ok(result) => {
+                aheads.on_cached(
+                    Piece {
+                        life,
+                        offset: item.offset,
+                    },
+                    result.next_offset,
+                );
                 fetched.records = result.batches;
                 fetched.aborted = result.aborted;
                 if fetched.record_bytes() > memory.spare() {

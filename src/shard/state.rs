@@ -20,6 +20,7 @@ use super::join::Joins;
 use super::journals::Journals;
 use super::mesh::ShardHandle;
 use super::message::*;
+use super::read_ahead::ReadAheads;
 use super::reconcile::Openings;
 use super::share::Shares;
 use super::stop::Stopping;
@@ -76,6 +77,7 @@ pub(super) struct Shard {
     pub(super) acks: Acknowledgements,
     pub(super) waits: Waits,
     pub(super) catchup: Catchup,
+    pub(super) aheads: ReadAheads,
     pub(super) fetch_memory: FetchMemory,
     pub(super) timers: Timers,
     pub(super) openings: Openings,
@@ -108,6 +110,7 @@ impl Shard {
             id: parts.id,
             cache: Cache::new(parts.config.shard_cache_bytes),
             catchup: Catchup::new(&parts.config),
+            aheads: ReadAheads::default(),
             fetch_memory: FetchMemory::new(
                 parts.config.shard_fetch_memory_bytes,
                 parts.peers[usize::from(parts.id.0)].clone(),
@@ -260,6 +263,7 @@ impl Shard {
             Done::Closed(life, place, result) => self.on_closed(life, place, result),
             Done::Removed(life, result) => self.on_removed(life, result, now),
             Done::Read(done) => self.on_read(done),
+            Done::ReadAhead(done) => self.on_read_ahead(done, now),
             Done::Times(done) => self.on_times(done),
             Done::Searched(id, done) => self.on_searched(id, *done, now),
             Done::Loaded(life, done) => self.on_loaded(life, *done, now),

@@ -436,6 +436,54 @@ fn restart_keeps_records_and_sequences() {
     });
 }
 
+/// Readers of a log that no memory holds, side by side and in pieces of different sizes, get all of it in order, whoever
+/// reads ahead for whom.
+#[test]
+fn a_cold_log_is_read_whole_by_several_readers() {
+    const BATCHES: usize = 40;
+    let root = tempfile::tempdir().unwrap();
+    broker(root.path(), 1, |_, router| async move {
+        let topic = create(&router, "t", 1, &[]).await;
+        for _ in 0..BATCHES {
+            assert_eq!(
+                append(&router, topic, 0, &batch(2, 100_000)).await.error,
+                ErrorCode::None
+            );
+        }
+    });
+    broker(root.path(), 1, |_, router| async move {
+        let partition = id(topic(&router, "t").await, 0);
+        let reader = |max_bytes: usize| {
+            let router = router.clone();
+            async move {
+                let (mut next, mut batches) = (0, 0);
+                while next < 2 * BATCHES as i64 {
+                    let item = FetchItem {
+                        max_bytes,
+                        ..fetch(partition, next)
+                    };
+                    let fetched = router.fetch(long_poll(vec![item], 1, TIMEOUT)).await.remove(0);
+                    let bytes = fetched.records.concat();
+                    let mut left = &bytes[..];
+                    while !left.is_empty() {
+                        let header = BatchHeader::parse(left).unwrap();
+                        header.check_crc(&left[..header.total_len()]).unwrap();
+                        assert_eq!(header.base_offset, next);
+                        next = header.next_offset();
+                        batches += 1;
+                        left = &left[header.total_len()..];
+                    }
+                }
+                batches
+            }
+        };
+        let large = futures_lite::future::zip(reader(1 << 20), reader(1 << 20));
+        let small = futures_lite::future::zip(reader(500_000), reader(10));
+        let read = futures_lite::future::zip(large, small).await;
+        assert_eq!(read, ((BATCHES, BATCHES), (BATCHES, BATCHES)));
+    });
+}
+
 /// Offsets, epochs and sizes are answered as Kafka does, errors included (behaviours 33, 34, 37, 42, 44, 45).
 #[test]
 fn questions_about_offsets() {

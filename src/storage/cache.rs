@@ -24,6 +24,11 @@ impl ReadAhead {
     pub fn bytes(&self) -> usize {
         self.run.bytes().len()
     }
+
+    /// The offset behind what was read.
+    pub fn next_offset(&self) -> i64 {
+        self.run.next_offset()
+    }
 }
 
 pub struct Cache {
@@ -43,6 +48,11 @@ impl Cache {
     /// Bytes held, overhead included.
     pub fn bytes(&self) -> usize {
         self.written.bytes + self.ahead.bytes
+    }
+
+    /// Bytes of the part that is for what was read.
+    pub fn ahead_limit_bytes(&self) -> usize {
+        self.ahead.limit
     }
 
     /// Keeps what a read took from the disk beyond what it was asked for.

@@ -167,6 +167,28 @@ impl ReadPlan {
         }
     }
 
+    /// Where a read of the disk begins.
+    pub fn disk_offset(&self) -> Option<i64> {
+        match &self.source {
+            Source::Memory(..) => None,
+            Source::Disk(read) => Some(read.ask.offset),
+        }
+    }
+
+    /// The result, if what was read ahead meanwhile holds it; the plan back otherwise.
+    pub fn ready_from(self, ahead: &ReadAhead) -> Result<ReadResult, ReadPlan> {
+        let is_loaded = self.aborted.as_ref().is_none_or(AbortedPlan::is_loaded);
+        match &self.source {
+            Source::Disk(read) if is_loaded => match read.select_from(ahead) {
+                Some(selected) => {
+                    Ok(ReadResult::of(vec![selected.bytes], selected.next_offset).with_aborted(self.aborted))
+                }
+                None => Err(self),
+            },
+            _ => Err(self),
+        }
+    }
+
     /// What a read of the disk takes; more only for a batch that is larger.
     pub fn disk_bytes(&self) -> usize {
         match &self.source {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::StorageError;
 use super::cache::ReadAhead;
 use super::plan::ReadResult;
-use super::run::{BATCH_BYTES_MAX, Rest, Run};
+use super::run::{BATCH_BYTES_MAX, Rest, Run, Selected};
 use super::segment::Handle;
 use crate::rt::File;
 
@@ -78,6 +78,15 @@ impl DiskRead {
             }
         }
         Ok(ReadResult::default())
+    }
+
+    /// What was asked for, out of a piece that somebody else has read.
+    pub fn select_from(&self, ahead: &ReadAhead) -> Option<Selected> {
+        let ask = self.ask;
+        let is_held =
+            ahead.log == self.log && (ahead.run.first_offset()..ahead.run.next_offset()).contains(&ask.offset);
+        let select = || ahead.run.select(ask.offset, ask.max_bytes, ask.limit, ask.at_least_one);
+        is_held.then(select).flatten()
     }
 
     /// Bytes that one piece takes.
