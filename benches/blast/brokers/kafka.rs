@@ -54,7 +54,8 @@ pub fn java(dir: &Path, options: &[&str]) -> anyhow::Result<Command> {
 
 pub fn command(dir: &Path, port: u16, settings: &[String]) -> anyhow::Result<Command> {
     let file = dir.join("server.properties");
-    if !file.exists() {
+    let is_restart = file.exists();
+    if !is_restart {
         let controller = free_port_besides(port);
         let text = format!(
             "{SETTINGS}controller.quorum.voters=1@127.0.0.1:{controller}\n\
@@ -68,6 +69,10 @@ pub fn command(dir: &Path, port: u16, settings: &[String]) -> anyhow::Result<Com
     }
     let mut command = java(dir, JVM)?;
     command.arg("kafka.Kafka").arg(&file);
+    if is_restart {
+        // It is not stopped any more, and after a kill waits for the end of the session that it had.
+        command.args(["--override", "broker.session.timeout.ms=9000"]);
+    }
     Ok(command)
 }
 

@@ -9,8 +9,9 @@ use corelane::model::ErrorCode;
 use corelane::wire::ApiKey;
 use corelane::wire::fetch::FetchRequest;
 use corelane::wire::messages::{
-    ApiVersionsRequestData, CreatableTopic, CreatableTopicConfig, CreateTopicsRequestData, DeleteTopicsRequestData,
-    ListOffsetsPartition, ListOffsetsRequestData, ListOffsetsTopic, kafka_string, text,
+    ApiVersionsRequestData, CreatableTopic, CreatableTopicConfig, CreatePartitionsRequestData, CreatePartitionsTopic,
+    CreateTopicsRequestData, DeleteTopicsRequestData, ListOffsetsPartition, ListOffsetsRequestData, ListOffsetsTopic,
+    kafka_string, text,
 };
 use corelane::wire::produce::ProduceRequest;
 
@@ -18,6 +19,8 @@ use super::workload::Workload;
 
 const CLIENT: &str = "corelane-bench";
 const ADMIN_TIMEOUT_MS: i32 = 30_000;
+/// Kafka makes no more than 10,000 records of one request, and a topic takes one besides its partitions'.
+const CREATED_AT_ONCE_MAX: i32 = 9_000;
 /// How long a topic may take until all its partitions have leaders.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// ListOffsets: the log's end.
@@ -122,7 +125,7 @@ impl Topology {
 fn create(cluster: &mut Cluster, name: &str, workload: &Workload) -> anyhow::Result<()> {
     let mut topic = CreatableTopic::default()
         .with_name(kafka_string(name))
-        .with_num_partitions(workload.partitions)
+        .with_num_partitions(workload.partitions.min(CREATED_AT_ONCE_MAX))
         .with_replication_factor(workload.replication_factor);
     for setting in &workload.topic_configs {
         let (key, value) = setting
@@ -140,7 +143,27 @@ fn create(cluster: &mut Cluster, name: &str, workload: &Workload) -> anyhow::Res
         created.error_code,
         created.error_message.as_ref().map(|message| message.as_str()),
     )
-    .with_context(|| format!("create topic {name}"))
+    .with_context(|| format!("create topic {name}"))?;
+    if workload.partitions > CREATED_AT_ONCE_MAX {
+        grow(cluster, name, workload.partitions)?;
+    }
+    Ok(())
+}
+
+fn grow(cluster: &mut Cluster, name: &str, partitions: i32) -> anyhow::Result<()> {
+    let topic = CreatePartitionsTopic::default()
+        .with_name(kafka_string(name))
+        .with_count(partitions);
+    let request = CreatePartitionsRequestData::default()
+        .with_topics(vec![topic])
+        .with_timeout_ms(ADMIN_TIMEOUT_MS);
+    let answer = cluster.controller()?.call(&request)?;
+    let grown = answer.results.first().context("the answer names no topic")?;
+    ClientError::check(
+        grown.error_code,
+        grown.error_message.as_ref().map(|message| message.as_str()),
+    )
+    .with_context(|| format!("grow topic {name}"))
 }
 
 fn wait_for_leaders(cluster: &mut Cluster, topic: &str, partitions: usize) -> anyhow::Result<BTreeMap<i32, String>> {

@@ -27,6 +27,8 @@ pub struct Load {
     pub flags: &'static str,
     /// An open loop at this share of the slower broker's maximum of another load.
     pub share_of: Option<(f64, &'static str)>,
+    /// An open loop at this many records a second.
+    pub rate: Option<f64>,
     /// Consuming: what is produced first, unmeasured, and then read.
     pub fill: Option<&'static str>,
 }
@@ -39,6 +41,7 @@ const fn closed(name: &'static str, title: &'static str, flags: &'static str) ->
         about: About::Producing,
         flags,
         share_of: None,
+        rate: None,
         fill: None,
     }
 }
@@ -51,6 +54,7 @@ const fn open(name: &'static str, title: &'static str, share: f64, of: &'static 
         about: About::Producing,
         flags,
         share_of: Some((share, of)),
+        rate: None,
         fill: None,
     }
 }
@@ -63,6 +67,7 @@ const fn read(name: &'static str, title: &'static str, fill: &'static str, flags
         about: About::Consuming,
         flags,
         share_of: None,
+        rate: None,
         fill: Some(fill),
     }
 }
@@ -114,6 +119,14 @@ pub const FULL: &[Load] = &[
         "single records over 1,000 partitions, closed window",
         "--batch-records 1 --partitions 1000 --window 64",
     ),
+    Load {
+        rate: Some(15_000.0),
+        ..closed(
+            "single-1000-open",
+            "single records over 1,000 partitions, 15,000 a second",
+            "--batch-records 1 --partitions 1000",
+        )
+    },
     closed("lz4", "produce 1 KiB × 16, lz4", "--compression lz4"),
     read(
         "catch-up",
@@ -175,6 +188,13 @@ pub const FULL: &[Load] = &[
         "--partitions 1",
     ),
     open(
+        "partitions-100",
+        "open loop at 25 %, 100 partitions",
+        0.25,
+        "produce-1k",
+        "--partitions 100",
+    ),
+    open(
         "partitions-1000",
         "open loop at 25 %, 1,000 partitions",
         0.25,
@@ -201,6 +221,13 @@ pub const FULL: &[Load] = &[
         0.25,
         "produce-1k",
         "--producers 1000",
+    ),
+    open(
+        "connections-9000",
+        "open loop at 25 %, 9,000 connections",
+        0.25,
+        "produce-1k",
+        "--producers 9000",
     ),
     open(
         "size-10b",

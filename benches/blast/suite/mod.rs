@@ -76,12 +76,15 @@ const SHORT_FORM: Form = Form {
 };
 const FULL_FORM: Form = Form {
     loads: loads::FULL,
-    slices: 12,
-    seconds: 5.0,
+    slices: 6,
+    seconds: 4.0,
     retries: 1,
 };
 /// Before each slice's measurement: connections, topics and caches settle.
 const SLICE_WARM_UP: Duration = Duration::from_millis(1_000);
+/// The same with many partitions: Kafka makes the files of each when it first hears of it.
+const SLICE_WARM_UP_MANY: Duration = Duration::from_millis(6_000);
+const MANY_PARTITIONS: i32 = 1_000;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let form = if args.short { SHORT_FORM } else { FULL_FORM };
@@ -168,8 +171,12 @@ impl Results {
     /// The workload of a load; an open loop's rate follows from what was measured before.
     fn workload_of(&self, load: &Load, table: &[Load], seconds: f64) -> Result<Workload, String> {
         let mut workload = loads::workload(load.flags);
-        workload.warm_up = SLICE_WARM_UP;
+        workload.warm_up = match workload.partitions >= MANY_PARTITIONS {
+            true => SLICE_WARM_UP_MANY,
+            false => SLICE_WARM_UP,
+        };
         workload.time = Duration::from_secs_f64(seconds);
+        workload.rate = load.rate;
         if let Some((share, of)) = load.share_of {
             let of = table.iter().find(|other| other.name == of).ok_or("no such load")?;
             let bytes_s = self

@@ -24,6 +24,9 @@ pub fn measure(broker: &mut Broker, bytes_s: f64, seconds: f64) -> anyhow::Resul
     produce.time = Duration::from_secs_f64(seconds.max(3.0));
     let alone = p99_ms(&run_once(broker, &produce)?);
     let filled = fill_topic(broker, FILL)?;
+    // What either broker has in its own memory would not be cold.
+    broker.process().end();
+    broker.restart()?;
     let cold = drop_page_cache();
     let mut read = workload("--producers 0 --keep-topic --catch-up --fan-out 1");
     read.topic = filled.topology.topic.clone();
