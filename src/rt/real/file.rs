@@ -168,5 +168,7 @@ async fn reopen(fd: RawFd, open: Open, flags: i32) -> io::Result<DmaFile> {
 fn copy(bytes: &[u8]) -> Buf {
     let mut buf = Buf::with_capacity(bytes.len());
     buf.append(bytes);
+    // One that has served may be larger.
+    buf.truncate(bytes.len());
     buf
 }
