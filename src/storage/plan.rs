@@ -1,5 +1,8 @@
 //! Owned I/O jobs: made by the log, run as a task, and handed back to it as a value.
 
+use std::io;
+use std::rc::Rc;
+
 use bytes::Bytes;
 
 use super::cache::ReadAhead;
@@ -10,12 +13,14 @@ use super::stage::FrozenChunk;
 use super::time::TimeSearch;
 use super::txn_index::AbortedPlan;
 use super::{StorageError, segment::Handle};
-use crate::rt::{File, Sync};
-use std::rc::Rc;
+use crate::rt::{ALIGN, File, Sync};
 
 /// Held by every job that changes files, until it has run. A log whose directory is closed or removed waits for all of
 /// them: a late one could otherwise meet the files of a new log of the same name.
 pub(super) type InFlight = Rc<()>;
+
+/// A larger write than this is not worth a copy of it.
+const APART_BYTES_MAX: usize = 64 << 10;
 
 /// One aligned write of everything staged.
 pub struct WriteJob {
@@ -41,9 +46,13 @@ impl WriteJob {
             sync,
             in_flight: _in_flight,
         } = self;
-        let written = file
-            .write_at(chunk.buf.clone(), 0..self::len(&chunk), chunk.position, sync)
-            .await;
+        let written = match chunk.repeats_a_block() && len(&chunk) <= APART_BYTES_MAX && sync == Sync::No {
+            true => write_apart(&file, &chunk).await,
+            false => {
+                file.write_at(chunk.buf.clone(), 0..len(&chunk), chunk.position, sync)
+                    .await
+            }
+        };
         let result = written.map_err(|source| StorageError::io("write", &handle.path(), source));
         WriteDone { chunk, sync, result }
     }
@@ -52,6 +61,16 @@ impl WriteJob {
     pub fn bytes(&self) -> usize {
         len(&self.chunk)
     }
+}
+
+/// The block that is written already by itself. ext4 takes a write at once where all blocks are written or none is; one
+/// that has both goes through a worker of the kernel, which costs more than the copy that this takes.
+async fn write_apart(file: &File, chunk: &FrozenChunk) -> io::Result<()> {
+    let behind = ALIGN..len(chunk);
+    let first = file.write_at(chunk.buf.clone(), 0..ALIGN, chunk.position, Sync::No);
+    let others = file.write_at(chunk.buf.clone(), behind, chunk.position + ALIGN as u64, Sync::No);
+    let (first, others) = futures_lite::future::zip(first, others).await;
+    first.and(others)
 }
 
 fn len(chunk: &FrozenChunk) -> usize {

@@ -259,6 +259,11 @@ impl FrozenChunk {
         self.ends.last().map_or(self.first_offset, |last| last.next_offset)
     }
 
+    /// Whether its first block is written already, and the others are not.
+    pub fn repeats_a_block(&self) -> bool {
+        self.repeated > 0 && self.buf.as_slice().len() > ALIGN
+    }
+
     /// The new batches, for the indexes.
     pub fn batches(&self) -> impl Iterator<Item = BatchPlace> {
         let mut start = 0;
