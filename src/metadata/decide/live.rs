@@ -1,9 +1,11 @@
 //! What a decision looks at besides the image: known to the active controller only, and of this moment.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::metadata::image::{Image, ImageEpoch};
 use crate::model::{BrokerId, DirId};
+use crate::rt::Instant;
 
 /// Who lives, as the active controller has heard. A node that becomes the controller gives every broker that is not
 /// fenced a contact of that moment, so that nobody loses a session by a change of controllers. A broker without a cluster
@@ -29,11 +31,21 @@ pub struct Contact {
 impl Live {
     /// Whether this broker was heard within broker.session.timeout.ms.
     pub fn has_session(&self, image: &Image, broker: BrokerId) -> bool {
-        let timeout_ms = u64::try_from(image.config().broker_session_timeout_ms).unwrap_or(0);
-        let timeout_ns = timeout_ms.saturating_mul(1_000_000);
         let contact = self.contacts.get(&broker);
-        contact.is_some_and(|contact| self.now_ns.saturating_sub(contact.last_ns) < timeout_ns)
+        contact.is_some_and(|contact| self.now_ns < session_end(image, contact).0)
     }
+}
+
+fn session_end(image: &Image, contact: &Contact) -> Instant {
+    let timeout_ms = u64::try_from(image.config().broker_session_timeout_ms).unwrap_or(0);
+    Instant(contact.last_ns).after(Duration::from_millis(timeout_ms))
+}
+
+/// When the first of the brokers that are not fenced is silent, if it is not heard until then.
+pub fn next_session_end(image: &Image, contacts: &BTreeMap<BrokerId, Contact>) -> Option<Instant> {
+    let is_active = |id: &BrokerId| image.brokers.get(id).is_some_and(|broker| !broker.fenced);
+    let of_active = contacts.iter().filter(|(id, _)| is_active(id));
+    of_active.map(|(_, contact)| session_end(image, contact)).min()
 }
 
 /// Brokers that are to be fenced by `FenceSilent`: those that are not fenced and were not heard in time, with their

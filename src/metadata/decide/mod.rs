@@ -25,7 +25,7 @@ use super::image::Image;
 use super::record::Record;
 use crate::model::{ErrorCode, TopicId};
 
-pub use live::{Contact, Live, silent_brokers};
+pub use live::{Contact, Live, next_session_end, silent_brokers};
 pub use placement::spread;
 pub use producer_ids::PRODUCER_IDS_PER_BLOCK;
 

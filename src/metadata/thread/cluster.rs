@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::super::command::{Command, CommandError, Reply};
-use super::super::decide::{Contact, Live, silent_brokers};
+use super::super::decide::{Contact, Live, next_session_end, silent_brokers};
 use super::super::engine::{Answered, Remote};
 use super::super::handle::Handle;
 use super::super::image::{Image, ImageEpoch};
@@ -17,7 +17,7 @@ use super::lifecycle::Shown;
 use crate::model::{BrokerId, DirId};
 use crate::rt::{self, Instant, OneshotTx};
 
-/// How often sessions and duties are looked at.
+/// How often duties are looked at. A session is looked at when it may be over.
 const TICK: Duration = Duration::from_millis(500);
 /// A longer pause between two looks means that this node stood still, and says nothing about the others.
 const TICK_GAP_MAX: Duration = Duration::from_secs(3);
@@ -116,14 +116,22 @@ impl Cluster {
         }
     }
 
-    pub fn until_tick(&self) -> Duration {
-        self.ticked.after(TICK).since(rt::now())
+    /// Until the controller may have to ask something of itself.
+    pub fn until_tick(&self, image: &Image) -> Duration {
+        self.next_look(image).since(rt::now())
+    }
+
+    fn next_look(&self, image: &Image) -> Instant {
+        let tick = self.ticked.after(TICK);
+        // One that was over at the last look, and is still here, could not be ended then: the tick tries again.
+        let live = self.term.and_then(|_| next_session_end(image, &self.contacts));
+        live.filter(|end| *end > self.ticked).map_or(tick, |end| end.min(tick))
     }
 
     /// What the controller asks of itself now.
     pub fn due(&mut self, image: &Image) -> Vec<Waiting> {
         let now = rt::now();
-        if now < self.ticked.after(TICK) {
+        if now < self.next_look(image) {
             return Vec::new();
         }
         let stood_still = now.since(self.ticked) > TICK_GAP_MAX;

@@ -120,7 +120,7 @@ impl<E: Engine> Control<E> {
         let Some(cluster) = &self.cluster else {
             return requests.await;
         };
-        let pause = cluster.until_tick();
+        let pause = cluster.until_tick(&self.image);
         let tick = async {
             rt::sleep(pause).await;
             Turn::Tick

@@ -3,6 +3,7 @@
 use super::rig::{Rig, dirs, registration};
 use super::*;
 use crate::metadata::command::{AssignDirectories, Election, Heartbeat, NO_CLEAN_EPOCH, Registration};
+use crate::rt::Instant;
 
 fn code<T: std::fmt::Debug>(result: Result<T, CommandError>) -> ErrorCode {
     result.unwrap_err().code
@@ -104,6 +105,22 @@ fn a_silent_broker_is_fenced_and_another_leads() {
     assert_eq!(rig.show(), "1@1 isr=1,2");
     assert_eq!(rig.beat(0), (true, false, false));
     assert_eq!(rig.show(), "1@1 isr=1,2");
+}
+
+/// The controller looks again when the first session may be over, and not for a broker whose session it has ended.
+#[test]
+fn the_first_session_to_end_is_known() {
+    let mut rig = Rig::new(3);
+    let began = rig.live.now_ns;
+    let after = |ms: u64| Some(Instant(began + ms * 1_000_000));
+    let next = |rig: &Rig| next_session_end(&rig.image, &rig.live.contacts);
+    rig.pass_ms(4_000, &[1, 2]);
+    assert_eq!(next(&rig), after(9_000));
+    rig.pass_ms(4_999, &[2]);
+    assert!(silent_brokers(&rig.image, &rig.live).is_empty());
+    rig.pass_ms(1, &[]);
+    assert!(rig.image.brokers[&BrokerId(0)].fenced);
+    assert_eq!(next(&rig), after(13_000));
 }
 
 /// A heartbeat that came between the look and the decision saves the broker.
