@@ -1,5 +1,6 @@
 //! What a handler may touch: the router, the configuration, the metrics, and the few services that live on its shard.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -62,6 +63,8 @@ pub struct Context {
     /// What others may know of the connection.
     pub connection: Entry<(ShardId, u64), ConnectionCells>,
     pub share_sessions: ShareSessions,
+    /// The client has sent another request, which waits for the answer to the one before it.
+    pub next_waits: Cell<bool>,
 }
 
 impl Context {

@@ -1,8 +1,12 @@
 //! Fetch: long-polling reads for consumers and for brokers that copy, in incremental sessions; record data goes through as
 //! slices.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
+
+use futures_lite::future::or;
 
 use crate::metadata::{Image, Topic};
 use crate::metrics::Metric;
@@ -62,7 +66,13 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     count_requests(&cx, places.len());
     let partitions: Vec<PartitionId> = spec.items.iter().map(|item| item.partition).collect();
     let reader = spec.reader;
-    let fetched = cx.router().fetch(spec).await;
+    let fetched = match reader {
+        Reader::Consumer { .. } => cx.router().fetch(spec).await,
+        Reader::Follower { .. } => {
+            let again = || resolver.resolve(&plan, &message, cx.config().fetch_max_bytes).0;
+            fetch_until_next(&cx, spec, again).await
+        }
+    };
     count_traffic(&cx, &image, &partitions, &fetched, reader);
     count_throttled(&cx, &image, &partitions, &fetched, reader);
     let mut answers = join(places, fetched, message.isolation_level, version);
@@ -78,6 +88,24 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         ..Default::default()
     };
     Ok(Answer::Body(response.encode(version)))
+}
+
+/// A follower that sends another request has more to ask for, and is answered by what there is: producers may wait for it to
+/// copy that as well.
+async fn fetch_until_next(cx: &Context, spec: FetchSpec, again: impl FnOnce() -> FetchSpec) -> Vec<FetchedPartition> {
+    let fetched = async { Some(cx.router().fetch(spec).await) };
+    // Polled whenever the connection has read something.
+    let next = poll_fn(|_| match cx.next_waits.get() {
+        true => Poll::Ready(None),
+        false => Poll::Pending,
+    });
+    match or(fetched, next).await {
+        Some(fetched) => fetched,
+        None => {
+            let no_wait = true;
+            cx.router().fetch(FetchSpec { no_wait, ..again() }).await
+        }
+    }
 }
 
 fn session_error(error: ErrorCode) -> FetchResponse {

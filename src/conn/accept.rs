@@ -1,5 +1,6 @@
 //! One listener of one shard: takes connections until it is closed.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -51,6 +52,7 @@ fn admit(stream: Stream, listener: &Rc<str>, shared: &Rc<Shared>) {
         peer: peer.into(),
         connection: metrics.connections().enter(key, shown),
         share_sessions: shared.services.share_sessions(),
+        next_waits: Cell::default(),
     };
     rt::spawn(Connection::new(stream, Rc::new(cx), shared.clone(), slot).run());
 }

@@ -154,6 +154,7 @@ impl Connection {
             };
             let pipelined = api::is_pipelined(header);
             if !self.pipeline.admits(pipelined) {
+                self.cx.next_waits.set(true);
                 return Ok(Need::Turn);
             }
             let Some(permit) = self.admit(len) else {
@@ -164,6 +165,7 @@ impl Connection {
                 return Ok(Need::Bytes(Some(len)));
             }
             self.handle.on_activity();
+            self.cx.next_waits.set(false);
             let pending = api::dispatch(&self.cx, intake.take(len))?;
             self.pipeline.push(pending, pipelined, permit);
         }

@@ -140,9 +140,11 @@ impl Fetcher {
             me: self.spec.me(),
             broker_epoch: image.brokers.get(&self.spec.me()).map_or(-1, |broker| broker.epoch),
             config: &self.spec.config.replication,
+            now: rt::now(),
         });
         let body = request.encode(FETCH_VERSION);
-        let answer = connection.call(ApiKey::FETCH, FETCH_VERSION, body).await?;
+        let hurry = ordered(&self.orders, &mut self.bell);
+        let answer = connection.call_until(ApiKey::FETCH, FETCH_VERSION, body, hurry).await?;
         let response = FetchResponse::decode(answer, FETCH_VERSION)?;
         self.take(response, &mut connection, &image).await?;
         self.connection = Some(connection);
@@ -283,6 +285,15 @@ impl Fetcher {
         if let Some(connection) = self.connection.take() {
             connection.stream().shutdown();
         }
+    }
+}
+
+/// Until there are orders: what begins to be copied must not wait behind a leader's long poll of the rest.
+async fn ordered(orders: &Orders, bell: &mut Rx<()>) {
+    let mut rung = Vec::new();
+    // It may have rung for orders that were taken.
+    while !orders.are_waiting() && bell.recv_burst(&mut rung, 1).await {
+        rung.clear();
     }
 }
 

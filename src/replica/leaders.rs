@@ -49,6 +49,13 @@ impl Orders {
         let _ = self.bell.try_send(());
     }
 
+    pub(super) fn are_waiting(&self) -> bool {
+        let waiting = self.waiting.take();
+        let some = !waiting.is_empty();
+        self.waiting.set(waiting);
+        some
+    }
+
     pub(super) fn take(&self) -> Vec<Order> {
         self.waiting.take()
     }

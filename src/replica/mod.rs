@@ -6,6 +6,10 @@
 //! that follower holds. Nothing of a partition's state is shared: a task knows lives and ends of logs, and a life that is
 //! over makes the pump refuse what was fetched for it.
 //!
+//! A leader may let a request wait for records. Partitions that are to be copied from it meanwhile do not wait with it: a second
+//! request on the same connection tells it to answer now ([`BrokerConnection::call_until`](crate::shard::BrokerConnection)),
+//! which costs one way there and back and leaves the fetch session as it is.
+//!
 //! Not here: what a leader makes of its followers (`partition`), how bytes reach the log and how it is cut (`storage`).
 //!
 //! | file | what |

@@ -53,6 +53,7 @@ pub(super) struct Asker<'a> {
     pub(super) me: BrokerId,
     pub(super) broker_epoch: i64,
     pub(super) config: &'a ReplicationConfig,
+    pub(super) now: Instant,
 }
 
 impl Partitions {
@@ -180,7 +181,7 @@ impl Partitions {
         FetchRequest {
             replica_id: asker.me.0,
             replica_epoch: asker.broker_epoch,
-            max_wait_ms: i32::try_from(config.fetch_wait.as_millis()).unwrap_or(i32::MAX),
+            max_wait_ms: self.wait_ms(asker),
             min_bytes: config.fetch_bytes_min,
             max_bytes: config.response_bytes_max,
             session_id: self.session.id,
@@ -189,6 +190,14 @@ impl Partitions {
             forgotten,
             ..Default::default()
         }
+    }
+
+    /// No longer than until the next one has rested.
+    fn wait_ms(&self, asker: &Asker<'_>) -> i32 {
+        let most = asker.config.fetch_wait;
+        let rested = self.resting.first().map(|(until, _)| until.since(asker.now));
+        let wait = rested.map_or(most, |rested| rested.min(most));
+        i32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
     }
 
     fn all(&mut self, config: &ReplicationConfig) -> Vec<FetchTopic> {
@@ -333,13 +342,20 @@ mod tests {
     }
 
     fn request(partitions: &mut Partitions) -> FetchRequest {
-        let config = BrokerConfig::embedded(std::path::Path::new("unused")).replication;
-        let asker = Asker {
+        partitions.request(&asker(&config()))
+    }
+
+    fn config() -> ReplicationConfig {
+        BrokerConfig::embedded(std::path::Path::new("unused")).replication
+    }
+
+    fn asker(config: &ReplicationConfig) -> Asker<'_> {
+        Asker {
             me: BrokerId(1),
             broker_epoch: 9,
-            config: &config,
-        };
-        partitions.request(&asker)
+            config,
+            now: Instant(0),
+        }
     }
 
     /// (session, its epoch, partitions with their offsets, forgotten ones)
@@ -401,10 +417,11 @@ mod tests {
     fn held_partitions_are_left_out_for_a_while() {
         let mut partitions = Partitions::default();
         (0..3).for_each(|index| partitions.begin(follow(index, 0, 0)));
-        said(&mut partitions);
+        assert_eq!(request(&mut partitions).max_wait_ms, 500);
         partitions.on_answer(77);
         partitions.rest(id(2), Instant(90));
         partitions.hold(Instant(50), |id| id.index > 0);
+        assert_eq!(partitions.wait_ms(&asker(&config())), 1, "not beyond the end of a rest");
         assert_eq!(said(&mut partitions), ((77, 1), vec![], vec![1, 2]));
         partitions.on_answer(77);
         partitions.wake(Instant(50));

@@ -28,8 +28,11 @@ use crate::storage::LogDirs;
 
 /// Longer than anything here takes on a busy machine; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
+const FETCH_WAIT: Duration = Duration::from_millis(500);
 const TOPIC: TopicId = TopicId([0x5a; 16]);
 const PARTITION: PartitionId = PartitionId { topic: TOPIC, index: 0 };
+/// Broker 1 leads it all the time, where there is one.
+const BESIDE: PartitionId = PartitionId { topic: TOPIC, index: 1 };
 
 struct Node {
     id: BrokerId,
@@ -46,6 +49,7 @@ struct Cluster {
     topic: &'static str,
     nodes: Vec<Node>,
     published: Cell<u64>,
+    has_beside: Cell<bool>,
 }
 
 /// What a thread that is none of a shard prepares for a node.
@@ -95,8 +99,8 @@ impl Cluster {
         for node in &self.nodes {
             image.brokers.insert(node.id, Arc::new(node.state()));
         }
-        let state = PartitionState {
-            index: PARTITION.index,
+        let state = |index, lead: Lead| PartitionState {
+            index,
             leader: Some(BrokerId(lead.leader)),
             leader_epoch: LeaderEpoch(lead.epoch),
             partition_epoch: self.published.get() as i32,
@@ -109,10 +113,19 @@ impl Cluster {
             last_known_elr: Vec::new(),
             leader_recovering: false,
         };
+        let mut partitions = vec![state(PARTITION.index, lead)];
+        if self.has_beside.get() {
+            let lead = Lead {
+                leader: 1,
+                epoch: 0,
+                ..lead
+            };
+            partitions.push(state(BESIDE.index, lead));
+        }
         let topic = Arc::new(Topic {
             name: self.topic.into(),
             id: TOPIC,
-            partitions: vec![state],
+            partitions,
             overrides: Arc::default(),
             config: Arc::new(TopicConfig::clone(&node.config.topic_defaults)),
         });
@@ -152,9 +165,17 @@ impl Node {
 
     /// Until this broker leads.
     async fn append(&self, value: &[u8], acks: Acks, timeout: Duration) -> AppendOutcome {
+        self.append_to(PARTITION, value, acks, timeout).await
+    }
+
+    async fn append_to(&self, partition: PartitionId, value: &[u8], acks: Acks, timeout: Duration) -> AppendOutcome {
         let deadline = rt::now().after(PATIENCE);
         loop {
-            let outcome = self.router.append(vec![item(value)], acks, timeout).await.remove(0);
+            let outcome = self
+                .router
+                .append(vec![item(partition, value)], acks, timeout)
+                .await
+                .remove(0);
             let not_yet = matches!(
                 outcome.error,
                 ErrorCode::UnknownTopicOrPartition | ErrorCode::NotLeaderOrFollower
@@ -224,12 +245,12 @@ impl Node {
     }
 }
 
-fn item(value: &[u8]) -> AppendItem {
+fn item(partition: PartitionId, value: &[u8]) -> AppendItem {
     let mut builder = BatchBuilder::new(Compression::None);
     builder.push(1_000, None, Some(value), &[]);
     let bytes = builder.build();
     AppendItem {
-        partition: PARTITION,
+        partition,
         batch: ValidBatch {
             header: BatchHeader::parse(&bytes).expect("the builder builds whole batches"),
             bytes,
@@ -239,7 +260,7 @@ fn item(value: &[u8]) -> AppendItem {
     }
 }
 
-fn prepare(id: i32) -> Prepared {
+fn prepare(id: i32, fetch_wait: Duration) -> Prepared {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let mut config = BrokerConfig {
         broker_id: id,
@@ -247,6 +268,7 @@ fn prepare(id: i32) -> Prepared {
         ..BrokerConfig::embedded(scratch.path())
     };
     config.replication.backoff = Duration::from_millis(20);
+    config.replication.fetch_wait = fetch_wait;
     let config = Arc::new(config);
     let (dirs, cluster_id) = LogDirs::open(&config.log_dirs, id).expect("a fresh directory");
     let ids = dirs.dirs.iter().map(|dir| dir.id).collect();
@@ -319,26 +341,28 @@ where
     F: FnOnce(Rc<Cluster>) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    with_topic("t", count, test);
+    with_topic("t", count, FETCH_WAIT, test);
 }
 
-fn with_topic<F, Fut>(topic: &'static str, count: i32, test: F)
+/// `fetch_wait`: how long a leader may let a follower wait for records.
+fn with_topic<F, Fut>(topic: &'static str, count: i32, fetch_wait: Duration, test: F)
 where
     F: FnOnce(Rc<Cluster>) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    let prepared: Vec<Prepared> = (1..=count).map(prepare).collect();
+    let prepared: Vec<Prepared> = (1..=count).map(|id| prepare(id, fetch_wait)).collect();
     let controls: Vec<metadata::Handle> = prepared.iter().map(|one| one.metadata.clone()).collect();
     rt::testing::on_shard(move || async move {
         let cluster = Rc::new(Cluster {
             topic,
             nodes: prepared.into_iter().map(start).collect(),
             published: Cell::new(0),
+            has_beside: Cell::new(false),
         });
         let tested = rt::timeout(3 * PATIENCE, test(cluster.clone())).await;
         tested.expect("the test ends in time");
         for node in &cluster.nodes {
-            node.server.shutdown(PATIENCE).await;
+            node.server.shutdown(FETCH_WAIT).await;
             node.handle.shutdown().await;
             node.handle.exit().await;
         }
@@ -388,7 +412,7 @@ fn a_deposed_leader_cuts_what_only_it_has() {
         for value in [b"lost a", b"lost b", b"lost c"] {
             assert_eq!(old.append(value, Acks::Leader, PATIENCE).await.error, ErrorCode::None);
         }
-        let waiting = old.router.append(vec![item(b"lost d")], Acks::All, PATIENCE);
+        let waiting = old.router.append(vec![item(PARTITION, b"lost d")], Acks::All, PATIENCE);
         old.until_written(4).await;
         cluster.publish_to(
             &[1],
@@ -440,6 +464,30 @@ fn leadership_moves_without_loss() {
         let bytes = cluster.node(3).read(0, 25).await;
         assert_eq!(cluster.node(1).read(0, 25).await, bytes);
         assert_eq!(cluster.node(2).read(0, 25).await, bytes);
+    });
+}
+
+/// A follower that waits for records of one partition begins to copy another one of the same leader at once.
+#[test]
+fn a_new_follower_does_not_wait_behind_a_long_poll() {
+    with_topic("t", 2, 2 * PATIENCE, |cluster| async move {
+        cluster.has_beside.set(true);
+        cluster.nodes.iter().for_each(Node::start_copying);
+        cluster.publish(Lead {
+            leader: 2,
+            epoch: 0,
+            isr: BOTH,
+        });
+        // Acknowledged by the request that waits for more from then on.
+        let beside = cluster.node(1).append_to(BESIDE, b"a", Acks::All, PATIENCE).await;
+        assert_eq!(beside.error, ErrorCode::None);
+        cluster.publish(Lead {
+            leader: 1,
+            epoch: 1,
+            isr: BOTH,
+        });
+        let acked = cluster.node(1).append(b"b", Acks::All, PATIENCE).await;
+        assert_eq!(acked.error, ErrorCode::None);
     });
 }
 
@@ -501,7 +549,7 @@ fn strangers_and_old_epochs_are_refused() {
 /// A group's offsets are found where its coordinator has moved to; the broker that had it sends clients away.
 #[test]
 fn coordinators_move_with_their_partition() {
-    with_topic(OFFSETS_TOPIC, 2, |cluster| async move {
+    with_topic(OFFSETS_TOPIC, 2, FETCH_WAIT, |cluster| async move {
         cluster.nodes.iter().for_each(Node::start_copying);
         let (first, second) = (cluster.node(1), cluster.node(2));
         cluster.publish(Lead {

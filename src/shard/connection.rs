@@ -1,9 +1,12 @@
-//! One connection to another broker: a request out, its answer back, nothing else in flight.
+//! One connection to another broker: a request out, its answer back. Nothing else is in flight, but for a request that only
+//! tells the broker not to wait with the answer to the one before it.
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_lite::future::or;
 
 use crate::rt::{self, SocketAddr, Stream};
 use crate::wire::messages::MessageError;
@@ -15,6 +18,8 @@ use crate::wire::{
 /// How long a connection may take to open.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 const PREFIX_BYTES: usize = 4;
+/// The smallest request that there is, and no broker refuses it.
+const NUDGE: (ApiKey, i16) = (ApiKey::API_VERSIONS, 0);
 
 /// Why another broker did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -86,12 +91,49 @@ impl BrokerConnection {
 
     /// The body of the answer. After an error the connection is of no more use.
     pub async fn call(&mut self, key: ApiKey, version: i16, body: Vec<Bytes>) -> Result<Bytes, CallProblem> {
+        self.call_until(key, version, body, std::future::pending()).await
+    }
+
+    /// The same of a request that the broker may let wait: not beyond the end of `hurry`.
+    pub async fn call_until(
+        &mut self,
+        key: ApiKey,
+        version: i16,
+        body: Vec<Bytes>,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<Bytes, CallProblem> {
         let patience = self.patience;
-        let answer = rt::timeout(patience, self.exchange(key, version, body)).await;
+        let answer = rt::timeout(patience, self.exchange(key, version, body, hurry)).await;
         answer.unwrap_or(Err(CallProblem::Slow(patience)))
     }
 
-    async fn exchange(&mut self, key: ApiKey, version: i16, body: Vec<Bytes>) -> Result<Bytes, CallProblem> {
+    async fn exchange(
+        &mut self,
+        key: ApiKey,
+        version: i16,
+        body: Vec<Bytes>,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<Bytes, CallProblem> {
+        let asked = self.send(key, version, body).await?;
+        let stream = self.stream.clone();
+        // Never dropped half read: what follows could not be told from the rest of it.
+        let mut frame = pin!(read_frame(&stream, self.frame_bytes_max));
+        let in_time = async { Some(frame.as_mut().await) };
+        let hurried = async {
+            hurry.await;
+            None
+        };
+        if let Some(frame) = or(in_time, hurried).await {
+            return asked.answer(frame?);
+        }
+        let (key, version) = NUDGE;
+        let nudged = self.send(key, version, Vec::new()).await?;
+        let answer = asked.answer(frame.await?)?;
+        nudged.answer(read_frame(&stream, self.frame_bytes_max).await?)?;
+        Ok(answer)
+    }
+
+    async fn send(&mut self, key: ApiKey, version: i16, body: Vec<Bytes>) -> Result<Asked, CallProblem> {
         self.correlation_id = self.correlation_id.wrapping_add(1);
         let header = RequestHeader {
             api_key: key,
@@ -102,30 +144,45 @@ impl BrokerConnection {
         self.stream
             .write_all(&header.frame(is_flexible(key, version), body))
             .await?;
-        let frame = self.read_frame().await?;
-        let (correlation_id, body) = parse_response(frame, is_response_header_flexible(key, version))?;
+        Ok(Asked {
+            correlation_id: self.correlation_id,
+            flexible: is_response_header_flexible(key, version),
+        })
+    }
+}
+
+/// A request that was sent.
+struct Asked {
+    correlation_id: i32,
+    flexible: bool,
+}
+
+impl Asked {
+    /// The body of the answer in this frame, which must be to this request.
+    fn answer(&self, frame: Bytes) -> Result<Bytes, CallProblem> {
+        let (correlation_id, body) = parse_response(frame, self.flexible)?;
         match correlation_id == self.correlation_id {
             true => Ok(body),
             false => Err(CallProblem::Stranger),
         }
     }
+}
 
-    async fn read_frame(&self) -> Result<Bytes, CallProblem> {
-        let mut prefix = [0; PREFIX_BYTES];
-        self.read_exact(&mut prefix).await?;
-        let mut frame = vec![0; frame_len(prefix, self.frame_bytes_max)?];
-        self.read_exact(&mut frame).await?;
-        Ok(frame.into())
-    }
+async fn read_frame(stream: &Stream, bytes_max: i32) -> Result<Bytes, CallProblem> {
+    let mut prefix = [0; PREFIX_BYTES];
+    read_exact(stream, &mut prefix).await?;
+    let mut frame = vec![0; frame_len(prefix, bytes_max)?];
+    read_exact(stream, &mut frame).await?;
+    Ok(frame.into())
+}
 
-    async fn read_exact(&self, buffer: &mut [u8]) -> io::Result<()> {
-        let mut filled = 0;
-        while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
-            match self.stream.read(room).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => filled += read,
-            }
+async fn read_exact(stream: &Stream, buffer: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
+        match stream.read(room).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => filled += read,
         }
-        Ok(())
     }
+    Ok(())
 }

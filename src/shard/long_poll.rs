@@ -184,12 +184,16 @@ impl Shard {
         }
     }
 
-    /// An owner has more: only it is asked again.
+    /// An owner has more: only it is asked again. Where nobody wants the answer any more, a follower may hold another end by
+    /// now than this request says.
     pub(super) fn on_notify(&mut self, request: u64, from: ShardId) {
         let now = self.clock;
         let Some(poll) = self.joins.fetch(request) else {
             return;
         };
+        if !poll.reply.is_awaited() {
+            return self.finish_fetch(request);
+        }
         let limits = poll.limits;
         let waiting = |part: &&mut PollPart| part.shard == from && part.state == PartState::Waiting;
         let Some(part) = poll.parts.iter_mut().find(waiting) else {

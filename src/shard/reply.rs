@@ -29,6 +29,11 @@ pub(super) fn reply<T>() -> (ReplyTx<T>, ReplyRx<T>) {
 }
 
 impl<T> ReplyTx<T> {
+    /// Whether somebody would still take it.
+    pub(super) fn is_awaited(&self) -> bool {
+        Rc::strong_count(&self.0) > 1
+    }
+
     pub(super) fn send(self, value: T) {
         self.0.value.set(Some(value));
     }

@@ -1,5 +1,6 @@
 //! A real shard and its coordinators, in an order of events that needs luck over the network.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ fn context(router: &Router) -> Context {
         listener: Rc::from("PLAINTEXT"),
         peer: Rc::from("127.0.0.1:1"),
         connection,
+        next_waits: Cell::default(),
     }
 }
 
