@@ -21,7 +21,7 @@ pub use self::corelane::properties as own_properties;
 pub use kafka::java;
 pub use process::{Process, free_port};
 pub use redis::{Redis, missing as redis_missing};
-pub use trio::Trio;
+pub use trio::{NODES, Trio};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {

@@ -12,7 +12,7 @@ use super::process::free_ports;
 use super::{Kind, Process, is_answering, spawn};
 use crate::engine::clock::cpu_of;
 
-const NODES: usize = 3;
+pub const NODES: usize = 3;
 /// Until they have found each other.
 const PATIENCE: Duration = Duration::from_secs(120);
 

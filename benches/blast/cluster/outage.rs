@@ -14,14 +14,17 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use corelane::client::{ClientError, Cluster};
 use corelane::model::BrokerId;
-use corelane::wire::messages::{CreatableReplicaAssignment, CreatableTopic, CreateTopicsRequestData, kafka_string};
+use corelane::wire::messages::{
+    CreatableReplicaAssignment, CreatableTopic, CreateTopicsRequestData, DescribeQuorumPartition,
+    DescribeQuorumRequestData, DescribeQuorumTopic, kafka_string,
+};
 
 use super::SESSION;
-use crate::brokers::Trio;
+use crate::brokers::{NODES, Process, Trio};
 use crate::engine::clock::now_ns;
 use crate::rows::Row;
 
-/// All led by the broker that goes.
+/// All led by the broker that goes, which is not the controller unless that is said.
 const PARTITIONS: i32 = 1_000;
 /// Those that are written to.
 const WRITTEN: i32 = 16;
@@ -36,7 +39,8 @@ const ELECTION_MAX: Duration = Duration::from_millis(500);
 
 /// SIGTERM.
 pub fn leaves(trio: &mut Trio, _: Duration) -> anyhow::Result<Vec<Row>> {
-    let longest = longest_wait(trio, "outage-stop", |trio| trio.process(1).end())?;
+    let leader = other_than(controller(trio)?);
+    let longest = longest_wait(trio, "outage-stop", leader, Process::end)?;
     Ok(vec![Row {
         what: "longest wait while a leader leaves",
         value: longest.as_secs_f64() * 1e3,
@@ -46,24 +50,64 @@ pub fn leaves(trio: &mut Trio, _: Duration) -> anyhow::Result<Vec<Row>> {
     }])
 }
 
-/// SIGKILL.
+/// SIGKILL: to a leader that is not the controller as well, and to one that is. The next controller gives every broker a
+/// whole session from its election on, with both brokers: that case has no goal.
 pub fn dies(trio: &mut Trio, _: Duration) -> anyhow::Result<Vec<Row>> {
-    let longest = longest_wait(trio, "outage-kill", |trio| trio.process(1).kill())?;
-    Ok(vec![Row {
-        what: "longest wait after a leader is killed",
+    let row = |what, longest: Duration, goal: Option<Duration>| Row {
+        what,
         value: longest.as_secs_f64(),
         unit: "s",
-        goal: Some((SESSION + ELECTION_MAX).as_secs_f64()),
+        goal: goal.map(|goal| goal.as_secs_f64()),
         note: format!(
             "SIGKILL to the leader of {PARTITIONS} partitions, a session of {} s, librdkafka, acks=all",
             SESSION.as_secs()
         ),
-    }])
+    };
+    let leader = other_than(controller(trio)?);
+    let alone = longest_wait(trio, "outage-kill", leader, Process::kill)?;
+    let leader = controller(trio)?;
+    let with_controller = longest_wait(trio, "outage-kill-controller", leader, Process::kill)?;
+    Ok(vec![
+        row(
+            "longest wait after a leader is killed",
+            alone,
+            Some(SESSION + ELECTION_MAX),
+        ),
+        row(
+            "longest wait after a leader is killed that is the controller",
+            with_controller,
+            None,
+        ),
+    ])
+}
+
+/// A broker that is not this one.
+fn other_than(broker: BrokerId) -> BrokerId {
+    BrokerId(broker.0 % NODES as i32 + 1)
+}
+
+/// Who leads the quorum: what metadata call the controller may be any broker.
+fn controller(trio: &Trio) -> anyhow::Result<BrokerId> {
+    let partition = DescribeQuorumPartition::default();
+    let topic = DescribeQuorumTopic::default()
+        .with_topic_name(kafka_string("__cluster_metadata"))
+        .with_partitions(vec![partition]);
+    let request = DescribeQuorumRequestData::default().with_topics(vec![topic]);
+    let answer = Cluster::connect(&trio.bootstrap(), "corelane-bench")?.ask(&request)?;
+    ClientError::check(answer.error_code, None)?;
+    let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+    let leader = partitions.next().map(|partition| partition.leader_id);
+    leader.map(BrokerId).context("nobody leads the quorum")
 }
 
 /// The longest time between a sending and its acknowledgement, of records that were sent around `end` and after it.
-fn longest_wait(trio: &mut Trio, topic: &str, end: impl FnOnce(&mut Trio)) -> anyhow::Result<Duration> {
-    create_led_by_first(trio, topic)?;
+fn longest_wait(
+    trio: &mut Trio,
+    topic: &str,
+    leader: BrokerId,
+    end: impl FnOnce(&mut Process),
+) -> anyhow::Result<Duration> {
+    create_led_by(trio, topic, leader)?;
     let waits = Waits::default();
     let producer: BaseProducer<Waits> = ClientConfig::new()
         .set("bootstrap.servers", trio.bootstrap())
@@ -80,10 +124,10 @@ fn longest_wait(trio: &mut Trio, topic: &str, end: impl FnOnce(&mut Trio)) -> an
         send_for(&sending, &topic_name, SESSION + BEFORE)?;
         sending.flush(PATIENCE).context("flush librdkafka")
     });
-    end(trio);
+    end(trio.process(leader.0 as usize));
     sender.join().expect("the sender does not panic")?;
     ensure!(waits.failed.load(Relaxed) == 0, "records were not delivered");
-    trio.restart(1)?;
+    trio.restart(leader.0 as usize)?;
     Ok(Duration::from_nanos(waits.longest_ns.load(Relaxed)))
 }
 
@@ -124,12 +168,14 @@ impl ProducerContext for Waits {
     }
 }
 
-/// A topic of which broker 1 leads everything.
-fn create_led_by_first(trio: &Trio, topic: &str) -> anyhow::Result<()> {
+/// A topic of which this broker leads everything.
+fn create_led_by(trio: &Trio, topic: &str, leader: BrokerId) -> anyhow::Result<()> {
+    let first = other_than(leader);
+    let replicas = [leader, first, other_than(first)].map(|broker| broker.0).to_vec();
     let assignment = |index| {
         CreatableReplicaAssignment::default()
             .with_partition_index(index)
-            .with_broker_ids(vec![1, 2, 3])
+            .with_broker_ids(replicas.clone())
     };
     let asked = CreatableTopic::default()
         .with_name(kafka_string(topic))
@@ -146,10 +192,10 @@ fn create_led_by_first(trio: &Trio, topic: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let is_led = |cluster: &mut Cluster| {
         let known = cluster.topic(topic, false);
-        known.is_ok_and(|known| known.leaders.iter().all(|(_, leader)| *leader == Some(BrokerId(1))))
+        known.is_ok_and(|known| known.leaders.iter().all(|(_, led_by)| *led_by == Some(leader)))
     };
     while !is_led(&mut cluster) {
-        ensure!(Instant::now() < deadline, "broker 1 does not lead {topic}");
+        ensure!(Instant::now() < deadline, "broker {} does not lead {topic}", leader.0);
         thread::sleep(Duration::from_millis(50));
     }
     Ok(())
