@@ -6,8 +6,9 @@
 //! then, opened as a start opens it: `recovery/cut.rs` has the order of its steps, and why no crash between them does harm.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
-use super::{Log, SPACE_STEP_MIN, Staging, Unplaced};
+use super::{Log, NEXT_ID, SPACE_STEP_MIN, Staging, Unplaced};
 use crate::rt::File;
 use crate::storage::plan::InFlight;
 use crate::storage::recovery::{Cut, CutPlan, Recovered, Replay};
@@ -184,8 +185,10 @@ impl Log {
         self.assert_cursors();
     }
 
-    /// The log is what recovery found of it.
+    /// The log is what recovery found of it. Reads that were planned meanwhile have read on to the old end of the files, and
+    /// leave that in the cache under the number that the log had then.
     fn adopt(&mut self, recovered: Recovered) {
+        self.id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         self.truncation.is_torn = false;
         self.set_end(recovered.end);
         self.log_start = recovered.log_start;

@@ -3,6 +3,7 @@
 use super::journal::{append_journaled, journal, open};
 use super::*;
 use crate::record::patch;
+use crate::storage::Truncated;
 use crate::storage::layout::JOURNAL_LIFE;
 
 /// Batches of two records over several segments, in epochs of ten batches.
@@ -102,6 +103,29 @@ fn a_cut_waits_for_jobs() {
         assert_eq!(rig.log.written(), 2);
         assert!(!rig.log.is_truncating());
         assert_eq!(rig.append(&one).await, 2);
+    });
+}
+
+#[test] // Goal: a read that runs beside a cut does not keep what is gone for later readers.
+fn what_is_read_ahead_beside_a_cut_is_forgotten() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), config(), None).await;
+        rig.append(&batch(2, 100, 0)).await;
+        rig.append(&batch(2, 100, 1)).await;
+        rig.drop_cache();
+        rig.log.truncate_to(2);
+        let cut = rig.log.take_truncation(&mut rig.cache).expect("nothing else is due");
+        let kept = rig.try_read(0, 1 << 20, 2).await.expect("read");
+        let done = cut.run(&mut Recorder::default()).await;
+        assert_eq!(rig.log.on_truncated(done).expect("cut"), Truncated::Done);
+        assert_eq!(rig.append(&batch(2, 100, 7)).await, 2);
+        let all = rig.read_all(0).await;
+        let timestamps = all
+            .iter()
+            .map(|(_, bytes)| BatchHeader::parse(bytes).expect("a batch").base_timestamp);
+        assert_eq!(timestamps.collect::<Vec<_>>(), [0, 7]);
+        assert_eq!(all[0].1, kept);
     });
 }
 
