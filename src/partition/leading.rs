@@ -4,6 +4,8 @@ use super::followers::{FollowerError, FollowerFetch, Followers, IsrAnswer, IsrPr
 use super::following::Following;
 use super::{AckToken, Leadership, Partition};
 use crate::model::LeaderEpoch;
+#[cfg(test)]
+use crate::rt;
 use crate::rt::Instant;
 
 /// What a replica is to its partition.
@@ -70,10 +72,18 @@ impl Partition {
     pub(super) fn high_watermark_bound(&self, promised: i64) -> i64 {
         match &self.role {
             Role::Alone => promised,
-            Role::Leader(followers) if followers.isr_count() < self.required_in_sync() => self.high_watermark,
+            Role::Leader(followers) if self.is_held(followers) => self.high_watermark,
             Role::Leader(followers) => followers.bound(promised),
             Role::Follower(following) => promised.min(following.high_watermark()),
         }
+    }
+
+    fn is_held(&self, followers: &Followers) -> bool {
+        #[cfg(test)]
+        if rt::sim::is_off(rt::sim::Rule::HeldHighWatermark) {
+            return false;
+        }
+        followers.isr_count() < self.required_in_sync()
     }
 
     /// How many replicas, the leader among them, must be in sync for the high watermark to move on.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::node::Node;
 use super::oracle::{Batch, Oracle, batches};
-use crate::metadata::{Command, CreateTopic, Image, SimulatedQuorum};
+use crate::metadata::{Command, CreateTopic, Image, PartitionState, SimulatedQuorum};
 use crate::model::{BrokerId, PartitionId};
 use crate::rt::sim::{Crash, Rule, heal_all};
 use crate::rt::{self, random_u64, sleep};
@@ -16,12 +16,16 @@ use crate::shard::{FetchItem, FetchSpec, FetchedPartition, Isolation, Reader, Ro
 /// For what must come about once nothing is broken any more.
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Between two looks at the metadata.
+const STEP: Duration = Duration::from_millis(20);
 
 pub struct Cluster {
     pub nodes: Vec<Node>,
     pub quorum: SimulatedQuorum,
     oracle: RefCell<Oracle>,
     pub topics: RefCell<Vec<TopicSpec>>,
+    /// A plot is under way, which nothing else is to spoil.
+    pub is_plotted: Cell<bool>,
     /// The load and the faults are over.
     pub is_over: Cell<bool>,
 }
@@ -49,6 +53,7 @@ impl Cluster {
             quorum,
             oracle: RefCell::new(Oracle::new(image, rule)),
             topics: RefCell::default(),
+            is_plotted: Cell::new(false),
             is_over: Cell::new(false),
         });
         cluster.nodes.iter().for_each(Node::start);
@@ -130,7 +135,7 @@ impl Cluster {
     pub async fn watch(self: Rc<Cluster>) {
         loop {
             drop(self.oracle());
-            sleep(Duration::from_millis(20)).await;
+            sleep(STEP).await;
         }
     }
 
@@ -146,11 +151,35 @@ impl Cluster {
         }
     }
 
+    /// Waits until the partition is so; false: it is not, in that time.
+    pub async fn comes(
+        &self,
+        id: PartitionId,
+        within: Duration,
+        is_so: impl Fn(&Image, &PartitionState) -> bool,
+    ) -> bool {
+        let deadline = rt::now().after(within);
+        loop {
+            let oracle = self.oracle();
+            let state = oracle.image().partition(&id).map(|(_, state)| state);
+            if state.is_some_and(|state| is_so(oracle.image(), state)) {
+                return true;
+            }
+            drop(oracle);
+            if rt::now() >= deadline {
+                return false;
+            }
+            sleep(STEP).await;
+        }
+    }
+
     /// Nothing is broken any more, and all brokers run.
     pub async fn heal(&self) {
         self.note("all is healed");
         heal_all();
-        for node in self.nodes.iter().filter(|node| node.router().is_none()) {
+        self.nodes.iter().for_each(|node| node.host.clear_disk());
+        let is_broken = |node: &&Node| node.router().is_none() || node.has_lost_disk();
+        for node in self.nodes.iter().filter(is_broken) {
             node.crash(Crash::Kill);
             node.start();
         }

@@ -5,23 +5,32 @@ use std::time::Duration;
 
 use super::cluster::Cluster;
 use super::node::Node;
+use super::plots;
 use crate::metadata::{Command, Election, NewReplicas};
 use crate::rt::sim::{Crash, HostId, Plane, cut, heal_all};
 use crate::rt::{self, random_u64, sleep};
 
 const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
-const AMBUSH_ONE_IN: u64 = 4;
+const PLOT_ONE_IN: u64 = 2;
+/// A full disk has this much left at most: a little more than what brokers keep free.
+const DISK_SPARE_MAX: u64 = 2 << 20;
 
-/// Breaks a few things, mends the links after a while, leaves some calm, until the load is over.
+/// Breaks a few things, mends the links after a while, leaves some calm, until the load is over. Now and then it is a plot
+/// instead.
 pub async fn torment(cluster: Rc<Cluster>) {
     // Some runs are rougher than others.
     let at_once_max = 2 + random_u64() % 3;
     while !cluster.is_over.get() {
+        if random_u64().is_multiple_of(PLOT_ONE_IN) {
+            plots::any(&cluster).await;
+        }
         for _ in 0..1 + random_u64() % at_once_max {
+            plots::over(&cluster).await;
             break_something(&cluster);
             sleep(Duration::from_millis(random_u64() % 1_500)).await;
         }
         sleep(Duration::from_millis(random_u64() % 4_000)).await;
+        plots::over(&cluster).await;
         cluster.note("links are whole");
         heal_all();
         if random_u64().is_multiple_of(at_once_max) {
@@ -30,50 +39,8 @@ pub async fn torment(cluster: Rc<Cluster>) {
     }
 }
 
-/// Where an ISR has just grown, its leader may not learn it before it dies, nor may the one that has joined learn more.
-pub async fn ambush(cluster: Rc<Cluster>) {
-    let mut commits = cluster.quorum.subscribe();
-    let mut rung = Vec::new();
-    while commits.recv_burst(&mut rung, 1).await && !cluster.is_over.get() {
-        rung.clear();
-        let grown = cluster.oracle().grown.take();
-        let Some((id, joined)) = grown.filter(|_| random_u64().is_multiple_of(AMBUSH_ONE_IN)) else {
-            continue;
-        };
-        let leader = cluster
-            .oracle()
-            .image()
-            .partition(&id)
-            .and_then(|(_, state)| state.leader);
-        let Some(leader) = leader.map(|leader| cluster.node(leader)) else {
-            continue;
-        };
-        cluster.note(format!(
-            "broker {}: does not learn that {} has joined",
-            leader.id.0, joined.0
-        ));
-        let host = leader.host.id();
-        for other in cluster
-            .nodes
-            .iter()
-            .map(|node| node.host.id())
-            .filter(|other| *other != host)
-        {
-            cut(Plane::Control, other, host);
-        }
-        cut(Plane::Data, host, cluster.node(joined).host.id());
-        sleep(Duration::from_millis(200 + random_u64() % 2_000)).await;
-        if leader.is_up() && random_u64().is_multiple_of(2) {
-            cluster.note(format!("broker {}: Kill", leader.id.0));
-            leader.crash(Crash::Kill);
-            sleep(Duration::from_millis(3_000 + random_u64() % 2_000)).await;
-            leader.start();
-        }
-    }
-}
-
 fn break_something(cluster: &Rc<Cluster>) {
-    match random_u64() % 20 {
+    match random_u64() % 21 {
         0..=2 => bring_down(cluster, Some(Crash::Kill)),
         3..=5 => bring_down(cluster, Some(Crash::PowerCut)),
         6 | 7 => bring_down(cluster, None),
@@ -84,6 +51,7 @@ fn break_something(cluster: &Rc<Cluster>) {
         14 | 15 => pause(cluster),
         16 => reassign(cluster),
         17 | 18 => elect(cluster, Election::Preferred),
+        19 => fill_disk(cluster),
         _ => elect(cluster, Election::Unclean),
     }
 }
@@ -110,6 +78,9 @@ fn bring_down(cluster: &Rc<Cluster>, crash: Option<Crash>) {
     rt::spawn(async move {
         sleep(away).await;
         let node = &cluster.nodes[at];
+        if node.is_up() {
+            return;
+        }
         if crash.is_none() {
             node.crash(Crash::Kill);
         }
@@ -185,6 +156,31 @@ fn pause(cluster: &Cluster) {
     node.host.pause(still);
 }
 
+/// Its broker refuses what does not fit. Should a log directory go offline, somebody starts it again.
+fn fill_disk(cluster: &Rc<Cluster>) {
+    let at = (random_u64() % cluster.nodes.len() as u64) as usize;
+    let node = &cluster.nodes[at];
+    let spare = random_u64() % DISK_SPARE_MAX;
+    cluster.note(format!("broker {}: {spare} bytes are left on its disk", node.id.0));
+    node.host.fill_disk(spare);
+    let full = Duration::from_millis(500 + random_u64() % 8_000);
+    let cluster = cluster.clone();
+    rt::spawn(async move {
+        sleep(full).await;
+        let node = &cluster.nodes[at];
+        cluster.note(format!("broker {}: its disk has space again", node.id.0));
+        node.host.clear_disk();
+        if node.is_up() && node.has_lost_disk() {
+            cluster.note(format!(
+                "broker {}: starts again, for its log directory is offline",
+                node.id.0
+            ));
+            node.crash(Crash::Kill);
+            node.start();
+        }
+    });
+}
+
 fn reassign(cluster: &Rc<Cluster>) {
     let partitions = cluster.partitions();
     let (spec, id) = &partitions[(random_u64() % partitions.len() as u64) as usize];
@@ -224,7 +220,7 @@ fn elect(cluster: &Rc<Cluster>, election: Election) {
     );
 }
 
-fn submit(node: &Node, command: Command) {
+pub fn submit(node: &Node, command: Command) {
     if let Some(router) = node.router() {
         rt::spawn(async move {
             // Whatever comes of it.

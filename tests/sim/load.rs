@@ -26,7 +26,19 @@ struct Place {
     sequence: i32,
 }
 
-/// Sends batches with acks=all until they are acknowledged, and others with acks=1 once, so that logs part.
+/// Sends batches with acks=1, each once and whatever happens, so that logs part.
+pub async fn chatter(cluster: Rc<Cluster>) {
+    while !cluster.is_over.get() {
+        sleep(Duration::from_millis(random_u64() % 120)).await;
+        let partitions = cluster.partitions();
+        let (_, id) = partitions[(random_u64() % partitions.len() as u64) as usize];
+        let cluster = cluster.clone();
+        // Nobody is held up by one who does not answer.
+        rt::spawn(async move { send_once(&cluster, id, Acks::Leader).await });
+    }
+}
+
+/// Sends batches with acks=all until they are acknowledged, and some with acks=1.
 pub async fn produce(cluster: Rc<Cluster>, number: i64) {
     let mut places: BTreeMap<PartitionId, Place> = BTreeMap::new();
     let mut producers = number * 1_000;
@@ -59,13 +71,14 @@ async fn send_until_acked(cluster: &Rc<Cluster>, spec: &TopicSpec, id: Partition
     while rt::now() < deadline && !cluster.is_over.get() {
         tries += 1;
         // An error may come from a broker that led once, and has not heard that another does.
-        if let Some((node, outcome)) = send(cluster, id, &batch, Acks::All).await
+        if let Some((taken, outcome)) = send(cluster, id, &batch, Acks::All).await
             && outcome.error == ErrorCode::None
         {
             let ack = Ack {
                 offset: outcome.base_offset,
                 crc: batch.header.crc,
-                by: node,
+                by: taken.by,
+                epoch: taken.epoch,
                 is_first: tries == 1,
             };
             acked(cluster, spec, id, ack);
@@ -82,8 +95,15 @@ async fn send_once(cluster: &Cluster, id: PartitionId, acks: Acks) {
     send(cluster, id, &batch, acks).await;
 }
 
+/// Where a batch was sent.
+struct Taken {
+    by: BrokerId,
+    /// In which leader epoch that broker believed then.
+    epoch: i32,
+}
+
 /// To whoever is believed to lead, or to anybody. `None`: there was no answer.
-async fn send(cluster: &Cluster, id: PartitionId, batch: &ValidBatch, acks: Acks) -> Option<(BrokerId, AppendOutcome)> {
+async fn send(cluster: &Cluster, id: PartitionId, batch: &ValidBatch, acks: Acks) -> Option<(Taken, AppendOutcome)> {
     let node = match random_u64() % 8 {
         0 => cluster.any_node(),
         _ => cluster.leader_as_seen(id)?,
@@ -94,9 +114,23 @@ async fn send(cluster: &Cluster, id: PartitionId, batch: &ValidBatch, acks: Acks
         batch: batch.clone(),
         warrant: Warrant::None,
     };
-    let answer = node.router()?.append(vec![item], acks, timeout);
+    let router = node.router()?;
+    let taken = Taken {
+        by: node.id,
+        epoch: router
+            .image()
+            .partition(&id)
+            .map_or(-1, |(_, state)| state.leader_epoch.0),
+    };
+    let was_silent = cluster.oracle().is_silent(node.id);
+    let answer = router.append(vec![item], acks, timeout);
     let outcome = rt::timeout(timeout + ANSWER_PATIENCE, answer).await?.remove(0);
-    Some((node.id, outcome))
+    assert!(
+        !was_silent || outcome.error != ErrorCode::None,
+        "broker {} was fenced for its silence, and has taken a batch",
+        taken.by.0
+    );
+    Some((taken, outcome))
 }
 
 fn batch(mut builder: BatchBuilder) -> ValidBatch {
@@ -121,18 +155,17 @@ fn acked(cluster: &Rc<Cluster>, spec: &TopicSpec, id: PartitionId, ack: Ack) {
     }
 }
 
-/// At least min.insync.replicas brokers have it, or are down, or do not answer.
+/// At least min.insync.replicas replicas have it, or are down, or do not answer.
 async fn check_holders(cluster: Rc<Cluster>, spec: TopicSpec, id: PartitionId, ack: Ack) {
     // A replica may be taken from a broker and given to one that was looked at before.
     for _ in 0..LOOKS {
-        let lacking = lacking(&cluster, id, ack).await;
-        if cluster.nodes.len() - lacking.len() >= spec.min_isr {
+        if holders(&cluster, id, ack).await >= spec.min_isr {
             return;
         }
         sleep(Duration::from_millis(20)).await;
     }
     assert!(
-        cluster.oracle().is_excused(id),
+        !cluster.oracle().is_valid(id, ack.epoch),
         "{}-{}: {} was acknowledged by {}, and fewer than {} have it",
         spec.name,
         id.index,
@@ -142,39 +175,56 @@ async fn check_holders(cluster: Rc<Cluster>, spec: TopicSpec, id: PartitionId, a
     );
 }
 
-/// The brokers that surely do not have it.
-async fn lacking(cluster: &Cluster, id: PartitionId, ack: Ack) -> Vec<BrokerId> {
-    let mut lacking = Vec::new();
-    for node in &cluster.nodes {
-        let Some(router) = node.router() else { continue };
-        let reading = fetch(&router, id, ack.offset, Isolation::LogEnd);
-        let Some(fetched) = rt::timeout(Duration::from_millis(50), reading).await else {
-            continue;
-        };
-        let log = batches(&fetched.records.concat());
-        let has_another = log.first().is_none_or(|first| first.crc != ack.crc);
-        match fetched.error {
-            ErrorCode::None if has_another => lacking.push(node.id),
-            ErrorCode::OffsetOutOfRange => lacking.push(node.id),
-            _ => {}
-        }
+/// The replicas but for those that surely do not have it.
+async fn holders(cluster: &Cluster, id: PartitionId, ack: Ack) -> usize {
+    let replicas = cluster
+        .oracle()
+        .image()
+        .partition(&id)
+        .expect("there")
+        .1
+        .replicas
+        .clone();
+    let mut holders = replicas.len();
+    for replica in replicas {
+        holders -= usize::from(lacks(cluster.node(replica), id, ack).await);
     }
-    lacking
+    holders
 }
 
-/// Reads one partition after the other from any broker, from where it has come to there.
-pub async fn consume(cluster: Rc<Cluster>) {
-    let mut positions: BTreeMap<(BrokerId, PartitionId), i64> = BTreeMap::new();
+async fn lacks(node: &Node, id: PartitionId, ack: Ack) -> bool {
+    let Some(router) = node.router() else { return false };
+    let reading = fetch(&router, id, ack.offset, Isolation::LogEnd);
+    let Some(fetched) = rt::timeout(Duration::from_millis(50), reading).await else {
+        return false;
+    };
+    let log = batches(&fetched.records.concat());
+    let has_another = log.first().is_none_or(|first| first.crc != ack.crc);
+    match fetched.error {
+        ErrorCode::None => has_another,
+        ErrorCode::OffsetOutOfRange => true,
+        _ => false,
+    }
+}
+
+/// Reads one partition after the other from one broker, from where it has come to there.
+pub async fn consume(cluster: Rc<Cluster>, from: BrokerId) {
+    let node: &Node = cluster.node(from);
+    let mut positions: BTreeMap<PartitionId, i64> = BTreeMap::new();
     while !cluster.is_over.get() {
         sleep(Duration::from_millis(20 + random_u64() % 200)).await;
         let partitions = cluster.partitions();
         let (_, id) = partitions[(random_u64() % partitions.len() as u64) as usize].clone();
-        let node: &Node = cluster.any_node();
         let Some(router) = node.router() else { continue };
-        let position = positions.entry((node.id, id)).or_default();
+        let position = positions.entry(id).or_default();
         let reading = read(&router, id, *position, Isolation::ReadUncommitted);
-        if let Some((batches, _)) = rt::timeout(ANSWER_PATIENCE, reading).await {
-            cluster.oracle().shown(id, node.id, &batches);
+        let life = node.lives();
+        if let Some((batches, high_watermark)) = rt::timeout(ANSWER_PATIENCE, reading).await {
+            let mut oracle = cluster.oracle();
+            oracle.shown(id, node.id, &batches);
+            if high_watermark >= 0 {
+                oracle.high_watermark(id, node.id, life, high_watermark);
+            }
             *position = batches.last().map_or(*position, |last| last.offset + 1);
         }
     }

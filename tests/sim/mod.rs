@@ -11,6 +11,7 @@
 //! | cluster | the brokers and topics; how all comes together at the end |
 //! | load | producers and consumers |
 //! | faults | what goes wrong |
+//! | plots | what goes wrong in a certain order, where only that order does harm |
 //! | oracle | what was promised, and whether it was kept |
 //!
 //! A failing run prints its history and the line that repeats it; with `SIM_HISTORY` any run does. `SIM_SEEDS` says how many
@@ -21,6 +22,7 @@ mod faults;
 mod load;
 mod node;
 mod oracle;
+mod plots;
 
 use std::env;
 use std::panic::catch_unwind;
@@ -33,7 +35,16 @@ use crate::rt::{self, sleep};
 
 const SEEDS: u64 = 10;
 /// Within so many seeds the simulation notices that a rule is gone.
-const RULES: [(Rule, u64); 2] = [(Rule::EpochTruncation, 50), (Rule::MaximalIsr, 100)];
+const RULES: [(Rule, u64); 8] = [
+    (Rule::EpochTruncation, 50),
+    (Rule::MaximalIsr, 100),
+    (Rule::HeldHighWatermark, 50),
+    (Rule::ActiveMember, 50),
+    (Rule::SameLife, 50),
+    (Rule::RequestEpoch, 50),
+    (Rule::UncleanEnd, 50),
+    (Rule::Lease, 50),
+];
 
 #[test] // Goal: whatever breaks: what is acknowledged stays, once and in its place, and the replicas become the same.
 fn whatever_breaks_what_is_acknowledged_stays() {
@@ -106,12 +117,16 @@ fn run(seed: u64, rule: Option<Rule>) -> (usize, u32) {
         for number in 1..=3 {
             rt::spawn(load::produce(cluster.clone(), number));
         }
-        rt::spawn(load::consume(cluster.clone()));
+        rt::spawn(load::chatter(cluster.clone()));
+        for node in &cluster.nodes {
+            rt::spawn(load::consume(cluster.clone(), node.id));
+        }
         sleep(Duration::from_secs(1)).await;
         rt::spawn(faults::torment(cluster.clone()));
-        rt::spawn(faults::ambush(cluster.clone()));
+        rt::spawn(plots::ambush(cluster.clone()));
         sleep(lasts).await;
         cluster.is_over.set(true);
+        plots::over(&cluster).await;
         // The brokers that are away come back, and the last answers come.
         sleep(Duration::from_secs(16)).await;
         cluster.heal().await;

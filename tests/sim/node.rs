@@ -26,6 +26,7 @@ const PORT: u16 = 9092;
 const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3);
+const LOOK_AT_SPACE_EVERY: Duration = Duration::from_millis(500);
 
 pub struct Node {
     pub id: BrokerId,
@@ -35,6 +36,8 @@ pub struct Node {
     quorum: SimulatedQuorum,
     /// It was started, and has not been told to end.
     is_up: Cell<bool>,
+    /// How often it was started.
+    lives: Cell<u64>,
     /// `None`: there is none, or it does not serve yet.
     process: Rc<RefCell<Option<Process>>>,
 }
@@ -66,6 +69,7 @@ impl Node {
             shards,
             quorum,
             is_up: Cell::new(false),
+            lives: Cell::new(0),
             process: Rc::default(),
         }
     }
@@ -77,6 +81,7 @@ impl Node {
     pub fn start(&self) {
         self.host.boot();
         self.is_up.set(true);
+        self.lives.set(self.lives.get() + 1);
         let (id, config, quorum) = (self.id, self.config.clone(), self.quorum.clone());
         let (shards, process) = (self.shards, self.process.clone());
         let address = SocketAddr::new(self.host.address(), PORT);
@@ -106,6 +111,17 @@ impl Node {
         self.is_up.get()
     }
 
+    pub fn lives(&self) -> u64 {
+        self.lives.get()
+    }
+
+    /// Its log directory is offline, which only another start mends.
+    pub fn has_lost_disk(&self) -> bool {
+        let process = self.process.borrow();
+        let mut dirs = process.iter().flat_map(|process| &process.dirs.dirs);
+        dirs.any(|dir| dir.is_offline())
+    }
+
     pub fn router(&self) -> Option<Router> {
         self.process.borrow().as_ref().map(|process| process.router.clone())
     }
@@ -126,7 +142,7 @@ async fn start(
         .iter()
         .map(|dir| (dir.id, dirs.take_checkpoint(dir)))
         .collect();
-    dirs.check_space(0);
+    let space_check = space_check(&config, dirs.clone());
     let checkpoints = Checkpoints::new(dirs.clone(), read.clone());
     let limits = Limits::new(&config);
     let registry = Registry::new(shards);
@@ -137,7 +153,10 @@ async fn start(
         clean_epoch: clean_epoch(&read),
         is_online: is_online(dirs.clone()),
         shard_beats: beats.clone(),
-        every: vec![(CHECKPOINT_EVERY, checkpoint_duty(mesh.clone(), checkpoints.clone()))],
+        every: vec![
+            (CHECKPOINT_EVERY, checkpoint_duty(mesh.clone(), checkpoints.clone())),
+            (LOOK_AT_SPACE_EVERY, space_check),
+        ],
         ..ControlOptions::new(config.clone(), cluster_id, "/disk/metadata".into(), log_dirs)
     };
     let updates = publishers(&mesh, shards, limits.clone());
@@ -211,6 +230,13 @@ impl Process {
     }
 }
 
+/// Looks at once, and gives what looks again.
+fn space_check(config: &BrokerConfig, dirs: Arc<LogDirs>) -> Box<dyn FnMut() + Send> {
+    let min_free = config.log_dir_min_free_bytes;
+    dirs.check_space(min_free);
+    Box::new(move || dirs.check_space(min_free))
+}
+
 fn config(id: BrokerId, nodes: &[BrokerId]) -> BrokerConfig {
     let voter = |node: &BrokerId| format!("{0}@10.0.0.{0}:9093", node.0);
     let voters: Vec<String> = nodes.iter().map(voter).collect();
@@ -219,7 +245,7 @@ fn config(id: BrokerId, nodes: &[BrokerId]) -> BrokerConfig {
          controller.listener.names=CONTROLLER\ncontroller.quorum.voters={1}\nlog.dirs=/disk/data\n\
          broker.session.timeout.ms=2500\nbroker.heartbeat.interval.ms=500\nreplica.lag.time.max.ms=2000\n\
          replica.socket.timeout.ms=3000\nreplica.fetch.backoff.ms=200\nleader.imbalance.check.interval.seconds=5\n\
-         auto.create.topics.enable=false\nlog.dir.min.free.bytes=0\njournal.bytes=1048576\n",
+         auto.create.topics.enable=false\nlog.dir.min.free.bytes=1048576\njournal.bytes=1048576\n",
         id.0,
         voters.join(",")
     );

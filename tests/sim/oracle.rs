@@ -1,7 +1,19 @@
 //! What was promised, and whether it was kept.
+//!
+//! | promise | looked at |
+//! |---|---|
+//! | what acks=all acknowledges stays, once, at its offset | in the logs at the end |
+//! | it is on min.insync.replicas replicas | as it is acknowledged, by `load` |
+//! | what a consumer is shown stays, and nobody shows anything else there | at each read, and in the logs at the end |
+//! | a replica's high watermark does not go back in one life | at each read |
+//! | one leader in each epoch, and only it acknowledges | at each commit, and in the logs at the end |
+//! | a broker that was fenced for its silence acknowledges nothing, not even with acks=1 | at each acknowledgement |
+//! | whoever is in an ISR has an active broker | at each commit |
+//!
+//! An unclean election ends the promises that were made about records before it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 
 use crate::metadata::{Image, PartitionState, SimulatedQuorum};
@@ -44,6 +56,8 @@ pub struct Ack {
     pub offset: i64,
     pub crc: u32,
     pub by: BrokerId,
+    /// The leader epoch, or one before it.
+    pub epoch: i32,
     /// The batch had not been sent before, so that whoever acknowledged it took it.
     pub is_first: bool,
 }
@@ -53,9 +67,20 @@ pub struct Oracle {
     image: Image,
     seen: usize,
     partitions: BTreeMap<PartitionId, Promises>,
+    /// Fenced since their sessions are over.
+    silent: BTreeSet<BrokerId>,
+    all_acks: usize,
     pub history: History,
     /// The last partition whose ISR grew, and by whom.
     pub grown: Option<(PartitionId, BrokerId)>,
+}
+
+/// What a batch is known by, and who showed it first.
+#[derive(Clone, Copy)]
+struct Shown {
+    crc: u32,
+    epoch: i32,
+    by: BrokerId,
 }
 
 #[derive(Default)]
@@ -65,9 +90,13 @@ struct Promises {
     /// By epoch.
     leaders: BTreeMap<i32, BrokerId>,
     /// By offset: what a consumer was shown.
-    visible: BTreeMap<i64, u32>,
-    /// Records may be missing: a replica was elected that need not have all.
-    is_excused: bool,
+    visible: BTreeMap<i64, Shown>,
+    /// By broker: in which of its lives, and how far.
+    high_watermarks: BTreeMap<BrokerId, (u64, i64)>,
+    /// Of the last leader that need not have had all: what was promised before its epoch need not be kept.
+    since_epoch: i32,
+    /// Another broker has been given a replica, or a leader was elected uncleanly: a high watermark may begin again.
+    may_begin_again: bool,
 }
 
 impl Oracle {
@@ -77,6 +106,8 @@ impl Oracle {
             image,
             seen: 0,
             partitions: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            all_acks: 0,
             grown: None,
             history: History {
                 is_quiet: rule.is_some(),
@@ -91,11 +122,18 @@ impl Oracle {
 
     /// How many batches were acknowledged with acks=all.
     pub fn acks(&self) -> usize {
-        self.partitions.values().map(|promises| promises.acked.len()).sum()
+        self.all_acks
     }
 
-    pub fn is_excused(&self, id: PartitionId) -> bool {
-        self.partitions.get(&id).is_some_and(|promises| promises.is_excused)
+    /// What was promised in that epoch of the partition is still to be kept.
+    pub fn is_valid(&self, id: PartitionId, epoch: i32) -> bool {
+        let promises = self.partitions.get(&id);
+        promises.is_none_or(|promises| epoch >= promises.since_epoch)
+    }
+
+    /// The controller has not heard it for a session, and has given its leaderships to others.
+    pub fn is_silent(&self, broker: BrokerId) -> bool {
+        self.silent.contains(&broker)
     }
 
     /// Looks at the commits that are new.
@@ -104,6 +142,7 @@ impl Oracle {
             let before = self.image.clone();
             self.image.apply_all(&quorum.commit_at(self.seen));
             self.seen += 1;
+            self.note_silence(&before);
             let brokers = self.image.brokers.values();
             let lives = brokers.map(|one| (one.id.0, one.epoch, one.fenced, one.in_controlled_shutdown.is_some()));
             let lives: Vec<_> = lives.collect();
@@ -121,6 +160,13 @@ impl Oracle {
                         topic: topic.id,
                         index: state.index,
                     };
+                    let is_active = |member: &BrokerId| self.image.is_active(*member);
+                    assert!(
+                        state.isr.iter().all(is_active),
+                        "{name}-{}: not all brokers of the ISR {:?} are active",
+                        id.index,
+                        state.isr
+                    );
                     if let Some(leader) = state.leader {
                         let leaders = &mut self.partitions.entry(id).or_default().leaders;
                         let known = *leaders.entry(state.leader_epoch.0).or_insert(leader);
@@ -131,6 +177,21 @@ impl Oracle {
                         _ => {}
                     }
                 }
+            }
+        }
+    }
+
+    fn note_silence(&mut self, before: &Image) {
+        for broker in self.image.brokers.values() {
+            let known = before
+                .brokers
+                .get(&broker.id)
+                .filter(|known| known.epoch == broker.epoch);
+            if known.is_some_and(|known| known.is_active()) && broker.fenced {
+                self.silent.insert(broker.id);
+            }
+            if known.is_none() || !broker.fenced {
+                self.silent.remove(&broker.id);
             }
         }
     }
@@ -158,9 +219,14 @@ impl Oracle {
         let joined = after.isr.iter().find(|member| !before.isr.contains(member));
         self.grown = joined.map(|member| (id, *member)).or(self.grown);
         let had_all = |leader: &BrokerId| before.isr.contains(leader) || before.elr.contains(leader);
-        if !is_same && after.leader.is_some_and(|leader| !had_all(&leader)) {
+        let is_clean = is_same || after.leader.is_none_or(|leader| had_all(&leader));
+        let promises = self.partitions.entry(id).or_default();
+        promises.may_begin_again |= !is_clean || before.replicas != after.replicas;
+        if !is_clean {
             self.history.note(format!("{name}-{}: elected uncleanly", id.index));
-            self.partitions.entry(id).or_default().is_excused = true;
+            promises.since_epoch = epoch;
+            promises.acked.clear();
+            promises.visible.clear();
         }
     }
 
@@ -170,8 +236,12 @@ impl Oracle {
         self.history
             .note(format!("{name}-{index}: {offset} acknowledged by {}, {crc:08x}", by.0));
         let promises = self.partitions.entry(id).or_default();
+        if ack.epoch < promises.since_epoch {
+            return;
+        }
+        self.all_acks += 1;
         let known = promises.acked.insert(offset, ack);
-        let is_kept = known.is_none_or(|known| known.crc == crc) || promises.is_excused;
+        let is_kept = known.is_none_or(|known| known.crc == crc);
         assert!(is_kept, "two batches were acknowledged at {offset} of {name}-{index}");
     }
 
@@ -179,15 +249,41 @@ impl Oracle {
     pub fn shown(&mut self, id: PartitionId, by: BrokerId, batches: &[Batch]) {
         let name = self.name(id);
         let promises = self.partitions.entry(id).or_default();
-        for Batch { offset, crc, .. } in batches {
-            let known = *promises.visible.entry(*offset).or_insert(*crc);
-            let is_kept = known == *crc || promises.is_excused;
+        let since_epoch = promises.since_epoch;
+        let bound = batches.iter().filter(|batch| batch.epoch >= since_epoch);
+        for &Batch { offset, crc, epoch, .. } in bound {
+            let new = Shown { crc, epoch, by };
+            let known = *promises.visible.entry(offset).or_insert(new);
             assert!(
-                is_kept,
-                "broker {} shows another batch at {offset} of {name}-{} than was shown before",
-                by.0, id.index
+                known.crc == crc,
+                "broker {} shows at {offset} of {name}-{} a batch of epoch {epoch}, and broker {} has shown one of {}",
+                by.0,
+                id.index,
+                known.by.0,
+                known.epoch
             );
         }
+        if let Some(last) = batches.last() {
+            let (index, offset, epoch) = (id.index, last.offset, last.epoch);
+            self.history.note(format!(
+                "{name}-{index}: up to {offset} of epoch {epoch} shown by {}",
+                by.0
+            ));
+        }
+    }
+
+    /// A consumer was told of it by a broker in that life.
+    pub fn high_watermark(&mut self, id: PartitionId, by: BrokerId, life: u64, offset: i64) {
+        let name = self.name(id);
+        let promises = self.partitions.entry(id).or_default();
+        let known = promises.high_watermarks.insert(by, (life, offset));
+        let has_sunk = known.is_some_and(|(before, known)| before == life && known > offset);
+        assert!(
+            !has_sunk || promises.may_begin_again,
+            "the high watermark of {name}-{} goes back to {offset} at broker {}",
+            id.index,
+            by.0
+        );
     }
 
     /// The log of a partition at the end, from its leader.
@@ -213,7 +309,7 @@ impl Oracle {
         for (offset, ack) in &promises.acked {
             let found = at.get(offset).filter(|batch| batch.crc == ack.crc);
             assert!(
-                found.is_some() || promises.is_excused,
+                found.is_some(),
                 "{name}: {offset}, acknowledged by {}, is gone",
                 ack.by.0
             );
@@ -224,11 +320,12 @@ impl Oracle {
                 ack.by.0
             );
         }
-        for (offset, crc) in &promises.visible {
-            let is_kept = at.get(offset).is_some_and(|batch| batch.crc == *crc);
+        for (offset, shown) in &promises.visible {
+            let is_kept = at.get(offset).is_some_and(|batch| batch.crc == shown.crc);
             assert!(
-                is_kept || promises.is_excused,
-                "{name}: {offset}, shown to a consumer, is gone"
+                is_kept,
+                "{name}: {offset} of epoch {}, shown to a consumer by {}, is gone",
+                shown.epoch, shown.by.0
             );
         }
     }

@@ -6,6 +6,8 @@ use super::change::{self, Change, Elect, is_full, may_lead};
 use crate::metadata::command::{AlterPartition, AssignDirectories, CommandError, IsrChange};
 use crate::metadata::image::{Image, PartitionState};
 use crate::model::{BrokerId, DirId, ErrorCode, PartitionId};
+#[cfg(test)]
+use crate::rt;
 
 /// The broker epoch of a member whose leader does not know it.
 const NOT_CHECKED: i64 = -1;
@@ -81,10 +83,25 @@ fn is_possible(state: &PartitionState, leader: BrokerId, asked: &IsrChange) -> b
 /// Its broker is active, its disk is there, and has space if it is to join, and it has not been started again since it
 /// fetched.
 fn is_eligible(image: &Image, state: &PartitionState, (member, epoch): &(BrokerId, i64)) -> bool {
-    let known = image.brokers.get(member);
-    let is_same_life = known.is_some_and(|known| *epoch == NOT_CHECKED || *epoch == known.epoch);
     let has_space = state.isr.contains(member) || !is_full(image, state, *member);
-    is_same_life && has_space && may_lead(image, state, *member)
+    is_same_life(image, *member, *epoch) && has_space && is_able(image, state, *member)
+}
+
+fn is_same_life(image: &Image, member: BrokerId, epoch: i64) -> bool {
+    #[cfg(test)]
+    if rt::sim::is_off(rt::sim::Rule::SameLife) {
+        return true;
+    }
+    let known = image.brokers.get(&member);
+    known.is_some_and(|known| epoch == NOT_CHECKED || epoch == known.epoch)
+}
+
+fn is_able(image: &Image, state: &PartitionState, member: BrokerId) -> bool {
+    #[cfg(test)]
+    if rt::sim::is_off(rt::sim::Rule::ActiveMember) {
+        return true;
+    }
+    may_lead(image, state, member)
 }
 
 pub fn assign(

@@ -8,6 +8,8 @@ use crate::metadata::command::{CommandError, Registration, Reply};
 use crate::metadata::image::{BrokerState, Image, ImageEpoch, PartitionState};
 use crate::metadata::record::{self, Record};
 use crate::model::{BrokerId, DirId, ErrorCode, PartitionId};
+#[cfg(test)]
+use crate::rt;
 
 pub fn register(scratch: &mut Scratch<'_>, asked: &Registration) -> Result<Reply, CommandError> {
     let known = scratch.image.brokers.get(&asked.id).cloned();
@@ -31,7 +33,7 @@ pub fn register(scratch: &mut Scratch<'_>, asked: &Registration) -> Result<Reply
         full_dirs: Vec::new(),
     };
     scratch.push(Record::RegisterBroker(record::RegisterBroker::from(&state)));
-    let is_whole = last_epoch == Some(asked.clean_epoch);
+    let is_whole = is_whole(last_epoch, asked);
     leave(scratch, asked.id, |_, partition| {
         let directory = partition.directory_of(asked.id);
         match directory.is_some_and(|directory| !state.has_online(&directory)) {
@@ -41,6 +43,15 @@ pub fn register(scratch: &mut Scratch<'_>, asked: &Registration) -> Result<Reply
         }
     });
     Ok(Reply::RegisterBroker { epoch: state.epoch })
+}
+
+/// Its last life ended in order, and has left everything that it held.
+fn is_whole(last_epoch: Option<i64>, asked: &Registration) -> bool {
+    #[cfg(test)]
+    if rt::sim::is_off(rt::sim::Rule::UncleanEnd) {
+        return true;
+    }
+    last_epoch == Some(asked.clean_epoch)
 }
 
 /// The number of the commit that holds what is decided now.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_lite::future::or;
 
 use super::{Answered, CommitError, Delta, Engine, Event, NoAnswer, QuorumState, Remote, StartError};
-use crate::metadata::command::Command;
+use crate::metadata::command::{AlterPartition, Command};
 use crate::metadata::handle::Handle;
 use crate::metadata::image::ImageEpoch;
 use crate::metadata::record::Record;
@@ -27,6 +27,10 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 const UNDECIDED_ONE_IN: u64 = 50;
 /// How long a message may wait for a link that is cut, whatever its sender does.
 const UNDER_WAY_MAX: Duration = Duration::from_secs(20);
+/// One change of ISRs in so many is held up for seconds on its way, and what was sent later overtakes it.
+const HELD_UP_ONE_IN: u64 = 5;
+const HELD_UP_MS_MIN: u64 = 1_000;
+const HELD_UP_MS_MAX: u64 = 6_000;
 /// How many of the newest commits a node may lack at its start.
 const LACKING_MAX: u64 = 3;
 
@@ -42,7 +46,9 @@ struct Shared {
     /// The processes that run.
     seats: BTreeMap<BrokerId, Seat>,
     lives: u64,
-    /// Rung at each commit.
+    /// The last change of ISRs that was held up.
+    held_up: Option<AlterPartition>,
+    /// Rung at each commit, and where a change is held up.
     subscribers: Vec<Tx<()>>,
 }
 
@@ -71,6 +77,7 @@ impl SimulatedQuorum {
             controller: None,
             seats: BTreeMap::new(),
             lives: 0,
+            held_up: None,
             subscribers: Vec::new(),
         })))
     }
@@ -104,7 +111,12 @@ impl SimulatedQuorum {
         self.0.borrow().controller
     }
 
-    /// Told of commits at once.
+    /// A change of ISRs that is under way and will be for a while.
+    pub fn take_held_up(&self) -> Option<AlterPartition> {
+        self.0.borrow_mut().held_up.take()
+    }
+
+    /// Told at once of commits, and of changes that are held up.
     pub fn subscribe(&self) -> Rx<()> {
         let (bell, rung) = lane(1);
         self.0.borrow_mut().subscribers.push(bell);
@@ -177,6 +189,7 @@ impl SimulatedQuorum {
     /// A command of one node to another, and the answer back.
     async fn ask(self, me: BrokerId, node: BrokerId, command: Command, within: Duration) -> Result<Answered, NoAnswer> {
         let deadline = rt::now().after(within);
+        self.hold_up(&command).await;
         if let Err(error) = cross(me, node, deadline).await {
             // It is still under way.
             rt::spawn(async move {
@@ -197,6 +210,20 @@ impl SimulatedQuorum {
         }
         cross(node, me, deadline).await.map_err(NoAnswer::Unknown)?;
         Ok(answered)
+    }
+
+    async fn hold_up(&self, command: &Command) {
+        let Command::AlterPartition(change) = command else {
+            return;
+        };
+        if rt::random_u64().is_multiple_of(HELD_UP_ONE_IN) {
+            let mut shared = self.0.borrow_mut();
+            shared.held_up = Some(change.clone());
+            shared.ring();
+            drop(shared);
+            let longer_ms = rt::random_u64() % (HELD_UP_MS_MAX - HELD_UP_MS_MIN);
+            rt::sleep(Duration::from_millis(HELD_UP_MS_MIN + longer_ms)).await;
+        }
     }
 }
 

@@ -279,6 +279,12 @@ impl Disk {
         (total.saturating_sub(self.used_below(ROOT)), total)
     }
 
+    /// From now on it holds what it does and so many bytes more; `None`: as many as it likes.
+    pub fn fill(&mut self, spare: Option<u64>) {
+        let used = self.used_below(ROOT);
+        self.plan.capacity_bytes = spare.map(|spare| used + spare);
+    }
+
     /// False if somebody holds it.
     pub fn try_lock(&mut self, node: NodeId) -> bool {
         self.locks.insert(node)

@@ -75,6 +75,15 @@ impl Host {
         self.machine.borrow().net.go_up(self.id());
     }
 
+    /// Somebody else fills its disk, but for so many bytes, until [`Host::clear_disk`] or its next crash.
+    pub fn fill_disk(&self, spare: u64) {
+        self.machine.borrow().disk.lock().fill(Some(spare));
+    }
+
+    pub fn clear_disk(&self) {
+        self.machine.borrow().disk.lock().fill(None);
+    }
+
     /// Stands still for so long, as a stopped process does: the others and the disk go on.
     pub fn pause(&self, duration: Duration) {
         let until = now_nanos() + duration.as_nanos() as u64;

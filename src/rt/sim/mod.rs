@@ -15,7 +15,7 @@
 //! | [`World::power_cut`] | per file and per directory, what was durable and none, some or all of what was under way to be: see below |
 //! | an error (EIO) of a write | nothing, or a part of the write has landed |
 //! | an error of a sync | none, or some, of what it was to make durable is |
-//! | ENOSPC | nothing changed; only growing a file can meet it |
+//! | ENOSPC ([`Host::fill_disk`]) | nothing changed; only growing a file can meet it |
 //! | reads | are never short within a file, never reordered with a completed write |
 //!
 //! At a power cut:
@@ -56,7 +56,7 @@ pub use disk::JOURNAL_MS;
 pub use fault::{FaultPlan, WriteFault};
 pub(super) use file::File;
 pub use host::{Crash, Host, HostId};
-pub use net::{Plane, cut, heal_all, is_cut, is_still, latency, on_heal};
+pub use net::{Plane, cut, heal_all, is_cut, is_still, latency, mend, on_heal};
 pub use rng::Rng;
 pub use rule::{Rule, is_off, switch_off};
 pub use trace::Event;

@@ -52,6 +52,13 @@ pub fn cut(plane: Plane, from: HostId, to: HostId) {
     net().cuts.borrow_mut().insert((plane, from, to));
 }
 
+/// What waits on that way arrives.
+pub fn mend(plane: Plane, from: HostId, to: HostId) {
+    let net = net();
+    net.cuts.borrow_mut().remove(&(plane, from, to));
+    net.wake();
+}
+
 pub fn heal_all() {
     let net = net();
     net.cuts.borrow_mut().clear();

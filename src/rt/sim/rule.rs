@@ -8,6 +8,18 @@ pub enum Rule {
     MaximalIsr,
     /// A follower cuts what its leader's log has not, as the epochs say.
     EpochTruncation,
+    /// The high watermark stands still while the ISR is smaller than min.insync.replicas.
+    HeldHighWatermark,
+    /// Who joins an ISR has an active broker: neither fenced nor about to stop.
+    ActiveMember,
+    /// Who joins an ISR has not been started again since it fetched.
+    SameLife,
+    /// A request counts in the leader epoch only that it was made in.
+    RequestEpoch,
+    /// A broker that did not end in order is eligible for nothing by what it held before.
+    UncleanEnd,
+    /// A broker leads on a lease of the controller only.
+    Lease,
 }
 
 thread_local! {

@@ -1,0 +1,346 @@
+//! What goes wrong in a certain order: histories that do harm only if a rule is broken, and that chance alone seldom finds.
+//!
+//! Each plot says whom it needs, breaks one thing after the other, and mends the links. It gives up where the cluster does
+//! not follow. Nothing else goes wrong meanwhile, but for what had begun before.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::cluster::{Cluster, TopicSpec};
+use super::faults::submit;
+use super::node::Node;
+use crate::metadata::{AlterPartition, Command, Election, Image, NewReplicas, PartitionState};
+use crate::model::{BrokerId, PartitionId};
+use crate::rt::sim::{Crash, Plane, cut, heal_all, mend};
+use crate::rt::{self, random_u64, sleep};
+
+const AMBUSH_ONE_IN: u64 = 4;
+/// A follower that is cut off has left the ISR, or a silent broker is fenced.
+const LEAVES_WITHIN: Duration = Duration::from_secs(6);
+/// Of a controller that nothing keeps from it.
+const DECIDES_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A partition of a topic that is to lose nothing, all of whose replicas are in sync.
+struct Scene {
+    spec: TopicSpec,
+    id: PartitionId,
+    leader: BrokerId,
+    /// In any order.
+    followers: Vec<BrokerId>,
+}
+
+/// One of them, if it finds its scene.
+pub async fn any(cluster: &Rc<Cluster>) {
+    over(cluster).await;
+    let Some(scene) = scene(cluster) else {
+        return;
+    };
+    cluster.is_plotted.set(true);
+    heal_all();
+    match random_u64() % 4 {
+        0 => lone_leader(cluster, &scene).await,
+        1 => late_fetch(cluster, &scene).await,
+        2 => forgetful_followers(cluster, &scene).await,
+        _ => unheard_leader(cluster, &scene).await,
+    }
+    cluster.note("the plot is over");
+    heal_all();
+    cluster.is_plotted.set(false);
+}
+
+/// Waits until there is none.
+pub async fn over(cluster: &Cluster) {
+    while cluster.is_plotted.get() {
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+fn scene(cluster: &Cluster) -> Option<Scene> {
+    let mut scenes = Vec::new();
+    for (spec, id) in cluster.partitions() {
+        let oracle = cluster.oracle();
+        let state = oracle.image().partition(&id)?.1;
+        let is_up = |id: &BrokerId| cluster.node(*id).is_up() && cluster.node(*id).router().is_some();
+        let is_whole = state.isr.len() == 3 && state.replicas.len() == 3 && state.replicas.iter().all(is_up);
+        let Some(leader) = state.leader.filter(|_| is_whole && !spec.is_unclean) else {
+            continue;
+        };
+        let mut followers: Vec<BrokerId> = state.isr.iter().copied().filter(|one| *one != leader).collect();
+        let turn = (random_u64() % 2) as usize;
+        followers.rotate_left(turn);
+        scenes.push(Scene {
+            spec,
+            id,
+            leader,
+            followers,
+        });
+    }
+    let at = random_u64() % (scenes.len() as u64).max(1);
+    scenes.into_iter().nth(at as usize)
+}
+
+/// The ISR shrinks to the leader, which goes on taking batches and ends: a replica leads that has fallen out before.
+async fn lone_leader(cluster: &Rc<Cluster>, scene: &Scene) {
+    announce(cluster, scene, "its leader is left alone, and ends");
+    for follower in &scene.followers {
+        cut_both(cluster, Plane::Data, scene.leader, *follower);
+    }
+    if cluster
+        .comes(scene.id, LEAVES_WITHIN, |_, state| state.isr == [scene.leader])
+        .await
+    {
+        pause(300, 1_000).await;
+        let ends = [Crash::Kill, Crash::PowerCut][(random_u64() % 2) as usize];
+        away(cluster, scene.leader, ends, Duration::from_secs(6));
+        heal_all();
+        cluster
+            .comes(scene.id, LEAVES_WITHIN, |_, state| state.leader != Some(scene.leader))
+            .await;
+    }
+}
+
+/// A fetch is late until its follower has cut its log, under another leader, and the one that it was sent to leads again.
+async fn late_fetch(cluster: &Rc<Cluster>, scene: &Scene) {
+    announce(cluster, scene, "a fetch is late for two elections");
+    let (id, leader, [between, follower]) = (scene.id, scene.leader, [scene.followers[0], scene.followers[1]]);
+    let [leads, follows] = [leader, follower].map(|broker| cluster.node(broker).host.id());
+    let order = NewReplicas {
+        topic: scene.spec.name.to_owned(),
+        index: id.index,
+        replicas: Some(vec![between, leader, follower]),
+    };
+    let reorder = Command::AlterReassignments {
+        partitions: vec![order],
+        allow_factor_change: false,
+    };
+    submit(cluster.node(leader), reorder);
+    if !cluster
+        .comes(id, DECIDES_WITHIN, |_, state| state.replicas.first() == Some(&between))
+        .await
+    {
+        return;
+    }
+    // The follower gets what the next leader has not.
+    cut_both(cluster, Plane::Data, leader, between);
+    pause(200, 500).await;
+    cut(Plane::Data, follows, leads);
+    let election = Command::ElectLeaders {
+        election: Election::Preferred,
+        partitions: Some(vec![(scene.spec.name.to_owned(), id.index)]),
+    };
+    submit(cluster.node(leader), election);
+    if !cluster
+        .comes(id, DECIDES_WITHIN, |_, state| state.leader == Some(between))
+        .await
+    {
+        return;
+    }
+    pause(400, 800).await;
+    away(cluster, between, Crash::Kill, Duration::from_secs(9));
+    if !cluster
+        .comes(id, LEAVES_WITHIN, |_, state| state.leader == Some(leader))
+        .await
+    {
+        return;
+    }
+    // The fetch arrives. Nothing comes back, so the follower does not learn what it lacks.
+    cut(Plane::Data, leads, follows);
+    mend(Plane::Data, follows, leads);
+    pause(600, 1_000).await;
+    away(cluster, leader, Crash::Kill, Duration::from_secs(6));
+    heal_all();
+    cluster
+        .comes(id, LEAVES_WITHIN, |_, state| state.leader == Some(follower))
+        .await;
+}
+
+/// The followers lose what they had not synced, come back while their leader is away, and were in sync once.
+async fn forgetful_followers(cluster: &Rc<Cluster>, scene: &Scene) {
+    announce(
+        cluster,
+        scene,
+        "its followers come back without what they had, before its leader",
+    );
+    for follower in &scene.followers {
+        cluster.note(format!("broker {}: PowerCut", follower.0));
+        cluster.node(*follower).crash(Crash::PowerCut);
+    }
+    let is_alone = cluster
+        .comes(scene.id, LEAVES_WITHIN, |_, state| state.isr == [scene.leader])
+        .await;
+    if is_alone {
+        away(cluster, scene.leader, Crash::Kill, Duration::from_secs(8));
+    }
+    for follower in &scene.followers {
+        cluster.note(format!("broker {}: starts", follower.0));
+        cluster.node(*follower).start();
+    }
+    if is_alone {
+        cluster
+            .comes(scene.id, LEAVES_WITHIN, |_, state| state.leader != Some(scene.leader))
+            .await;
+    }
+}
+
+/// The controller hears nothing of the leader any more, nor the leader of it; clients and followers reach it.
+async fn unheard_leader(cluster: &Rc<Cluster>, scene: &Scene) {
+    announce(cluster, scene, "its leader and the controllers do not hear each other");
+    for other in others(cluster, scene.leader) {
+        cut_both(cluster, Plane::Control, scene.leader, other);
+    }
+    if cluster
+        .comes(scene.id, LEAVES_WITHIN, |_, state| state.leader != Some(scene.leader))
+        .await
+    {
+        pause(1_000, 2_500).await;
+    }
+}
+
+/// Told of each commit, and of each change of an ISR that is held up on its way.
+pub async fn ambush(cluster: Rc<Cluster>) {
+    let mut commits = cluster.quorum.subscribe();
+    let mut rung = Vec::new();
+    while commits.recv_burst(&mut rung, 1).await && !cluster.is_over.get() {
+        rung.clear();
+        let grown = cluster.oracle().grown.take();
+        let held_up = cluster.quorum.take_held_up();
+        if cluster.is_plotted.get() {
+            continue;
+        }
+        if let Some((scene, joins)) = held_up.and_then(|change| growing(&cluster, &change)) {
+            cluster.is_plotted.set(true);
+            late_join(&cluster, &scene, joins).await;
+            cluster.note("the plot is over");
+            heal_all();
+            cluster.is_plotted.set(false);
+        } else if let Some((id, joined)) = grown.filter(|_| random_u64().is_multiple_of(AMBUSH_ONE_IN)) {
+            unheard_join(&cluster, id, joined).await;
+        }
+    }
+}
+
+/// Where an ISR has just grown, its leader may not learn it before it dies, nor may the one that has joined learn more.
+async fn unheard_join(cluster: &Rc<Cluster>, id: PartitionId, joined: BrokerId) {
+    let leader = cluster
+        .oracle()
+        .image()
+        .partition(&id)
+        .and_then(|(_, state)| state.leader);
+    let Some(leader) = leader.map(|leader| cluster.node(leader)) else {
+        return;
+    };
+    cluster.note(format!(
+        "broker {}: does not learn that {} has joined",
+        leader.id.0, joined.0
+    ));
+    for other in others(cluster, leader.id) {
+        cut(Plane::Control, cluster.node(other).host.id(), leader.host.id());
+    }
+    cut(Plane::Data, leader.host.id(), cluster.node(joined).host.id());
+    pause(200, 2_200).await;
+    if leader.is_up() && random_u64().is_multiple_of(2) {
+        cluster.note(format!("broker {}: Kill", leader.id.0));
+        leader.crash(Crash::Kill);
+        pause(3_000, 5_000).await;
+        leader.start();
+    }
+}
+
+/// Which partition's ISR is to grow, and by which life of whom.
+fn growing(cluster: &Cluster, change: &AlterPartition) -> Option<(Scene, (BrokerId, i64))> {
+    let oracle = cluster.oracle();
+    change.partitions.iter().find_map(|asked| {
+        let (topic, state) = oracle.image().partition(&asked.partition)?;
+        let joins = asked.isr.iter().find(|(member, _)| !state.isr.contains(member))?;
+        let topics = cluster.topics.borrow();
+        let spec = topics
+            .iter()
+            .find(|spec| spec.name == &*topic.name && !spec.is_unclean)?;
+        let scene = Scene {
+            spec: spec.clone(),
+            id: asked.partition,
+            leader: change.broker,
+            followers: state
+                .isr
+                .iter()
+                .copied()
+                .filter(|member| *member != change.broker)
+                .collect(),
+        };
+        Some((scene, *joins))
+    })
+}
+
+/// Who is to join loses power, and is back before the controller hears of it.
+async fn late_join(cluster: &Rc<Cluster>, scene: &Scene, (joins, life): (BrokerId, i64)) {
+    announce(
+        cluster,
+        scene,
+        &format!("broker {} is to join, and loses what it had before it does", joins.0),
+    );
+    if !cluster.node(joins).is_up() {
+        return;
+    }
+    cut_both(cluster, Plane::Data, scene.leader, joins);
+    away(
+        cluster,
+        joins,
+        Crash::PowerCut,
+        Duration::from_millis(100 + random_u64() % 1_000),
+    );
+    let has_joined = |image: &Image, state: &PartitionState| {
+        let is_another = image.brokers.get(&joins).is_some_and(|broker| broker.epoch != life);
+        is_another && state.isr.contains(&joins)
+    };
+    if cluster.comes(scene.id, LEAVES_WITHIN, has_joined).await {
+        for member in scene.followers.iter().chain([&scene.leader]) {
+            away(cluster, *member, Crash::Kill, Duration::from_secs(6));
+        }
+        cluster
+            .comes(scene.id, LEAVES_WITHIN, |_, state| state.leader == Some(joins))
+            .await;
+    }
+}
+
+fn announce(cluster: &Cluster, scene: &Scene, what: &str) {
+    let Scene { spec, id, leader, .. } = scene;
+    cluster.note(format!(
+        "plot: {}-{} (leader {}): {what}",
+        spec.name, id.index, leader.0
+    ));
+}
+
+fn others(cluster: &Cluster, than: BrokerId) -> impl Iterator<Item = BrokerId> {
+    let ids = cluster.nodes.iter().map(|node| node.id);
+    ids.filter(move |id| *id != than)
+}
+
+fn cut_both(cluster: &Cluster, plane: Plane, one: BrokerId, other: BrokerId) {
+    let [one, other] = [one, other].map(|broker| cluster.node(broker).host.id());
+    cut(plane, one, other);
+    cut(plane, other, one);
+}
+
+/// It ends now, and is started after a while.
+fn away(cluster: &Rc<Cluster>, broker: BrokerId, crash: Crash, lasts: Duration) {
+    let node = cluster.node(broker);
+    if !node.is_up() {
+        return;
+    }
+    cluster.note(format!("broker {}: {crash:?}", broker.0));
+    node.crash(crash);
+    let cluster = cluster.clone();
+    rt::spawn(async move {
+        sleep(lasts).await;
+        let node: &Node = cluster.node(broker);
+        if !node.is_up() {
+            cluster.note(format!("broker {}: starts", broker.0));
+            node.start();
+        }
+    });
+}
+
+async fn pause(from_ms: u64, to_ms: u64) {
+    sleep(Duration::from_millis(from_ms + random_u64() % (to_ms - from_ms))).await;
+}
