@@ -352,7 +352,7 @@ pub(crate) fn is_online(dirs: Arc<LogDirs>) -> Arc<dyn Fn(&DirId) -> bool + Send
     Arc::new(move |id| dirs.dirs.iter().any(|dir| dir.id == *id && !dir.is_offline()))
 }
 
-fn is_full(dirs: Arc<LogDirs>) -> Arc<dyn Fn(&DirId) -> bool + Send + Sync> {
+pub(crate) fn is_full(dirs: Arc<LogDirs>) -> Arc<dyn Fn(&DirId) -> bool + Send + Sync> {
     Arc::new(move |id| dirs.dirs.iter().any(|dir| dir.id == *id && dir.is_full()))
 }
 

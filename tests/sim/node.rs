@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::api::Services;
 use crate::broker::checkpoints::Checkpoints;
-use crate::broker::{checkpoint_duty, clean_epoch, is_online, publishers};
+use crate::broker::{checkpoint_duty, clean_epoch, is_full, is_online, publishers};
 use crate::config::{BrokerConfig, Properties};
 use crate::conn::{Limits, NamedListener, ServeSpec, Server, serve};
 use crate::metadata::{self, ControlOptions, SimulatedQuorum};
@@ -152,6 +152,7 @@ async fn start(
     let options = ControlOptions {
         clean_epoch: clean_epoch(&read),
         is_online: is_online(dirs.clone()),
+        is_full: is_full(dirs.clone()),
         shard_beats: beats.clone(),
         every: vec![
             (CHECKPOINT_EVERY, checkpoint_duty(mesh.clone(), checkpoints.clone())),
