@@ -159,13 +159,15 @@ impl Cluster {
         is_so: impl Fn(&Image, &PartitionState) -> bool,
     ) -> bool {
         let deadline = rt::now().after(within);
-        loop {
+        let has_come = || {
             let oracle = self.oracle();
             let state = oracle.image().partition(&id).map(|(_, state)| state);
-            if state.is_some_and(|state| is_so(oracle.image(), state)) {
+            state.is_some_and(|state| is_so(oracle.image(), state))
+        };
+        loop {
+            if has_come() {
                 return true;
             }
-            drop(oracle);
             if rt::now() >= deadline {
                 return false;
             }

@@ -212,15 +212,18 @@ impl SimulatedQuorum {
         Ok(answered)
     }
 
+    fn note_held_up(&self, change: &AlterPartition) {
+        let mut shared = self.0.borrow_mut();
+        shared.held_up = Some(change.clone());
+        shared.ring();
+    }
+
     async fn hold_up(&self, command: &Command) {
         let Command::AlterPartition(change) = command else {
             return;
         };
         if rt::random_u64().is_multiple_of(HELD_UP_ONE_IN) {
-            let mut shared = self.0.borrow_mut();
-            shared.held_up = Some(change.clone());
-            shared.ring();
-            drop(shared);
+            self.note_held_up(change);
             let longer_ms = rt::random_u64() % (HELD_UP_MS_MAX - HELD_UP_MS_MIN);
             rt::sleep(Duration::from_millis(HELD_UP_MS_MIN + longer_ms)).await;
         }
