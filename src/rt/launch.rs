@@ -25,8 +25,7 @@ const PREEMPT_TIMER_MAX: Duration = Duration::from_millis(100);
 /// Entries of each ring's submission queue.
 const RING_DEPTH: usize = 1024;
 /// A file in each log directory that every executor reads first.
-pub const PROBE_FILE: &str = ".corelane-probe";
-const PROBE_FILE_BYTES: usize = 4096;
+const PROBE_FILE: &str = ".corelane-probe";
 
 /// The cores that this process may use: its affinity mask, capped by the cgroup's quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,8 +205,8 @@ fn run_executor<Fut: Future<Output = ()>>(executor: LocalExecutor, seat: &Seat, 
     });
 }
 
-/// glommio takes the first file that an executor opens on a device for a test of polled I/O, and an empty one passes
-/// that test on every device; all reads then fail. So the first file is one that is not empty.
+/// glommio takes the first file that an executor opens on a device for a test of polled I/O, and one that is empty or a
+/// hole passes that test on every device; all reads then fail. So the first file is one with something in it.
 async fn read_probe_file(dir: &Path) {
     let opened = OpenOptions::new().read(true).dma_open(dir.join(PROBE_FILE)).await;
     let closed = match opened {
@@ -220,14 +219,16 @@ async fn read_probe_file(dir: &Path) {
     }
 }
 
-fn make_probe_file(dir: &Path) -> io::Result<()> {
+/// Makes the file that each executor reads first in a log directory. Zeros do not do: a copy of them may be a hole.
+pub fn make_probe_file(dir: &Path) -> io::Result<()> {
+    const CONTENT: [u8; 4096] = [b'.'; 4096];
     let path = dir.join(PROBE_FILE);
     match blocking::read_file(&path) {
-        Ok(content) if content.len() >= PROBE_FILE_BYTES => return Ok(()),
+        Ok(content) if content == CONTENT => return Ok(()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    blocking::write_file_atomic(&path, &[0; PROBE_FILE_BYTES])
+    blocking::write_file_atomic(&path, &CONTENT)
 }
 
 /// Runs `main` on a thread of its own with a small event loop (tokio current_thread); `spawn`, `sleep` and lanes work there.

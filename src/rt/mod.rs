@@ -27,7 +27,7 @@
 //! | of glommio | here |
 //! |---|---|
 //! | parks with tasks ready | a tick per shard, and a look from outside (`heartbeat`); preempt timer within 10–100 ms |
-//! | takes an empty first file for a sign of polled I/O | a probe file in each log directory is read first (`launch`) |
+//! | takes a first file without blocks for a sign of polled I/O | a probe file in each log directory is read first (`launch`) |
 //! | leaks cancelled tasks | nothing to cancel with |
 //! | sets rings up without COOP_TASKRUN | added at link time (`ring_flag`, `build.rs`) |
 //! | interrupts all cores each time it falls asleep | a fence instead, put in at link time (`sleep_barrier`) |
@@ -84,7 +84,7 @@ pub use file::{Dir, File, Open, Sync};
 pub use heartbeat::Heartbeat;
 pub use http::HttpPort;
 pub use lane::{LaneFull, OneshotRx, OneshotTx, Rx, Tx, lane, oneshot};
-pub use launch::{Cores, PROBE_FILE, ShardOptions, Shards, run_control, run_shards};
+pub use launch::{Cores, ShardOptions, Shards, make_probe_file, run_control, run_shards};
 pub use net::{Listener, Stream};
 pub use process::{Signal, abort, exit, pid, signals};
 pub use ring_flag::coop_taskrun_setups;

@@ -16,10 +16,8 @@ use super::journal::{Entry, Leftover};
 use super::layout::{CLEAN_SHUTDOWN, DELETE_DIR, LOCK, META_PROPERTIES};
 use crate::model::{DirId, PartitionId};
 use crate::rt::blocking::{self, LockFile};
-use crate::rt::{PROBE_FILE, random_u64};
+use crate::rt::{make_probe_file, random_u64};
 
-/// The probe file must not be empty (its first read tells what the device can do).
-const PROBE_FILE_BYTES: usize = 4096;
 /// A directory that was full takes batches again when this many sixteenths of the reserve are free: a little more than
 /// where it became full, so that it does not go to and fro.
 const FREE_AGAIN_SIXTEENTHS: u64 = 18;
@@ -325,10 +323,7 @@ fn settle_meta(path: &Path, mut meta: Meta, broker_id: i32, cluster_id: &str) ->
 
 /// The probe file, and the rest of deletions that a stop interrupted.
 fn make_ready(path: &Path) -> io::Result<()> {
-    let probe = path.join(PROBE_FILE);
-    if !blocking::read_file(&probe).is_ok_and(|content| content.len() >= PROBE_FILE_BYTES) {
-        blocking::write_file_atomic(&probe, &[0; PROBE_FILE_BYTES])?;
-    }
+    make_probe_file(path)?;
     for (name, is_dir) in blocking::list_dir(path)? {
         if is_dir && name.ends_with(DELETE_DIR) {
             blocking::remove_dir_all(&path.join(name))?;

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use super::pattern;
 use crate::rt::testing::on_shard;
-use crate::rt::{ALIGN, Dir, File, Open, Sync};
+use crate::rt::{ALIGN, Dir, File, Open, Sync, make_probe_file};
 
 #[test]
 fn what_is_written_is_read_back_at_any_position() {
@@ -35,6 +35,19 @@ fn a_read_is_short_only_at_the_end_of_the_file() {
         assert_eq!(file.read_at(0, 8192).await.unwrap(), data.as_slice()[..5000]);
         assert_eq!(file.len().await.unwrap(), 5000);
     });
+}
+
+/// A copy of a log directory may have a hole for each block of zeros. The first file must have a block all the same.
+#[test]
+fn a_probe_file_that_is_a_hole_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(".corelane-probe");
+    let hole = std::fs::File::create(&path).unwrap();
+    hole.set_len(4_096).unwrap();
+    make_probe_file(dir.path()).unwrap();
+    let content = std::fs::read(&path).unwrap();
+    assert_eq!(content.len(), 4_096);
+    assert!(!content.contains(&0));
 }
 
 #[test]
