@@ -140,43 +140,63 @@ impl Oracle {
     pub fn follow(&mut self, quorum: &SimulatedQuorum) {
         while self.seen < quorum.commits() {
             let before = self.image.clone();
-            self.image.apply_all(&quorum.commit_at(self.seen));
             self.seen += 1;
-            self.note_silence(&before);
-            let brokers = self.image.brokers.values();
-            let lives = brokers.map(|one| (one.id.0, one.epoch, one.fenced, one.in_controlled_shutdown.is_some()));
-            let lives: Vec<_> = lives.collect();
-            let known = before.brokers.values();
-            let known = known.map(|one| (one.id.0, one.epoch, one.fenced, one.in_controlled_shutdown.is_some()));
-            if known.collect::<Vec<_>>() != lives {
-                self.history.note(format!(
-                    "commit {}: brokers (id, epoch, fenced, stopping) {lives:?}",
-                    self.seen
-                ));
+            // One commit may change a partition several times, as when several brokers are fenced: each counts.
+            for record in &quorum.commit_at(self.seen - 1) {
+                let earlier = self.image.clone();
+                self.image.apply_all([record]);
+                self.note_partitions(&earlier);
             }
-            for (name, topic) in self.image.topics.clone() {
-                for state in &topic.partitions {
-                    let id = PartitionId {
-                        topic: topic.id,
-                        index: state.index,
-                    };
-                    let is_active = |member: &BrokerId| self.image.is_active(*member);
-                    assert!(
-                        state.isr.iter().all(is_active),
-                        "{name}-{}: not all brokers of the ISR {:?} are active",
-                        id.index,
-                        state.isr
-                    );
-                    if let Some(leader) = state.leader {
-                        let leaders = &mut self.partitions.entry(id).or_default().leaders;
-                        let known = *leaders.entry(state.leader_epoch.0).or_insert(leader);
-                        assert!(known == leader, "two leaders in epoch {}", state.leader_epoch.0);
-                    }
-                    match before.partition(&id) {
-                        Some((_, known)) if known != state => self.on_change(&name, id, known, state),
-                        _ => {}
-                    }
+            self.note_brokers(&before);
+            self.note_silence(&before);
+            self.check_isrs();
+        }
+    }
+
+    fn note_brokers(&self, before: &Image) {
+        let lives = |image: &Image| -> Vec<_> {
+            let brokers = image.brokers.values();
+            let life = brokers.map(|one| (one.id.0, one.epoch, one.fenced, one.in_controlled_shutdown.is_some()));
+            life.collect()
+        };
+        let now = lives(&self.image);
+        if lives(before) != now {
+            let commit = self.seen;
+            self.history.note(format!(
+                "commit {commit}: brokers (id, epoch, fenced, stopping) {now:?}"
+            ));
+        }
+    }
+
+    fn note_partitions(&mut self, before: &Image) {
+        for (name, topic) in self.image.topics.clone() {
+            for state in &topic.partitions {
+                let id = PartitionId {
+                    topic: topic.id,
+                    index: state.index,
+                };
+                if let Some(leader) = state.leader {
+                    let leaders = &mut self.partitions.entry(id).or_default().leaders;
+                    let known = *leaders.entry(state.leader_epoch.0).or_insert(leader);
+                    assert!(known == leader, "two leaders in epoch {}", state.leader_epoch.0);
                 }
+                match before.partition(&id) {
+                    Some((_, known)) if known != state => self.on_change(&name, id, known, state),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn check_isrs(&self) {
+        for (name, topic) in &self.image.topics {
+            for state in &topic.partitions {
+                assert!(
+                    state.isr.iter().all(|member| self.image.is_active(*member)),
+                    "{name}-{}: not all brokers of the ISR {:?} are active",
+                    state.index,
+                    state.isr
+                );
             }
         }
     }
