@@ -27,8 +27,6 @@ pub struct Load {
     pub flags: &'static str,
     /// An open loop at this share of the slower broker's maximum of another load.
     pub share_of: Option<(f64, &'static str)>,
-    /// An open loop at this many records a second.
-    pub rate: Option<f64>,
     /// Consuming: what is produced first, unmeasured, and then read.
     pub fill: Option<&'static str>,
 }
@@ -41,7 +39,6 @@ const fn closed(name: &'static str, title: &'static str, flags: &'static str) ->
         about: About::Producing,
         flags,
         share_of: None,
-        rate: None,
         fill: None,
     }
 }
@@ -54,7 +51,6 @@ const fn open(name: &'static str, title: &'static str, share: f64, of: &'static 
         about: About::Producing,
         flags,
         share_of: Some((share, of)),
-        rate: None,
         fill: None,
     }
 }
@@ -67,7 +63,6 @@ const fn read(name: &'static str, title: &'static str, fill: &'static str, flags
         about: About::Consuming,
         flags,
         share_of: None,
-        rate: None,
         fill: Some(fill),
     }
 }
@@ -119,14 +114,11 @@ pub const FULL: &[Load] = &[
         "single records over 1,000 partitions, closed window",
         "--batch-records 1 --partitions 1000 --window 64",
     ),
-    Load {
-        rate: Some(15_000.0),
-        ..closed(
-            "single-1000-open",
-            "single records over 1,000 partitions, 15,000 a second",
-            "--batch-records 1 --partitions 1000",
-        )
-    },
+    closed(
+        "single-1000-open",
+        "single records over 1,000 partitions, 15,000 a second",
+        "--batch-records 1 --partitions 1000 --rate 15000",
+    ),
     closed("lz4", "produce 1 KiB × 16, lz4", "--compression lz4"),
     read(
         "catch-up",

@@ -176,7 +176,6 @@ impl Results {
             false => SLICE_WARM_UP,
         };
         workload.time = Duration::from_secs_f64(seconds);
-        workload.rate = load.rate;
         if let Some((share, of)) = load.share_of {
             let of = table.iter().find(|other| other.name == of).ok_or("no such load")?;
             let bytes_s = self
