@@ -139,6 +139,14 @@ impl Image {
         self.brokers.get(&broker).is_some_and(|broker| broker.is_active())
     }
 
+    /// Whether the disk that holds the replica takes nothing now.
+    pub fn is_full(&self, state: &PartitionState, replica: BrokerId) -> bool {
+        let (broker, directory) = (self.brokers.get(&replica), state.directory_of(replica));
+        broker
+            .zip(directory)
+            .is_some_and(|(broker, directory)| broker.is_full(&directory))
+    }
+
     /// Partitions (of any topic) with a replica in this log directory.
     pub fn partitions_in(&self, directory: &DirId) -> usize {
         self.derived.in_directory(directory)

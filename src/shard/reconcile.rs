@@ -10,7 +10,7 @@ use super::hosted::{Failed, Hosted, Leaving, Open, Opening, Place, directory_nam
 use super::message::{ClosingLog, Job, Life};
 use super::placement::owner;
 use super::state::Shard;
-use crate::metadata::{BrokerState, Image, PartitionState, Topic};
+use crate::metadata::{Image, PartitionState, Topic};
 use crate::metrics::{Metric, PartitionCells};
 use crate::model::{BrokerId, ErrorCode, PartitionId, TopicId};
 use crate::partition::{Identity, Leadership, Partition, Peer, Producers, Shift};
@@ -512,8 +512,7 @@ fn leadership(state: &PartitionState, me: BrokerId, image: &Image) -> Leadership
 
 fn peer(state: &PartitionState, broker: BrokerId, image: &Image) -> Peer {
     let known = image.brokers.get(&broker);
-    let is_full = |known: &BrokerState| state.directory_of(broker).is_some_and(|dir| known.is_full(&dir));
-    let may_join = known.filter(|known| known.is_active() && !is_full(known));
+    let may_join = known.filter(|known| known.is_active() && !image.is_full(state, broker));
     Peer {
         broker,
         in_sync: state.isr.contains(&broker),

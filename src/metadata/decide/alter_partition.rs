@@ -2,7 +2,7 @@
 
 use super::Scratch;
 use super::brokers::check_epoch;
-use super::change::{self, Change, Elect, is_full, may_lead};
+use super::change::{self, Change, Elect, may_lead};
 use crate::metadata::command::{AlterPartition, AssignDirectories, CommandError, IsrChange};
 use crate::metadata::image::{Image, PartitionState};
 use crate::model::{BrokerId, DirId, ErrorCode, PartitionId};
@@ -83,7 +83,7 @@ fn is_possible(state: &PartitionState, leader: BrokerId, asked: &IsrChange) -> b
 /// Its broker is active, its disk is there, and has space if it is to join, and it has not been started again since it
 /// fetched.
 fn is_eligible(image: &Image, state: &PartitionState, (member, epoch): &(BrokerId, i64)) -> bool {
-    let has_space = state.isr.contains(member) || !is_full(image, state, *member);
+    let has_space = state.isr.contains(member) || !image.is_full(state, *member);
     is_same_life(image, *member, *epoch) && has_space && is_able(image, state, *member)
 }
 

@@ -186,9 +186,8 @@ pub fn fill_directories(scratch: &mut Scratch<'_>, id: BrokerId, full: &[DirId])
         scratch.push(Record::BrokerSpace(record::BrokerSpace::from(&broker)));
     }
     if !full.is_empty() {
-        let is_idle = |image: &Image, partition: &PartitionState| {
-            change::is_full(image, partition, id) && has_roomier(image, partition)
-        };
+        let is_idle =
+            |image: &Image, partition: &PartitionState| image.is_full(partition, id) && has_roomier(image, partition);
         leave(scratch, id, |image, partition| {
             is_idle(image, partition).then_some(Gone::Whole(id))
         });
@@ -198,7 +197,7 @@ pub fn fill_directories(scratch: &mut Scratch<'_>, id: BrokerId, full: &[DirId])
 /// Somebody in sync may lead, and has space.
 fn has_roomier(image: &Image, partition: &PartitionState) -> bool {
     let is_roomier =
-        |member: &BrokerId| change::may_lead(image, partition, *member) && !change::is_full(image, partition, *member);
+        |member: &BrokerId| change::may_lead(image, partition, *member) && !image.is_full(partition, *member);
     partition.isr.iter().any(is_roomier)
 }
 

@@ -110,14 +110,6 @@ pub fn may_lead(image: &Image, state: &PartitionState, replica: BrokerId) -> boo
     }
 }
 
-/// Whether the disk that holds the replica takes nothing now.
-pub fn is_full(image: &Image, state: &PartitionState, replica: BrokerId) -> bool {
-    let (broker, directory) = (image.brokers.get(&replica), state.directory_of(replica));
-    broker
-        .zip(directory)
-        .is_some_and(|(broker, directory)| broker.is_full(&directory))
-}
-
 /// Once all replicas that shall stay are in sync, the others go. //= KIP-455
 fn finish_reassignment(state: &mut PartitionState) {
     let stays = |replica: &BrokerId| !state.removing.contains(replica);
