@@ -220,7 +220,7 @@ async fn read_probe_file(dir: &Path) {
 }
 
 /// Makes the file that each executor reads first in a log directory. Zeros do not do: a copy of them may be a hole.
-pub fn make_probe_file(dir: &Path) -> io::Result<()> {
+pub(super) fn make_probe_file(dir: &Path) -> io::Result<()> {
     const CONTENT: [u8; 4096] = [b'.'; 4096];
     let path = dir.join(PROBE_FILE);
     match blocking::read_file(&path) {

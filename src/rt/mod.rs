@@ -84,7 +84,7 @@ pub use file::{Dir, File, Open, Sync};
 pub use heartbeat::Heartbeat;
 pub use http::HttpPort;
 pub use lane::{LaneFull, OneshotRx, OneshotTx, Rx, Tx, lane, oneshot};
-pub use launch::{Cores, ShardOptions, Shards, make_probe_file, run_control, run_shards};
+pub use launch::{Cores, ShardOptions, Shards, run_control, run_shards};
 pub use net::{Listener, Stream};
 pub use process::{Signal, abort, exit, pid, signals};
 pub use ring_flag::coop_taskrun_setups;

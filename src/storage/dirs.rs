@@ -16,7 +16,7 @@ use super::journal::{Entry, Leftover};
 use super::layout::{CLEAN_SHUTDOWN, DELETE_DIR, LOCK, META_PROPERTIES};
 use crate::model::{DirId, PartitionId};
 use crate::rt::blocking::{self, LockFile};
-use crate::rt::{make_probe_file, random_u64};
+use crate::rt::random_u64;
 
 /// A directory that was full takes batches again when this many sixteenths of the reserve are free: a little more than
 /// where it became full, so that it does not go to and fro.
@@ -170,7 +170,7 @@ impl LogDirs {
                     path.display()
                 )));
             }
-            make_ready(path).map_err(|error| unusable(path, "is not writable", &error))?;
+            finish_deletions(path).map_err(|error| unusable(path, "is not writable", &error))?;
             let dir = LogDir::new(path.clone(), id);
             dir.read_journals();
             dirs.push(Arc::new(dir));
@@ -321,9 +321,8 @@ fn settle_meta(path: &Path, mut meta: Meta, broker_id: i32, cluster_id: &str) ->
     Ok(id)
 }
 
-/// The probe file, and the rest of deletions that a stop interrupted.
-fn make_ready(path: &Path) -> io::Result<()> {
-    make_probe_file(path)?;
+/// Removes the rest of deletions that a stop interrupted.
+fn finish_deletions(path: &Path) -> io::Result<()> {
     for (name, is_dir) in blocking::list_dir(path)? {
         if is_dir && name.ends_with(DELETE_DIR) {
             blocking::remove_dir_all(&path.join(name))?;

@@ -3,8 +3,9 @@
 use std::io::ErrorKind;
 
 use super::pattern;
+use crate::rt::launch::make_probe_file;
 use crate::rt::testing::on_shard;
-use crate::rt::{ALIGN, Dir, File, Open, Sync, make_probe_file};
+use crate::rt::{ALIGN, Dir, File, Open, Sync};
 
 #[test]
 fn what_is_written_is_read_back_at_any_position() {
