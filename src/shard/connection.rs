@@ -103,34 +103,27 @@ impl BrokerConnection {
         hurry: impl Future<Output = ()>,
     ) -> Result<Bytes, CallProblem> {
         let patience = self.patience;
-        let answer = rt::timeout(patience, self.exchange(key, version, body, hurry)).await;
-        answer.unwrap_or(Err(CallProblem::Slow(patience)))
-    }
-
-    async fn exchange(
-        &mut self,
-        key: ApiKey,
-        version: i16,
-        body: Vec<Bytes>,
-        hurry: impl Future<Output = ()>,
-    ) -> Result<Bytes, CallProblem> {
-        let asked = self.send(key, version, body).await?;
-        let stream = self.stream.clone();
-        // Never dropped half read: what follows could not be told from the rest of it.
-        let mut frame = pin!(read_frame(&stream, self.frame_bytes_max));
-        let in_time = async { Some(frame.as_mut().await) };
-        let hurried = async {
-            hurry.await;
-            None
+        let exchange = async {
+            let asked = self.send(key, version, body).await?;
+            let stream = self.stream.clone();
+            // Never dropped half read: what follows could not be told from the rest of it.
+            let mut frame = pin!(read_frame(&stream, self.frame_bytes_max));
+            let in_time = async { Some(frame.as_mut().await) };
+            let hurried = async {
+                hurry.await;
+                None
+            };
+            if let Some(frame) = or(in_time, hurried).await {
+                return asked.answer(frame?);
+            }
+            let (key, version) = NUDGE;
+            let nudged = self.send(key, version, Vec::new()).await?;
+            let answer = asked.answer(frame.await?)?;
+            nudged.answer(read_frame(&stream, self.frame_bytes_max).await?)?;
+            Ok(answer)
         };
-        if let Some(frame) = or(in_time, hurried).await {
-            return asked.answer(frame?);
-        }
-        let (key, version) = NUDGE;
-        let nudged = self.send(key, version, Vec::new()).await?;
-        let answer = asked.answer(frame.await?)?;
-        nudged.answer(read_frame(&stream, self.frame_bytes_max).await?)?;
-        Ok(answer)
+        let answer = rt::timeout(patience, exchange).await;
+        answer.unwrap_or(Err(CallProblem::Slow(patience)))
     }
 
     async fn send(&mut self, key: ApiKey, version: i16, body: Vec<Bytes>) -> Result<Asked, CallProblem> {

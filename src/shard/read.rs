@@ -71,24 +71,19 @@ impl Shard {
 
     /// Reads in turn; those that are being made ahead of their readers are waited for.
     fn queue_reads(&mut self, mut part: Part) {
-        let (ahead, own): (VecDeque<_>, VecDeque<_>) = part.plans.into_iter().partition(|(_, life, plan)| {
-            let piece = piece_of(*life, plan);
-            piece.is_some_and(|piece| self.aheads.is_running(piece))
-        });
+        let (mut ahead, mut own) = (Vec::new(), VecDeque::new());
+        for (slot, life, plan) in part.plans {
+            let piece = plan.disk_offset().map(|offset| Piece { life, offset });
+            match piece.filter(|piece| self.aheads.is_running(*piece)) {
+                Some(piece) => ahead.push((piece, slot, plan)),
+                None => own.push_back((slot, life, plan)),
+            }
+        }
         part.plans = own;
         part.running = ahead.len();
-        let number = self.catchup.add(part);
-        for (slot, life, plan) in ahead {
-            if let Some(piece) = piece_of(life, &plan) {
-                self.aheads.wait(
-                    piece,
-                    Waiting {
-                        part: number,
-                        slot,
-                        plan,
-                    },
-                );
-            }
+        let part = self.catchup.add(part);
+        for (piece, slot, plan) in ahead {
+            self.aheads.wait(piece, Waiting { part, slot, plan });
         }
     }
 
@@ -341,11 +336,6 @@ impl Shard {
         self.notify_all(waiters);
         self.follow(life.partition);
     }
-}
-
-/// What a read takes from the disk.
-fn piece_of(life: Life, plan: &ReadPlan) -> Option<Piece> {
-    plan.disk_offset().map(|offset| Piece { life, offset })
 }
 
 /// What a reader is told of a read that failed.

@@ -91,9 +91,8 @@ impl ReadAheads {
 
     /// The read waits for that of the piece, which is running.
     pub(super) fn wait(&mut self, piece: Piece, waiting: Waiting) {
-        if let Some(at) = self.running(piece) {
-            self.running[at].waiting.push(waiting);
-        }
+        let at = self.running(piece).expect("the piece is being read");
+        self.running[at].waiting.push(waiting);
     }
 
     /// The read of the piece has ended: who waits for it. What nobody waits for is unread.

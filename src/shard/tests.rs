@@ -249,16 +249,25 @@ pub(super) async fn read_all(router: &Router, partition: PartitionId) -> Vec<Bat
         if next == fetched.high_watermark {
             return headers;
         }
-        let mut bytes = &fetched.records.concat()[..];
-        assert!(!bytes.is_empty(), "no data below the high watermark");
-        while !bytes.is_empty() {
-            let header = BatchHeader::parse(bytes).unwrap();
-            header.check_crc(&bytes[..header.total_len()]).unwrap();
-            assert_eq!(header.base_offset, headers.last().map_or(0, BatchHeader::next_offset));
-            bytes = &bytes[header.total_len()..];
-            headers.push(header);
-        }
+        let more = headers_from(next, &fetched);
+        assert!(!more.is_empty(), "no data below the high watermark");
+        headers.extend(more);
     }
+}
+
+/// Those of whole batches without a gap between them, the first at `next`.
+fn headers_from(mut next: i64, fetched: &FetchedPartition) -> Vec<BatchHeader> {
+    let mut headers = Vec::new();
+    let mut bytes = &fetched.records.concat()[..];
+    while !bytes.is_empty() {
+        let header = BatchHeader::parse(bytes).unwrap();
+        header.check_crc(&bytes[..header.total_len()]).unwrap();
+        assert_eq!(header.base_offset, next);
+        next = header.next_offset();
+        bytes = &bytes[header.total_len()..];
+        headers.push(header);
+    }
+    headers
 }
 
 /// Every shard appends to every partition at the same time, several requests in flight: outcomes come in the order of the
@@ -463,16 +472,9 @@ fn a_cold_log_is_read_whole_by_several_readers() {
                         ..fetch(partition, next)
                     };
                     let fetched = router.fetch(long_poll(vec![item], 1, TIMEOUT)).await.remove(0);
-                    let bytes = fetched.records.concat();
-                    let mut left = &bytes[..];
-                    while !left.is_empty() {
-                        let header = BatchHeader::parse(left).unwrap();
-                        header.check_crc(&left[..header.total_len()]).unwrap();
-                        assert_eq!(header.base_offset, next);
-                        next = header.next_offset();
-                        batches += 1;
-                        left = &left[header.total_len()..];
-                    }
+                    let headers = headers_from(next, &fetched);
+                    next = headers.last().map_or(next, BatchHeader::next_offset);
+                    batches += headers.len();
                 }
                 batches
             }
