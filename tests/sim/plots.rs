@@ -44,6 +44,10 @@ pub async fn any(cluster: &Rc<Cluster>) {
         2 => forgetful_followers(cluster, &scene).await,
         _ => unheard_leader(cluster, &scene).await,
     }
+    end(cluster);
+}
+
+fn end(cluster: &Cluster) {
     cluster.note("the plot is over");
     heal_all();
     cluster.is_plotted.set(false);
@@ -211,9 +215,7 @@ pub async fn ambush(cluster: Rc<Cluster>) {
         if let Some((scene, joins)) = held_up.and_then(|change| growing(&cluster, &change)) {
             cluster.is_plotted.set(true);
             late_join(&cluster, &scene, joins).await;
-            cluster.note("the plot is over");
-            heal_all();
-            cluster.is_plotted.set(false);
+            end(&cluster);
         } else if let Some((id, joined)) = grown.filter(|_| random_u64().is_multiple_of(AMBUSH_ONE_IN)) {
             unheard_join(&cluster, id, joined).await;
         }
