@@ -45,7 +45,7 @@ bench: bench-build ## Corelane beside Kafka, three loads, 5 minutes: target/benc
 	sh benches/install.sh kafka
 	$(BENCH) suite --short
 
-bench-compare: bench-build ## every load and measure, beside Kafka, Tansu and Redis, about an hour: target/bench-compare/report.html
+bench-compare: bench-build ## every load and measure, beside Kafka, Tansu and Redis, one to three hours: target/bench-compare/report.html
 	sh benches/install.sh kafka tansu redis
 	$(BENCH) suite --brokers corelane,kafka,tansu --extras --out target/bench-compare
 
