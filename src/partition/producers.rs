@@ -122,6 +122,20 @@ impl Producer {
         self.recent().last()
     }
 
+    /// Without the last.
+    pub(super) fn earlier(&self) -> &[RecentBatch] {
+        self.recent().split_last().map_or(&[], |(_, earlier)| earlier)
+    }
+
+    /// Puts it in before the last, as far as there is one and room for another.
+    pub(super) fn push_earlier(&mut self, batch: RecentBatch) {
+        let count = usize::from(self.count);
+        if (1..RECENT_BATCHES_MAX).contains(&count) {
+            self.recent[count] = std::mem::replace(&mut self.recent[count - 1], batch);
+            self.count += 1;
+        }
+    }
+
     fn last_sequence(&self) -> i32 {
         self.last().map_or(NO_SEQUENCE, |batch| batch.last_sequence)
     }

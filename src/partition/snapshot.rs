@@ -1,19 +1,27 @@
-//! The producers' state as Kafka's `<offset>.snapshot` file, version 1.
+//! The producers' state as Kafka's `<offset>.snapshot` file, version 1, and behind it what Kafka forgets.
 //!
 //! ```text
 //! version i16 = 1 | crc32c u32 of all that follows | count i32 | count entries of 46 bytes:
 //! producer id i64 | epoch i16 | last sequence i32 | last offset i64 | offset delta i32 | timestamp i64
 //!     | coordinator epoch i32 | first offset of the open transaction i64
+//! count i32 | count earlier batches of 32 bytes, the oldest of a producer first:
+//! producer id i64 | last sequence i32 | last offset i64 | offset delta i32 | timestamp i64
 //! ```
 //!
-//! All big-endian. Only the last batch of each producer is kept, as Kafka does: after a restart a retry of an older one
-//! is refused as out of order. The timestamp is the time of the producer's last activity, which the expiry goes by.
+//! All big-endian. The timestamp of an entry is the time of the producer's last activity, which the expiry goes by.
+//!
+//! Kafka keeps the last batch of each producer only, reads no further, and so does without the second list. Without it a
+//! client that sends again what it was in doubt about, to a leader that was started since, would be refused as out of order
+//! for all but the last batch: with librdkafka that is the end of the producer. The list is left out where it is empty.
+
+use std::collections::BTreeMap;
 
 use super::producers::{NO_COORDINATOR_EPOCH, Producer, Producers, RecentBatch};
 
 const VERSION: i16 = 1;
 const PREFIX_BYTES: usize = 6;
 const ENTRY_BYTES: usize = 46;
+const EARLIER_BYTES: usize = 32;
 const NO_TRANSACTION: i64 = -1;
 const NO_BATCH: i64 = -1;
 
@@ -40,9 +48,29 @@ impl Producers {
         for (producer_id, producer) in self.iter() {
             put_entry(&mut file, producer_id, producer);
         }
+        self.put_earlier(&mut file);
         let crc = crc32c::crc32c(&file[PREFIX_BYTES..]);
         file[2..PREFIX_BYTES].copy_from_slice(&crc.to_be_bytes());
         file
+    }
+
+    fn put_earlier(&self, file: &mut Vec<u8>) {
+        let earlier = || {
+            self.iter()
+                .flat_map(|(id, producer)| producer.earlier().iter().map(move |one| (id, one)))
+        };
+        let count = earlier().count();
+        if count == 0 {
+            return;
+        }
+        file.extend_from_slice(&(count as i32).to_be_bytes());
+        for (producer_id, batch) in earlier() {
+            file.extend_from_slice(&producer_id.to_be_bytes());
+            file.extend_from_slice(&batch.last_sequence.to_be_bytes());
+            file.extend_from_slice(&batch.last_offset.to_be_bytes());
+            file.extend_from_slice(&batch.offset_delta.to_be_bytes());
+            file.extend_from_slice(&batch.timestamp_ms.to_be_bytes());
+        }
     }
 
     /// Takes in a snapshot's producers. Nothing changes if the file is not whole.
@@ -70,7 +98,7 @@ fn put_entry(file: &mut Vec<u8>, producer_id: i64, producer: &Producer) {
     file.extend_from_slice(&producer.transaction.unwrap_or(NO_TRANSACTION).to_be_bytes());
 }
 
-fn read_snapshot(file: &[u8]) -> Result<Vec<(i64, Producer)>, SnapshotError> {
+fn read_snapshot(file: &[u8]) -> Result<BTreeMap<i64, Producer>, SnapshotError> {
     let mut fields = Fields(file);
     let version = i16::from_be_bytes(fields.take()?);
     if version != VERSION {
@@ -80,11 +108,27 @@ fn read_snapshot(file: &[u8]) -> Result<Vec<(i64, Producer)>, SnapshotError> {
     if crc32c::crc32c(fields.0) != crc {
         return Err(SnapshotError::Crc);
     }
-    let count = i32::from_be_bytes(fields.take()?);
-    if usize::try_from(count).ok() != Some(fields.0.len() / ENTRY_BYTES) {
-        return Err(SnapshotError::Count(count));
+    let mut producers = BTreeMap::new();
+    for _ in 0..fields.take_count(ENTRY_BYTES)? {
+        let (producer_id, producer) = read_entry(&mut fields)?;
+        producers.insert(producer_id, producer);
     }
-    (0..count).map(|_| read_entry(&mut fields)).collect()
+    if fields.0.is_empty() {
+        return Ok(producers);
+    }
+    for _ in 0..fields.take_count(EARLIER_BYTES)? {
+        let producer_id = i64::from_be_bytes(fields.take()?);
+        let batch = RecentBatch {
+            last_sequence: i32::from_be_bytes(fields.take()?),
+            last_offset: i64::from_be_bytes(fields.take()?),
+            offset_delta: i32::from_be_bytes(fields.take()?),
+            timestamp_ms: i64::from_be_bytes(fields.take()?),
+        };
+        if let Some(producer) = producers.get_mut(&producer_id) {
+            producer.push_earlier(batch);
+        }
+    }
+    Ok(producers)
 }
 
 fn read_entry(fields: &mut Fields<'_>) -> Result<(i64, Producer), SnapshotError> {
@@ -117,6 +161,15 @@ impl Fields<'_> {
         self.0 = rest;
         Ok(*field)
     }
+
+    /// How many fields of that size follow.
+    fn take_count(&mut self, bytes: usize) -> Result<usize, SnapshotError> {
+        let count = i32::from_be_bytes(self.take()?);
+        match usize::try_from(count) {
+            Ok(fitting) if fitting <= self.0.len() / bytes => Ok(fitting),
+            _ => Err(SnapshotError::Count(count)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -133,17 +186,29 @@ mod tests {
         producers
     }
 
-    /// A state with one batch per producer comes back as it was.
+    /// All that is remembered of each producer comes back as it was.
     #[test]
     fn snapshot_round_trips() {
+        let mut producers = three_producers();
+        for at in 0..7 {
+            producers.record(&batch(5, 2, 9 + at, 1), 6 + i64::from(at), 4_000 + i64::from(at));
+        }
         let mut read = Producers::default();
-        read.adopt_snapshot(&three_producers().to_snapshot()).unwrap();
-        let seen: Vec<_> = read
-            .iter()
-            .map(|(id, p)| (id, p.epoch, p.last().unwrap().last_offset))
+        read.adopt_snapshot(&producers.to_snapshot()).unwrap();
+        let recent = |producers: &Producers| -> Vec<_> {
+            let numbers = |one: &RecentBatch| (one.last_sequence, one.last_offset, one.offset_delta);
+            let of = |producer: &Producer| producer.recent().iter().map(numbers).collect::<Vec<_>>();
+            producers.iter().map(|(id, one)| (id, one.epoch, of(one))).collect()
+        };
+        let five = (11..=15)
+            .zip(8..)
+            .map(|(sequence, offset)| (sequence, offset, 0))
             .collect();
-        assert_eq!(seen, [(1, 0, 2), (5, 2, 5), (9, 4, 3)]);
-        assert_eq!(read.to_snapshot(), three_producers().to_snapshot());
+        assert_eq!(
+            recent(&read),
+            [(1, 0, vec![(2, 2, 2)]), (5, 2, five), (9, 4, vec![(0, 3, 0)])]
+        );
+        assert_eq!(read.to_snapshot(), producers.to_snapshot());
     }
 
     /// The bytes are those that Kafka writes for the same state.
@@ -192,7 +257,9 @@ mod tests {
     /// A damaged or cut file is refused whole, whatever byte is hit.
     #[test]
     fn damaged_snapshot_is_refused() {
-        let whole = three_producers().to_snapshot();
+        let mut producers = three_producers();
+        producers.record(&batch(9, 4, 1, 1), 6, 4_000);
+        let whole = producers.to_snapshot();
         for at in 0..whole.len() {
             let mut broken = whole.clone();
             broken[at] ^= 0x10;

@@ -151,7 +151,7 @@ fn number_of_producers_is_bounded() {
     assert!(producers.iter().all(|(id, _)| id >= PRODUCERS_MAX as i64 / 8));
 }
 
-/// A snapshot plus the batches behind it makes the state that the producer had, as far as the file can hold it.
+/// A snapshot plus the batches behind it makes the state that the producer had.
 #[test]
 fn replay_goes_on_from_the_snapshot() {
     let (mut live, mut next) = (Producers::default(), 0);
@@ -165,11 +165,11 @@ fn replay_goes_on_from_the_snapshot() {
     behind.base_offset = next;
     assert_eq!(recovered.batch(&behind, &[]), None);
     let mut check = |header| recovered.check(&header, Warrant::None, 0);
-    assert!(matches!(check(batch(1, 0, 2, 1)), Ok(Verdict::Duplicate(_))));
-    assert!(matches!(check(batch(1, 0, 3, 1)), Ok(Verdict::Duplicate(_))));
+    for sequence in 0..4 {
+        assert!(matches!(check(batch(1, 0, sequence, 1)), Ok(Verdict::Duplicate(_))));
+    }
     assert_eq!(check(batch(1, 0, 4, 1)), Ok(Verdict::New));
     assert!(matches!(check(batch(2, 0, 0, 1)), Ok(Verdict::Duplicate(_))));
-    check(batch(1, 0, 1, 1)).unwrap_err();
 }
 
 /// The header of a transactional batch.
