@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::acks::WaitingPart;
 use super::hosted::{Hosted, Open, PARKED_MAX, Parked, open_at};
 use super::message::{Answer, AppendPart, Life};
+use super::refusals::Numbered;
 use super::state::Shard;
 use super::timers::Due;
 use super::types::{Acks, AppendItem, AppendOutcome};
@@ -25,8 +26,11 @@ enum Staging {
 }
 
 impl Staging {
-    fn is_refusal(&self) -> bool {
-        matches!(self, Staging::Settled(outcome) if !outcome.error.is_none())
+    fn error(&self) -> ErrorCode {
+        match self {
+            Staging::Settled(outcome) => outcome.error,
+            Staging::Awaited(_) => ErrorCode::None,
+        }
     }
 }
 
@@ -39,7 +43,8 @@ impl Shard {
         let mut outcomes = Vec::with_capacity(part.items.len());
         for (slot, item) in part.items.into_iter().enumerate() {
             let slot = slot as u32;
-            let outcome = match self.stage_or_park(AckToken { request: name, slot }, item, part.acks, now) {
+            let token = AckToken { request: name, slot };
+            let outcome = match self.stage_in_order(token, item, part.acks, part.may_lead, now) {
                 Staging::Settled(outcome) => outcome,
                 Staging::Awaited(outcome) => {
                     missing += 1;
@@ -76,6 +81,28 @@ impl Shard {
             && matches!(self.hosted.get(&id), Some(Hosted::Open(open)) if !open.partition.leadership().is_alone())
     }
 
+    /// Unless one before it was refused.
+    fn stage_in_order(&mut self, token: AckToken, item: AppendItem, acks: Acks, may_lead: bool, now: Now) -> Staging {
+        let numbered = Numbered::of(item.partition, &item.batch.header);
+        let ahead = numbered.and_then(|batch| self.refusals.ahead_of(&batch, now.instant));
+        if let Some(error) = ahead {
+            let message = Some("a batch before it was refused".to_owned());
+            return Staging::Settled(AppendOutcome {
+                message,
+                ..AppendOutcome::refused(error)
+            });
+        }
+        let staging = if may_lead {
+            self.stage_or_park(token, item, acks, now)
+        } else {
+            refused(ErrorCode::NotLeaderOrFollower)
+        };
+        if let Some(batch) = numbered {
+            self.refusals.note(&batch, staging.error(), now.instant);
+        }
+        staging
+    }
+
     fn stage_or_park(&mut self, token: AckToken, item: AppendItem, acks: Acks, now: Now) -> Staging {
         match self.hosted.get_mut(&item.partition) {
             None => refused(ErrorCode::UnknownTopicOrPartition),
@@ -88,7 +115,7 @@ impl Shard {
                 Ok(open) => {
                     self.touched.push(item.partition);
                     let staging = stage(open, token, &item, acks, now);
-                    if !staging.is_refusal() {
+                    if staging.error().is_none() {
                         self.tell_coordinator(&item);
                     }
                     staging
@@ -109,9 +136,12 @@ impl Shard {
         for Parked { token, item, acks } in parked {
             // Timed out meanwhile: the client was told that it failed, so it is not appended behind its back.
             if !self.acks.is_waiting(token.request) {
+                if let Some(batch) = Numbered::of(item.partition, &item.batch.header) {
+                    self.refusals.note(&batch, ErrorCode::RequestTimedOut, now.instant);
+                }
                 continue;
             }
-            match self.stage_or_park(token, item, acks, now) {
+            match self.stage_in_order(token, item, acks, true, now) {
                 Staging::Settled(outcome) => self.settle(token, outcome),
                 Staging::Awaited(outcome) => self.acks.staged(token, outcome),
             }

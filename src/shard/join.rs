@@ -188,9 +188,17 @@ impl Shard {
                 items,
                 acks,
                 timeout,
+                may_lead,
                 reply,
             } => {
-                let question = |items| Question::Append(AppendPart { items, acks, timeout });
+                let question = |items| {
+                    Question::Append(AppendPart {
+                        items,
+                        acks,
+                        timeout,
+                        may_lead,
+                    })
+                };
                 self.scatter(begin, items, |item| item.partition, reply, Join::Append, question);
             }
             Request::Fetch { spec, reply } => self.begin_fetch(spec, reply, begin),

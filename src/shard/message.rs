@@ -80,6 +80,8 @@ pub(super) struct AppendPart {
     pub(super) acks: Acks,
     /// As the client asked.
     pub(super) timeout: Duration,
+    /// Whether the controller's lease held when it came.
+    pub(super) may_lead: bool,
 }
 
 pub(super) struct DeletePart {
@@ -185,6 +187,7 @@ pub(super) enum Request {
         items: Vec<AppendItem>,
         acks: Acks,
         timeout: Duration,
+        may_lead: bool,
         reply: ReplyTx<Vec<AppendOutcome>>,
     },
     Fetch {

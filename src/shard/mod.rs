@@ -11,7 +11,7 @@
 //! | message, types | what is asked, answered and given out as work; the part that `api` knows |
 //! | state, pump | the shard, one message at a time; the loop around it |
 //! | join, long_poll | the connection's side of a request: split, gather, wait, trim |
-//! | append, acks, read, waits, query, deletions | the owner's side |
+//! | append, refusals, acks, read, waits, query, deletions | the owner's side |
 //! | journals | which small appends go out in one write |
 //! | coordinator | the coordinators of groups, on their partitions' owners |
 //! | share | share groups' side of the partitions |
@@ -49,6 +49,7 @@ mod query;
 mod read;
 mod read_ahead;
 mod reconcile;
+mod refusals;
 mod reply;
 mod router;
 mod share;

@@ -89,21 +89,15 @@ impl Router {
         timeout: Duration,
     ) -> impl Future<Output = Vec<AppendOutcome>> + 'static {
         let count = items.len();
-        let answer = self.may_lead().then(|| {
-            let answer = self.put(|reply| Request::Append {
-                items,
-                acks,
-                timeout,
-                reply,
-            });
-            self.joined(answer, count, AppendOutcome::refused)
+        let may_lead = self.may_lead();
+        let answer = self.put(|reply| Request::Append {
+            items,
+            acks,
+            timeout,
+            may_lead,
+            reply,
         });
-        async move {
-            match answer {
-                Some(answer) => answer.await,
-                None => vec![AppendOutcome::refused(ErrorCode::NotLeaderOrFollower); count],
-            }
-        }
+        self.joined(answer, count, AppendOutcome::refused)
     }
 
     /// Ends transactions: one marker per item, through the ordinary way of an append. An item is answered once the high

@@ -22,6 +22,7 @@ use super::mesh::ShardHandle;
 use super::message::*;
 use super::read_ahead::ReadAheads;
 use super::reconcile::Openings;
+use super::refusals::Refusals;
 use super::share::Shares;
 use super::stop::Stopping;
 use super::timers::{Due, Timers};
@@ -75,6 +76,7 @@ pub(super) struct Shard {
 
     pub(super) joins: Joins,
     pub(super) acks: Acknowledgements,
+    pub(super) refusals: Refusals,
     pub(super) waits: Waits,
     pub(super) catchup: Catchup,
     pub(super) aheads: ReadAheads,
@@ -129,6 +131,7 @@ impl Shard {
             jobs: Vec::new(),
             joins: Joins::default(),
             acks: Acknowledgements::default(),
+            refusals: Refusals::default(),
             waits: Waits::default(),
             timers: Timers::default(),
             openings: Openings::default(),

@@ -435,8 +435,11 @@ fn restart_keeps_records_and_sequences() {
         if shard == ShardId(0) {
             let topic = topic(&router, "t").await;
             for index in 0..2 {
-                let again = append(&router, topic, index, &sequenced(77, 2)).await;
-                assert_eq!((again.error, again.base_offset), (ErrorCode::None, 2));
+                for sequence in 0..3 {
+                    let again = append(&router, topic, index, &sequenced(77, sequence)).await;
+                    let original = (ErrorCode::None, i64::from(sequence));
+                    assert_eq!((again.error, again.base_offset), original);
+                }
                 let gap = append(&router, topic, index, &sequenced(77, 5)).await;
                 assert_eq!(gap.error, ErrorCode::OutOfOrderSequenceNumber);
                 assert_eq!(read_all(&router, id(topic, index)).await.len(), 3);
@@ -725,5 +728,22 @@ fn checkpoint_of_a_deleted_topic_hides_nothing_of_its_namesake() {
         let topic = topic(&router, "t").await;
         let appended = append(&router, topic, 0, &batch(1, 10)).await;
         assert_eq!((appended.base_offset, appended.log_start_offset), (3, 0));
+    });
+}
+
+/// Of a producer that nothing is known of yet, too: whatever number comes first would begin its batches.
+#[test]
+fn a_batch_behind_a_refused_one_waits_for_it() {
+    let root = tempfile::tempdir().unwrap();
+    broker_on(root.path(), 1, |_, router, log_dir| async move {
+        let topic = create(&router, "t", 1, &[]).await;
+        let sent = async |sequence| append(&router, topic, 0, &sequenced(77, sequence)).await.error;
+        log_dir.set_full(true);
+        assert_eq!(sent(0).await, ErrorCode::KafkaStorageError);
+        log_dir.set_full(false);
+        assert_eq!(sent(1).await, ErrorCode::KafkaStorageError);
+        for sequence in 0..2 {
+            assert_eq!(sent(sequence).await, ErrorCode::None);
+        }
     });
 }

@@ -33,6 +33,7 @@ impl Shard {
         if !may_lead {
             self.disown_acks();
         }
+        self.refusals.expire(now.instant);
         self.bump_liveness();
         self.metrics.set(Metric::CacheBytes, self.cache.bytes() as i64);
         self.metrics
