@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
@@ -251,11 +252,20 @@ fn consume(bootstrap: &str, topic: &str, acknowledged: &BTreeMap<(i32, i64), Str
             missing.first()
         );
         if let Some(message) = consumer.poll(Duration::from_millis(200)) {
-            let message = message.unwrap();
+            let message = match message {
+                // A broker that is gone for good is among those to begin with.
+                Err(error) if error.rdkafka_error_code().is_some_and(is_of_connections) => continue,
+                message => message.unwrap(),
+            };
             let at = (message.partition(), message.offset());
             missing.remove(&at);
             found.insert(at, String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
         }
     }
     found
+}
+
+fn is_of_connections(error: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure};
+    matches!(error, BrokerTransportFailure | AllBrokersDown)
 }
