@@ -86,6 +86,13 @@ pub(super) struct Failed {
     pub(super) checkpoint: Option<PartitionCheckpoint>,
 }
 
+impl Failed {
+    /// Whether its log directory still is.
+    pub(super) fn is_without_space(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.dir.is_full())
+    }
+}
+
 impl Hosted {
     /// The partition if it serves, or the error that its clients get.
     pub(super) fn serving(&mut self) -> Result<&mut Open, ErrorCode> {

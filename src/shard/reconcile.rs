@@ -31,6 +31,8 @@ pub(super) struct Openings {
     running: usize,
     /// An alarm is set for those whose directory name is in use.
     retry: Option<Instant>,
+    /// Failed for want of space: tried again once there is some.
+    without_space: Vec<PartitionId>,
 }
 
 impl Openings {
@@ -274,12 +276,37 @@ impl Shard {
             Err(error) => {
                 let parked = opening.parked.into_iter().map(|parked| parked.token);
                 self.fail_acks(parked, ErrorCode::KafkaStorageError);
+                if error.is_disk_full() {
+                    self.openings.without_space.push(life.partition);
+                }
                 self.fail(life.partition, Some(opening.place), &error.to_string());
             }
             Ok(opened) => self.serve(life, opening, *opened, now),
         }
         self.release_early(life.partition, early, now);
         self.close_if_stopping(life.partition);
+    }
+
+    /// Logs that there was no space for are opened where there is some.
+    pub(super) fn open_where_space(&mut self, now: Now) {
+        if self.openings.without_space.is_empty() || self.stopping.is_some() {
+            return;
+        }
+        let image = self.image.clone();
+        for id in std::mem::take(&mut self.openings.without_space) {
+            match self.hosted.get(&id) {
+                Some(Hosted::Failed(failed)) if failed.is_without_space() => self.openings.without_space.push(id),
+                Some(Hosted::Failed(_)) => {
+                    self.hosted.remove(&id);
+                    if let Some(topic) = image.topic_by_id(&id.topic) {
+                        self.reconcile_topic(topic, now);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.start_openings(now);
+        self.count_partitions();
     }
 
     fn take_opening(&mut self, life: Life) -> Option<Opening> {

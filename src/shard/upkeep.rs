@@ -41,6 +41,7 @@ impl Shard {
         self.metrics
             .set(Metric::FetchMemoryBytes, self.fetch_memory.used() as i64);
         self.give_up_reads(now);
+        self.open_where_space(now);
         self.show_groups(now);
         self.metrics.set(Metric::CpuBusy, rt::thread_cpu_nanos() as i64);
         if std::mem::take(&mut self.upkeep.must_count) {

@@ -160,7 +160,8 @@ pub struct Opened {
 }
 
 impl Log {
-    /// Opens or creates the log. `replay` sees the newest producer snapshot and every batch behind it, in order.
+    /// Opens or creates the log. `replay` sees the newest producer snapshot and every batch behind it, in order. Where there
+    /// is no space for it, it may be tried again.
     pub async fn open(options: LogOptions, replay: &mut dyn Replay) -> Result<Opened, StorageError> {
         if options.log_dir.is_offline() {
             // Its journals may not have been read: nothing may be taken for the log's end.
@@ -169,8 +170,10 @@ impl Log {
         let recovered = match recover(&options, replay).await {
             Ok(recovered) => recovered,
             Err(error) => {
-                if matches!(error, StorageError::Io { .. }) {
-                    options.log_dir.set_offline(&error.to_string());
+                match &error {
+                    full if full.is_disk_full() => options.log_dir.set_full(true),
+                    StorageError::Io { .. } => options.log_dir.set_offline(&error.to_string()),
+                    StorageError::Corrupt { .. } | StorageError::Offline { .. } => {}
                 }
                 return Err(error);
             }

@@ -70,6 +70,9 @@ fn fills_up_and_comes_back(kind: &str, reserve: &str) {
         ),
     }
     assert_holds(&client.read("t"), &acked);
+    let offline = |line: &&str| line.contains("log directory is offline");
+    broker.tool("topics", "--create --topic later --partitions 1", "");
+    assert_eq!(broker.log().lines().find(offline), None);
 
     disk.remove_filler();
     wait_until("produce goes on", || match client.produce("t", acked.len()) {
@@ -80,6 +83,9 @@ fn fills_up_and_comes_back(kind: &str, reserve: &str) {
         Err(_) => false,
     });
     assert_holds(&client.read("t"), &acked);
+    wait_until("a topic that there was no space for is served", || {
+        client.produce("later", 0).is_ok()
+    });
     assert!(broker.terminate().success());
     broker.restart();
     assert_holds(&Client::new(&broker).read("t"), &acked);
