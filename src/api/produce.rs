@@ -18,7 +18,7 @@ use crate::wire::produce::{
     ProducePartition, ProducePartitionResponse, ProduceRequest, ProduceResponse, ProduceTopicResponse,
 };
 
-use super::cluster_view::{is_internal, led_partition};
+use super::cluster_view::{hosted_partition, is_internal};
 use super::leader_hints::{LeaderHints, is_about_the_leader};
 use super::verification::{Transaction, append_verified};
 use super::{Answer, Api, Context, Handling, Refusal, Request};
@@ -170,7 +170,8 @@ impl Planner<'_> {
     }
 
     fn item(&self, topic: &Topic, partition: &ProducePartition) -> Result<AppendItem, Fault> {
-        let id = led_partition(topic, partition.index, self.cx.broker_id()).map_err(Fault::plain)?;
+        // Whether it leads is for the owner to say, which keeps a producer's batches in order through refusals.
+        let id = hosted_partition(topic, partition.index, self.cx.broker_id()).map_err(Fault::plain)?;
         let records = partition.records.clone().ok_or_else(Fault::no_batch)?;
         valid_item(id, records, &rules(topic, self.version), self.now_ms)
     }

@@ -127,17 +127,25 @@ impl Producer {
         self.recent().split_last().map_or(&[], |(_, earlier)| earlier)
     }
 
-    /// Puts it in before the last, as far as there is one and room for another.
-    pub(super) fn push_earlier(&mut self, batch: RecentBatch) {
+    /// Puts it in before the last. False: there is none, or no room for another, or it does not belong there.
+    pub(super) fn push_earlier(&mut self, batch: RecentBatch) -> bool {
         let count = usize::from(self.count);
-        if (1..RECENT_BATCHES_MAX).contains(&count) {
-            self.recent[count] = std::mem::replace(&mut self.recent[count - 1], batch);
-            self.count += 1;
+        let belongs = |last: &RecentBatch| (0..last.last_offset).contains(&batch.last_offset);
+        if count == RECENT_BATCHES_MAX || !self.last().is_some_and(belongs) {
+            return false;
         }
+        self.recent[count] = std::mem::replace(&mut self.recent[count - 1], batch);
+        self.count += 1;
+        true
     }
 
     fn last_sequence(&self) -> i32 {
         self.last().map_or(NO_SEQUENCE, |batch| batch.last_sequence)
+    }
+
+    /// 0 follows 2^31 - 1.
+    fn next_sequence(&self) -> i32 {
+        self.last_sequence().checked_add(1).unwrap_or(0)
     }
 
     pub(super) fn push(&mut self, batch: RecentBatch) {
@@ -204,6 +212,16 @@ impl Producers {
             check_sequence(producer, &self.transactions, header)?;
         }
         Ok(Verdict::New)
+    }
+
+    /// Whether the batch is the one that its producer's last is followed by, or one of the last again.
+    pub fn continues(&self, header: &BatchHeader) -> bool {
+        let known = self.by_id.get(&header.producer_id);
+        known.is_some_and(|producer| {
+            let is_next =
+                || producer.epoch == header.producer_epoch && producer.next_sequence() == header.base_sequence;
+            duplicate_of(producer, header).is_some() || is_next()
+        })
     }
 
     /// Judges a marker; changes nothing.
@@ -457,12 +475,12 @@ fn check_sequence(
     let Some(producer) = producer else {
         return Ok(());
     };
-    let last = if header.producer_epoch == producer.epoch {
-        producer.last_sequence()
+    let (last, next) = if header.producer_epoch == producer.epoch {
+        (producer.last_sequence(), producer.next_sequence())
     } else {
-        NO_SEQUENCE
+        (NO_SEQUENCE, 0)
     };
-    if found == last.checked_add(1).unwrap_or(0) {
+    if found == next {
         return Ok(());
     }
     Err(out_of_order(last))

@@ -36,6 +36,10 @@ pub enum SnapshotError {
     Crc,
     #[error("{0} entries do not fit the file")]
     Count(i32),
+    #[error("an earlier batch of producer {0} is not one of its last")]
+    Stray(i64),
+    #[error("{0} bytes are left over")]
+    Long(usize),
 }
 
 impl Producers {
@@ -63,6 +67,7 @@ impl Producers {
         if count == 0 {
             return;
         }
+        file.reserve(4 + count * EARLIER_BYTES);
         file.extend_from_slice(&(count as i32).to_be_bytes());
         for (producer_id, batch) in earlier() {
             file.extend_from_slice(&producer_id.to_be_bytes());
@@ -116,7 +121,11 @@ fn read_snapshot(file: &[u8]) -> Result<BTreeMap<i64, Producer>, SnapshotError> 
     if fields.0.is_empty() {
         return Ok(producers);
     }
-    for _ in 0..fields.take_count(EARLIER_BYTES)? {
+    let earlier = fields.take_count(EARLIER_BYTES)?;
+    if earlier == 0 {
+        return Err(SnapshotError::Count(0));
+    }
+    for _ in 0..earlier {
         let producer_id = i64::from_be_bytes(fields.take()?);
         let batch = RecentBatch {
             last_sequence: i32::from_be_bytes(fields.take()?),
@@ -124,11 +133,15 @@ fn read_snapshot(file: &[u8]) -> Result<BTreeMap<i64, Producer>, SnapshotError> 
             offset_delta: i32::from_be_bytes(fields.take()?),
             timestamp_ms: i64::from_be_bytes(fields.take()?),
         };
-        if let Some(producer) = producers.get_mut(&producer_id) {
-            producer.push_earlier(batch);
+        let known = producers.get_mut(&producer_id);
+        if !known.is_some_and(|producer| producer.push_earlier(batch)) {
+            return Err(SnapshotError::Stray(producer_id));
         }
     }
-    Ok(producers)
+    match fields.0.len() {
+        0 => Ok(producers),
+        left => Err(SnapshotError::Long(left)),
+    }
 }
 
 fn read_entry(fields: &mut Fields<'_>) -> Result<(i64, Producer), SnapshotError> {
@@ -232,6 +245,50 @@ mod tests {
         assert_eq!(&file[..2], [0, 1]);
         assert_eq!(file[2..6], crc32c::crc32c(&body).to_be_bytes());
         assert_eq!(file[6..], body);
+    }
+
+    /// What Kafka forgets stands behind its part.
+    #[test]
+    fn earlier_batches_stand_behind_kafkas_part() {
+        let mut producers = Producers::default();
+        producers.record(&batch(7, 1, 2, 3), 100, 42);
+        producers.record(&batch(7, 1, 5, 1), 103, 43);
+        let file = producers.to_snapshot();
+        let earlier = [
+            [0, 0, 0, 1].as_slice(),
+            &[0, 0, 0, 0, 0, 0, 0, 7],
+            &[0, 0, 0, 4],
+            &[0, 0, 0, 0, 0, 0, 0, 102],
+            &[0, 0, 0, 2],
+            &[0, 0, 0, 0, 0, 0, 0, 20],
+        ]
+        .concat();
+        assert_eq!(file[PREFIX_BYTES + 4 + ENTRY_BYTES..], earlier);
+    }
+
+    /// A list that is whole, but not of this file's producers, is refused too.
+    #[test]
+    fn stray_earlier_batches_are_refused() {
+        let mut producers = Producers::default();
+        producers.record(&batch(7, 1, 2, 3), 100, 42);
+        let with = |rest: &[u8]| {
+            let mut file = [&producers.to_snapshot(), rest].concat();
+            let crc = crc32c::crc32c(&file[PREFIX_BYTES..]);
+            file[2..PREFIX_BYTES].copy_from_slice(&crc.to_be_bytes());
+            Producers::default().adopt_snapshot(&file)
+        };
+        let earlier = |producer_id: i64, last_offset: i64| {
+            let (id, offset) = (producer_id.to_be_bytes(), last_offset.to_be_bytes());
+            [[0, 0, 0, 1].as_slice(), &id, &[0; 4], &offset, &[0; 12]].concat()
+        };
+        assert_eq!(with(&earlier(7, 99)), Ok(()));
+        for (producer_id, last_offset) in [(8, 99), (7, 102), (7, -1)] {
+            let stray = with(&earlier(producer_id, last_offset));
+            assert_eq!(stray, Err(SnapshotError::Stray(producer_id)));
+        }
+        assert_eq!(with(&[0; 4]), Err(SnapshotError::Count(0)));
+        let long = with(&[earlier(7, 99), vec![0]].concat());
+        assert_eq!(long, Err(SnapshotError::Long(1)));
     }
 
     /// An open transaction and the coordinator's epoch are in the file too.

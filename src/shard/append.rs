@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::acks::WaitingPart;
-use super::hosted::{Hosted, Open, PARKED_MAX, Parked, open_at};
+use super::hosted::{Hosted, Open, Parked, open_at};
 use super::message::{Answer, AppendPart, Life};
 use super::refusals::Numbered;
 use super::state::Shard;
@@ -81,16 +81,19 @@ impl Shard {
             && matches!(self.hosted.get(&id), Some(Hosted::Open(open)) if !open.partition.leadership().is_alone())
     }
 
-    /// Unless one before it was refused.
+    /// Stages the item, unless one before it in its producer's order was refused.
     fn stage_in_order(&mut self, token: AckToken, item: AppendItem, acks: Acks, may_lead: bool, now: Now) -> Staging {
         let numbered = Numbered::of(item.partition, &item.batch.header);
         let ahead = numbered.and_then(|batch| self.refusals.ahead_of(&batch, now.instant));
-        if let Some(error) = ahead {
-            let message = Some("a batch before it was refused".to_owned());
-            return Staging::Settled(AppendOutcome {
-                message,
-                ..AppendOutcome::refused(error)
-            });
+        match (ahead, numbered) {
+            (Some(_), Some(batch)) if self.is_next(&item) => self.refusals.forget(&batch),
+            (Some(error), _) => {
+                return Staging::Settled(AppendOutcome {
+                    message: Some("a batch before it was refused".to_owned()),
+                    ..AppendOutcome::refused(error)
+                });
+            }
+            (None, _) => {}
         }
         let staging = if may_lead {
             self.stage_or_park(token, item, acks, now)
@@ -103,10 +106,18 @@ impl Shard {
         staging
     }
 
+    /// Whether nothing is missing before it: what was refused here may have been taken elsewhere, or been given up.
+    fn is_next(&self, item: &AppendItem) -> bool {
+        match self.hosted.get(&item.partition) {
+            Some(Hosted::Open(open)) => open.partition.producers().continues(&item.batch.header),
+            _ => false,
+        }
+    }
+
     fn stage_or_park(&mut self, token: AckToken, item: AppendItem, acks: Acks, now: Now) -> Staging {
         match self.hosted.get_mut(&item.partition) {
             None => refused(ErrorCode::UnknownTopicOrPartition),
-            Some(Hosted::Opening(opening)) if !opening.doomed && opening.parked.len() < PARKED_MAX => {
+            Some(Hosted::Opening(opening)) if opening.takes_appends() => {
                 opening.parked.push_back(Parked { token, item, acks });
                 Staging::Awaited(AppendOutcome::refused(ErrorCode::RequestTimedOut))
             }

@@ -86,6 +86,13 @@ pub(super) struct Failed {
     pub(super) checkpoint: Option<PartitionCheckpoint>,
 }
 
+impl Opening {
+    /// Whether an append may wait for the log.
+    pub(super) fn takes_appends(&self) -> bool {
+        !self.doomed && self.leadership.is_leader && self.parked.len() < PARKED_MAX
+    }
+}
+
 impl Failed {
     /// Whether its log directory still is.
     pub(super) fn is_without_space(&self) -> bool {

@@ -4,7 +4,8 @@
 //! changed, a disk is full), the moment may pass before those behind it come. Taken by themselves they are a gap in the
 //! numbers, upon which librdkafka takes a new epoch and sends again what it is in doubt about elsewhere, so that records are
 //! there twice; and of a producer that is new here the second batch would be taken for its first. So they are refused as the
-//! first was, until it comes again.
+//! first was, until it comes again. What is refused before it gets to the partition's owner (an unknown topic, a full queue)
+//! is not remembered.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,8 +18,8 @@ use crate::rt::Instant;
 /// before. One that does not come back leaves a gap that its producer is to hear of.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Producers, by partition, of which a refusal is remembered. What is beyond is answered as it comes.
-const MAX: usize = 4_096;
+/// Producers, by partition, of which a refusal is remembered (some 5 MB). What is beyond is answered as it comes.
+const REFUSALS_MAX: usize = 65_536;
 
 /// Upon these a client sends the same batch again, here or elsewhere.
 const PASSING: [ErrorCode; 5] = [
@@ -79,20 +80,30 @@ impl Refusals {
     pub(super) fn ahead_of(&self, batch: &Numbered, now: Instant) -> Option<ErrorCode> {
         let refused = self.first.get(&batch.key())?;
         let stands = now.since(refused.at) < PATIENCE;
-        (stands && batch.is_behind(refused)).then_some(refused.code)
+        (stands && batch.is_behind(refused)).then_some(match refused.code {
+            // A client takes this for "perhaps written", which those behind are not.
+            ErrorCode::RequestTimedOut => ErrorCode::NotEnoughReplicas,
+            code => code,
+        })
     }
 
-    /// What became of a batch that none was ahead of.
+    /// What became of a batch that was looked at.
     pub(super) fn note(&mut self, batch: &Numbered, code: ErrorCode, now: Instant) {
         if code.is_none() {
-            self.forget(batch);
+            self.settle(batch);
         } else if PASSING.contains(&code) {
             self.remember(batch, code, now);
         }
     }
 
     fn remember(&mut self, batch: &Numbered, code: ErrorCode, now: Instant) {
-        if self.first.len() >= MAX && !self.first.contains_key(&batch.key()) {
+        let room = self.first.len() < REFUSALS_MAX;
+        let takes = match self.first.get(&batch.key()) {
+            None => room,
+            Some(first) if now.since(first.at) >= PATIENCE => true,
+            Some(first) => first.epoch <= batch.epoch && !batch.is_behind(first),
+        };
+        if !takes {
             return;
         }
         let (epoch, sequence) = (batch.epoch, batch.sequence);
@@ -106,11 +117,16 @@ impl Refusals {
     }
 
     /// A repeated batch from before the refused one changes nothing.
-    fn forget(&mut self, taken: &Numbered) {
+    fn settle(&mut self, taken: &Numbered) {
         let is_it = |refused: &Refusal| (refused.epoch, refused.sequence) == (taken.epoch, taken.sequence);
         if self.first.get(&taken.key()).is_some_and(is_it) {
             self.first.remove(&taken.key());
         }
+    }
+
+    /// What was refused of the batch's producer is missed no more.
+    pub(super) fn forget(&mut self, batch: &Numbered) {
+        self.first.remove(&batch.key());
     }
 
     /// Drops what nobody came back for.
@@ -165,6 +181,16 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_the_newest_epoch_is_remembered() {
+        let (mut refusals, now) = (Refusals::default(), Instant(0));
+        for refused in [batch(1, 5), batch(1, 6), batch(0, 2)] {
+            refusals.note(&refused, ErrorCode::RequestTimedOut, now);
+        }
+        assert_eq!(refusals.ahead_of(&batch(1, 6), now), Some(ErrorCode::NotEnoughReplicas));
+        assert_eq!(refusals.ahead_of(&batch(1, 5), now), None);
+    }
+
+    #[test]
     fn sequences_go_round() {
         let (mut refusals, now) = (Refusals::default(), Instant(0));
         refusals.note(&batch(0, i32::MAX), ErrorCode::NotLeaderOrFollower, now);
@@ -175,13 +201,13 @@ mod tests {
     #[test]
     fn no_more_are_remembered_than_there_is_room_for() {
         let (mut refusals, now) = (Refusals::default(), Instant(0));
-        for producer_id in 0..=MAX as i64 {
+        for producer_id in 0..=REFUSALS_MAX as i64 {
             let batch = Numbered {
                 producer_id,
                 ..batch(0, 0)
             };
             refusals.note(&batch, ErrorCode::NotLeaderOrFollower, now);
         }
-        assert_eq!(refusals.first.len(), MAX);
+        assert_eq!(refusals.first.len(), REFUSALS_MAX);
     }
 }

@@ -172,6 +172,25 @@ fn replay_goes_on_from_the_snapshot() {
     assert!(matches!(check(batch(2, 0, 0, 1)), Ok(Verdict::Duplicate(_))));
 }
 
+#[test]
+fn what_follows_or_repeats_the_last_batches_continues_them() {
+    let (mut producers, mut next) = (Producers::default(), 0);
+    for sequence in 0..3 {
+        append(&mut producers, &mut next, &batch(1, 4, sequence, 1)).unwrap();
+    }
+    for sequence in 0..4 {
+        assert!(producers.continues(&batch(1, 4, sequence, 1)), "{sequence}");
+    }
+    for stray in [
+        batch(1, 4, 4, 1),
+        batch(1, 5, 3, 1),
+        batch(1, 5, 0, 1),
+        batch(2, 4, 0, 1),
+    ] {
+        assert!(!producers.continues(&stray), "{stray:?}");
+    }
+}
+
 /// The header of a transactional batch.
 fn in_transaction(producer_id: i64, epoch: i16, base_sequence: i32, count: i32) -> BatchHeader {
     BatchHeader {
