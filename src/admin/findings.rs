@@ -53,7 +53,7 @@ const LOOKS: &[Look] = &[
     ),
     (
         Severity::Critical,
-        "The log says why each could not be opened; they are tried again at a restart.",
+        "The log says why each could not be opened. For want of space: once there is some; else at a restart.",
         |sources| {
             let failed = sources.registry.total(Metric::PartitionsFailed);
             (failed > 0).then(|| format!("{failed} partitions are not served"))

@@ -159,6 +159,16 @@ impl Shard {
         }
     }
 
+    /// The log does not open.
+    pub(super) fn refuse_parked(&mut self, parked: impl IntoIterator<Item = Parked>, error: ErrorCode, now: Now) {
+        for Parked { token, item, .. } in parked {
+            if let Some(batch) = Numbered::of(item.partition, &item.batch.header) {
+                self.refusals.note(&batch, error, now.instant);
+            }
+            self.settle(token, AppendOutcome::refused(error));
+        }
+    }
+
     fn settle(&mut self, token: AckToken, outcome: AppendOutcome) {
         let done = self.acks.settle(token, |known| *known = outcome);
         self.answer_part(done, token);

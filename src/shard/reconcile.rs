@@ -1,7 +1,7 @@
 //! The partitions follow the image: logs are opened for those that this shard owns, removed with their topics, and told
 //! of new leaderships and configurations.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::coordinator::DeletedTopic;
@@ -274,8 +274,7 @@ impl Shard {
         let early = opening.early.take();
         match result {
             Err(error) => {
-                let parked = opening.parked.into_iter().map(|parked| parked.token);
-                self.fail_acks(parked, ErrorCode::KafkaStorageError);
+                self.refuse_parked(opening.parked, ErrorCode::KafkaStorageError, now);
                 if error.is_disk_full() {
                     self.openings.without_space.push(life.partition);
                 }
@@ -285,6 +284,7 @@ impl Shard {
         }
         self.release_early(life.partition, early, now);
         self.close_if_stopping(life.partition);
+        self.finish_stop();
     }
 
     /// Logs that there was no space for are opened where there is some.
@@ -292,18 +292,20 @@ impl Shard {
         if self.openings.without_space.is_empty() || self.stopping.is_some() {
             return;
         }
-        let image = self.image.clone();
+        let mut topics = BTreeSet::new();
         for id in std::mem::take(&mut self.openings.without_space) {
             match self.hosted.get(&id) {
                 Some(Hosted::Failed(failed)) if failed.is_without_space() => self.openings.without_space.push(id),
                 Some(Hosted::Failed(_)) => {
                     self.hosted.remove(&id);
-                    if let Some(topic) = image.topic_by_id(&id.topic) {
-                        self.reconcile_topic(topic, now);
-                    }
+                    topics.insert(id.topic);
                 }
                 _ => {}
             }
+        }
+        let image = self.image.clone();
+        for topic in topics.iter().filter_map(|id| image.topic_by_id(id)) {
+            self.reconcile_topic(topic, now);
         }
         self.start_openings(now);
         self.count_partitions();
