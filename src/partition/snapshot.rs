@@ -71,10 +71,7 @@ impl Producers {
         file.extend_from_slice(&(count as i32).to_be_bytes());
         for (producer_id, batch) in earlier() {
             file.extend_from_slice(&producer_id.to_be_bytes());
-            file.extend_from_slice(&batch.last_sequence.to_be_bytes());
-            file.extend_from_slice(&batch.last_offset.to_be_bytes());
-            file.extend_from_slice(&batch.offset_delta.to_be_bytes());
-            file.extend_from_slice(&batch.timestamp_ms.to_be_bytes());
+            put_batch(file, batch);
         }
     }
 
@@ -95,12 +92,20 @@ fn put_entry(file: &mut Vec<u8>, producer_id: i64, producer: &Producer) {
     });
     file.extend_from_slice(&producer_id.to_be_bytes());
     file.extend_from_slice(&producer.epoch.to_be_bytes());
-    file.extend_from_slice(&last.last_sequence.to_be_bytes());
-    file.extend_from_slice(&last.last_offset.to_be_bytes());
-    file.extend_from_slice(&last.offset_delta.to_be_bytes());
-    file.extend_from_slice(&producer.active_ms.to_be_bytes());
+    let last = RecentBatch {
+        timestamp_ms: producer.active_ms,
+        ..last
+    };
+    put_batch(file, &last);
     file.extend_from_slice(&producer.coordinator_epoch.to_be_bytes());
     file.extend_from_slice(&producer.transaction.unwrap_or(NO_TRANSACTION).to_be_bytes());
+}
+
+fn put_batch(file: &mut Vec<u8>, batch: &RecentBatch) {
+    file.extend_from_slice(&batch.last_sequence.to_be_bytes());
+    file.extend_from_slice(&batch.last_offset.to_be_bytes());
+    file.extend_from_slice(&batch.offset_delta.to_be_bytes());
+    file.extend_from_slice(&batch.timestamp_ms.to_be_bytes());
 }
 
 fn read_snapshot(file: &[u8]) -> Result<BTreeMap<i64, Producer>, SnapshotError> {
@@ -118,25 +123,8 @@ fn read_snapshot(file: &[u8]) -> Result<BTreeMap<i64, Producer>, SnapshotError> 
         let (producer_id, producer) = read_entry(&mut fields)?;
         producers.insert(producer_id, producer);
     }
-    if fields.0.is_empty() {
-        return Ok(producers);
-    }
-    let earlier = fields.take_count(EARLIER_BYTES)?;
-    if earlier == 0 {
-        return Err(SnapshotError::Count(0));
-    }
-    for _ in 0..earlier {
-        let producer_id = i64::from_be_bytes(fields.take()?);
-        let batch = RecentBatch {
-            last_sequence: i32::from_be_bytes(fields.take()?),
-            last_offset: i64::from_be_bytes(fields.take()?),
-            offset_delta: i32::from_be_bytes(fields.take()?),
-            timestamp_ms: i64::from_be_bytes(fields.take()?),
-        };
-        let known = producers.get_mut(&producer_id);
-        if !known.is_some_and(|producer| producer.push_earlier(batch)) {
-            return Err(SnapshotError::Stray(producer_id));
-        }
+    if !fields.0.is_empty() {
+        read_earlier(&mut fields, &mut producers)?;
     }
     match fields.0.len() {
         0 => Ok(producers),
@@ -144,23 +132,31 @@ fn read_snapshot(file: &[u8]) -> Result<BTreeMap<i64, Producer>, SnapshotError> 
     }
 }
 
+fn read_earlier(fields: &mut Fields<'_>, producers: &mut BTreeMap<i64, Producer>) -> Result<(), SnapshotError> {
+    let count = fields.take_count(EARLIER_BYTES)?;
+    if count == 0 {
+        return Err(SnapshotError::Count(0));
+    }
+    for _ in 0..count {
+        let producer_id = i64::from_be_bytes(fields.take()?);
+        let batch = fields.take_batch()?;
+        let known = producers.get_mut(&producer_id);
+        if !known.is_some_and(|producer| producer.push_earlier(batch)) {
+            return Err(SnapshotError::Stray(producer_id));
+        }
+    }
+    Ok(())
+}
+
 fn read_entry(fields: &mut Fields<'_>) -> Result<(i64, Producer), SnapshotError> {
     let producer_id = i64::from_be_bytes(fields.take()?);
     let epoch = i16::from_be_bytes(fields.take()?);
-    let last_sequence = i32::from_be_bytes(fields.take()?);
-    let last_offset = i64::from_be_bytes(fields.take()?);
-    let offset_delta = i32::from_be_bytes(fields.take()?);
-    let timestamp_ms = i64::from_be_bytes(fields.take()?);
-    let mut producer = Producer::new(epoch, timestamp_ms);
+    let last = fields.take_batch()?;
+    let mut producer = Producer::new(epoch, last.timestamp_ms);
     producer.coordinator_epoch = i32::from_be_bytes(fields.take()?).max(NO_COORDINATOR_EPOCH);
     producer.transaction = Some(i64::from_be_bytes(fields.take()?)).filter(|first_offset| *first_offset >= 0);
-    if last_offset >= 0 {
-        producer.push(RecentBatch {
-            last_sequence,
-            last_offset,
-            offset_delta,
-            timestamp_ms,
-        });
+    if last.last_offset >= 0 {
+        producer.push(last);
     }
     Ok((producer_id, producer))
 }
@@ -173,6 +169,15 @@ impl Fields<'_> {
         let (field, rest) = self.0.split_first_chunk::<N>().ok_or(SnapshotError::Short)?;
         self.0 = rest;
         Ok(*field)
+    }
+
+    fn take_batch(&mut self) -> Result<RecentBatch, SnapshotError> {
+        Ok(RecentBatch {
+            last_sequence: i32::from_be_bytes(self.take()?),
+            last_offset: i64::from_be_bytes(self.take()?),
+            offset_delta: i32::from_be_bytes(self.take()?),
+            timestamp_ms: i64::from_be_bytes(self.take()?),
+        })
     }
 
     /// How many fields of that size follow.

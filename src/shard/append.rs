@@ -84,16 +84,13 @@ impl Shard {
     /// Stages the item, unless one before it in its producer's order was refused.
     fn stage_in_order(&mut self, token: AckToken, item: AppendItem, acks: Acks, may_lead: bool, now: Now) -> Staging {
         let numbered = Numbered::of(item.partition, &item.batch.header);
-        let ahead = numbered.and_then(|batch| self.refusals.ahead_of(&batch, now.instant));
-        match (ahead, numbered) {
-            (Some(_), Some(batch)) if self.is_next(&item) => self.refusals.forget(&batch),
-            (Some(error), _) => {
-                return Staging::Settled(AppendOutcome {
-                    message: Some("a batch before it was refused".to_owned()),
-                    ..AppendOutcome::refused(error)
-                });
+        if let Some(batch) = &numbered
+            && let Some(error) = self.refusals.ahead_of(batch, now.instant)
+        {
+            if !self.is_next(&item) {
+                return refused_behind(error);
             }
-            (None, _) => {}
+            self.refusals.forget(batch);
         }
         let staging = if may_lead {
             self.stage_or_park(token, item, acks, now)
@@ -147,9 +144,7 @@ impl Shard {
         for Parked { token, item, acks } in parked {
             // Timed out meanwhile: the client was told that it failed, so it is not appended behind its back.
             if !self.acks.is_waiting(token.request) {
-                if let Some(batch) = Numbered::of(item.partition, &item.batch.header) {
-                    self.refusals.note(&batch, ErrorCode::RequestTimedOut, now.instant);
-                }
+                self.note_refused(&item, ErrorCode::RequestTimedOut, now);
                 continue;
             }
             match self.stage_in_order(token, item, acks, true, now) {
@@ -162,10 +157,14 @@ impl Shard {
     /// The log does not open.
     pub(super) fn refuse_parked(&mut self, parked: impl IntoIterator<Item = Parked>, error: ErrorCode, now: Now) {
         for Parked { token, item, .. } in parked {
-            if let Some(batch) = Numbered::of(item.partition, &item.batch.header) {
-                self.refusals.note(&batch, error, now.instant);
-            }
+            self.note_refused(&item, error, now);
             self.settle(token, AppendOutcome::refused(error));
+        }
+    }
+
+    fn note_refused(&mut self, item: &AppendItem, error: ErrorCode, now: Now) {
+        if let Some(batch) = Numbered::of(item.partition, &item.batch.header) {
+            self.refusals.note(&batch, error, now.instant);
         }
     }
 
@@ -269,6 +268,13 @@ fn appended_outcome(open: &Open, appended: &Appended, error: ErrorCode) -> Appen
 
 fn refused(error: ErrorCode) -> Staging {
     Staging::Settled(AppendOutcome::refused(error))
+}
+
+fn refused_behind(error: ErrorCode) -> Staging {
+    Staging::Settled(AppendOutcome {
+        message: Some("a batch before it was refused".to_owned()),
+        ..AppendOutcome::refused(error)
+    })
 }
 
 fn append_refused(error: &AppendError) -> AppendOutcome {

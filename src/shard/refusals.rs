@@ -106,10 +106,9 @@ impl Refusals {
         if !takes {
             return;
         }
-        let (epoch, sequence) = (batch.epoch, batch.sequence);
         let refusal = Refusal {
-            epoch,
-            sequence,
+            epoch: batch.epoch,
+            sequence: batch.sequence,
             code,
             at: now,
         };
