@@ -208,6 +208,7 @@ fn alone(me: BrokerId, image_epoch: ImageEpoch, log_dirs: &[DirId], is_online: &
     let now_ns = rt::now().0;
     let itself = Contact {
         last_ns: now_ns,
+        has_ended: false,
         image_epoch,
         online_dirs: log_dirs.iter().copied().filter(|dir| is_online(dir)).collect(),
     };

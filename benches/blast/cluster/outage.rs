@@ -50,8 +50,8 @@ pub fn leaves(trio: &mut Trio, _: Duration) -> anyhow::Result<Vec<Row>> {
     }])
 }
 
-/// SIGKILL: to a leader that is not the controller as well, and to one that is. The next controller gives every broker a
-/// whole session from its election on, with both brokers: that case has no goal.
+/// SIGKILL: to a leader that is not the controller as well, and to one that is. Kafka's next controller gives every broker a
+/// whole session from its election on: that case has no goal.
 pub fn dies(trio: &mut Trio, _: Duration) -> anyhow::Result<Vec<Row>> {
     let row = |what, longest: Duration, goal: Option<Duration>| Row {
         what,

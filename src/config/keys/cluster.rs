@@ -59,7 +59,7 @@ pub(super) const KEYS: &[Key] = &[
     int("broker.heartbeat.interval.ms").default("2000").effective()
         .doc("Milliseconds between two heartbeats of a broker to the controller."),
     int("broker.session.timeout.ms").default("9000").effective()
-        .doc("Milliseconds without a heartbeat after which the controller takes a broker's leaderships away. A shard that stands still for a third of it stops the heartbeat."),
+        .doc("Milliseconds without a heartbeat after which the controller takes a broker's leaderships away; where its process has ended it does so at once. A shard that stands still for a third of it stops the heartbeat."),
     int("initial.broker.registration.timeout.ms").default("60000")
         .doc("Milliseconds a starting broker tries to register before it gives up."),
     long("server.max.startup.time.ms").default("9223372036854775807").at_least(0).internal()

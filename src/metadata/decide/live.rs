@@ -22,6 +22,8 @@ pub struct Live {
 pub struct Contact {
     /// When its last registration or heartbeat was accepted.
     pub last_ns: u64,
+    /// Its process has ended since.
+    pub has_ended: bool,
     /// The image that it showed then.
     pub image_epoch: ImageEpoch,
     /// Its log directories that take new partitions.
@@ -29,10 +31,10 @@ pub struct Contact {
 }
 
 impl Live {
-    /// Whether this broker was heard within broker.session.timeout.ms.
+    /// Whether this broker was heard within broker.session.timeout.ms, and may be heard again.
     pub fn has_session(&self, image: &Image, broker: BrokerId) -> bool {
         let contact = self.contacts.get(&broker);
-        contact.is_some_and(|contact| self.now_ns < session_end(image, contact).0)
+        contact.is_some_and(|contact| !contact.has_ended && self.now_ns < session_end(image, contact).0)
     }
 }
 
@@ -44,12 +46,13 @@ fn session_end(image: &Image, contact: &Contact) -> Instant {
 /// When the first of the brokers that are not fenced is silent, if it is not heard until then.
 pub fn next_session_end(image: &Image, contacts: &BTreeMap<BrokerId, Contact>) -> Option<Instant> {
     let is_active = |id: &BrokerId| image.brokers.get(id).is_some_and(|broker| !broker.fenced);
-    let of_active = contacts.iter().filter(|(id, _)| is_active(id));
+    let of_active = contacts
+        .iter()
+        .filter(|(id, contact)| is_active(id) && !contact.has_ended);
     of_active.map(|(_, contact)| session_end(image, contact)).min()
 }
 
-/// Brokers that are to be fenced by `FenceSilent`: those that are not fenced and were not heard in time, with their
-/// epochs.
+/// Brokers that are to be fenced by `FenceSilent`: those that are not fenced and have no session, with their epochs.
 pub fn silent_brokers(image: &Image, live: &Live) -> Vec<(BrokerId, i64)> {
     let is_silent = |id: &BrokerId| !live.has_session(image, *id);
     let unfenced = image.brokers.values().filter(|broker| !broker.fenced);

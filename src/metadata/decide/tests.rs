@@ -25,6 +25,7 @@ const DIRECTORIES: [DirId; 2] = [DirId([1; 16]), DirId([2; 16])];
 fn live() -> Live {
     let contact = Contact {
         last_ns: 0,
+        has_ended: false,
         image_epoch: ImageEpoch(0),
         online_dirs: DIRECTORIES.to_vec(),
     };

@@ -16,6 +16,7 @@ use super::command::QuorumState;
 use super::image::ImageEpoch;
 use super::record::{Record, RecordError};
 use crate::model::BrokerId;
+use crate::rt::Instant;
 
 pub use embedded::{Embedded, SnapshotPolicy};
 pub use quorum::{Answered, Formed, NoAnswer, Quorum, Remote, form, is_quorum_dir};
@@ -68,6 +69,11 @@ pub enum Event {
     NotController,
     /// Another node leads, or none.
     Leader(Option<BrokerId>),
+    /// The process of another node that ran before has ended by then; another may run there since.
+    Gone {
+        node: BrokerId,
+        at: Instant,
+    },
     /// The engine has ended: its disk failed.
     Fatal(String),
 }

@@ -31,6 +31,8 @@ const UNDER_WAY_MAX: Duration = Duration::from_secs(20);
 const HELD_UP_ONE_IN: u64 = 5;
 const HELD_UP_MS_MIN: u64 = 1_000;
 const HELD_UP_MS_MAX: u64 = 6_000;
+/// How long it takes at most until the controller knows that a process has ended.
+const GONE_MS_MAX: u64 = 1_000;
 /// How many of the newest commits a node may lack at its start.
 const LACKING_MAX: u64 = 3;
 
@@ -45,6 +47,8 @@ struct Shared {
     controller: Option<BrokerId>,
     /// The processes that run.
     seats: BTreeMap<BrokerId, Seat>,
+    /// The others that ran, with the time at which a controller that reaches their machine knows that they have ended.
+    gone: BTreeMap<BrokerId, Instant>,
     lives: u64,
     /// The last change of ISRs that was held up.
     held_up: Option<AlterPartition>,
@@ -76,6 +80,7 @@ impl SimulatedQuorum {
             term: 0,
             controller: None,
             seats: BTreeMap::new(),
+            gone: BTreeMap::new(),
             lives: 0,
             held_up: None,
             subscribers: Vec::new(),
@@ -125,7 +130,12 @@ impl SimulatedQuorum {
 
     /// The process of the node is gone.
     pub fn leave(&self, node: BrokerId) {
-        self.0.borrow_mut().seats.remove(&node);
+        let known = Duration::from_millis(rt::random_u64() % GONE_MS_MAX);
+        let mut shared = self.0.borrow_mut();
+        if shared.seats.remove(&node).is_some() {
+            shared.gone.insert(node, rt::now().after(known));
+            shared.ring();
+        }
     }
 
     /// The engine of a process that begins there.
@@ -139,6 +149,7 @@ impl SimulatedQuorum {
             life: shared.lives,
         };
         shared.seats.insert(me, seat);
+        shared.gone.remove(&me);
         drop(shared);
         let quorum = self.clone();
         let ask = move |node, command: &Command, within| -> std::pin::Pin<Box<dyn Future<Output = _>>> {
@@ -153,6 +164,7 @@ impl SimulatedQuorum {
             due: None,
             decides: None,
             leader: None,
+            told_gone: BTreeMap::new(),
         }
     }
 
@@ -261,6 +273,8 @@ pub struct SimulatedEngine {
     /// The term in which it was told that it decides.
     decides: Option<u64>,
     leader: Option<BrokerId>,
+    /// The processes of whose end it was told in this term.
+    told_gone: BTreeMap<BrokerId, Instant>,
 }
 
 enum Look {
@@ -303,9 +317,29 @@ impl SimulatedEngine {
         }
         if is_controller && self.decides.is_none() {
             self.decides = Some(shared.term);
+            self.told_gone.clear();
             return Look::Event(Event::Controller { epoch: shared.term });
         }
-        Look::Nothing
+        match is_controller {
+            true => self.look_for_gone(&shared),
+            false => Look::Nothing,
+        }
+    }
+
+    fn look_for_gone(&mut self, shared: &Shared) -> Look {
+        let is_news = |(node, known): &(&BrokerId, &Instant)| {
+            self.told_gone.get(*node) != Some(*known) && !is_link_cut(self.me, **node) && !is_link_cut(**node, self.me)
+        };
+        let next = shared.gone.iter().filter(is_news).min_by_key(|(_, known)| **known);
+        let Some((node, known)) = next.map(|(node, known)| (*node, *known)) else {
+            return Look::Nothing;
+        };
+        let at = rt::now();
+        if at < known {
+            return Look::At(known);
+        }
+        self.told_gone.insert(node, known);
+        Look::Event(Event::Gone { node, at })
     }
 
     fn is_controller(&self) -> bool {
@@ -359,9 +393,10 @@ impl Engine for SimulatedEngine {
             let ring = async {
                 self.rung.recv_burst(&mut rung, 1).await;
             };
+            let rung = or(ring, on_heal());
             match until {
-                Some(due) => rt::sleep(due.since(rt::now())).await,
-                None => or(ring, on_heal()).await,
+                Some(due) => or(rung, rt::sleep(due.since(rt::now()))).await,
+                None => rung.await,
             }
         }
     }

@@ -31,6 +31,8 @@ pub(super) struct Cluster {
     /// The term in which this node decides; `None`: it does not.
     term: Option<u64>,
     contacts: BTreeMap<BrokerId, Contact>,
+    /// A session is over that was not at the last look.
+    has_news: bool,
     held: Vec<Held>,
     ticked: Instant,
     balanced: Instant,
@@ -53,6 +55,7 @@ impl Cluster {
             shown,
             term: None,
             contacts: BTreeMap::new(),
+            has_news: false,
             held: Vec::new(),
             ticked: now,
             balanced: now,
@@ -85,6 +88,7 @@ impl Cluster {
     fn hear(&mut self, broker: BrokerId, image_epoch: ImageEpoch, online_dirs: Vec<DirId>) {
         let contact = Contact {
             last_ns: rt::now().0,
+            has_ended: false,
             image_epoch,
             online_dirs,
         };
@@ -109,6 +113,22 @@ impl Cluster {
         }
     }
 
+    /// The process of this broker had ended at that moment. Its session need not be waited for.
+    pub fn note_gone(&mut self, broker: BrokerId, at: Instant, image: &Image) {
+        let contact = self.contacts.get_mut(&broker);
+        let Some(contact) = contact.filter(|contact| !contact.has_ended && contact.last_ns < at.0) else {
+            return;
+        };
+        contact.has_ended = true;
+        if image.brokers.get(&broker).is_some_and(|broker| !broker.fenced) {
+            tracing::warn!(
+                broker = broker.0,
+                "the process of the broker has ended: its leaderships move"
+            );
+            self.has_news = true;
+        }
+    }
+
     pub fn live(&self) -> Live {
         Live {
             now_ns: rt::now().0,
@@ -122,6 +142,9 @@ impl Cluster {
     }
 
     fn next_look(&self, image: &Image) -> Instant {
+        if self.has_news {
+            return self.ticked;
+        }
         let tick = self.ticked.after(TICK);
         // One that was over at the last look, and is still here, could not be ended then: the tick tries again.
         let live = self.term.and_then(|_| next_session_end(image, &self.contacts));
@@ -135,7 +158,7 @@ impl Cluster {
             return Vec::new();
         }
         let stood_still = now.since(self.ticked) > TICK_GAP_MAX;
-        self.ticked = now;
+        (self.ticked, self.has_news) = (now, false);
         self.release(image.epoch);
         if self.term.is_none() {
             return Vec::new();
@@ -206,4 +229,89 @@ impl Cluster {
 
 fn seconds(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::config::BrokerConfig;
+    use crate::metadata::command::Heartbeat;
+    use crate::metadata::handle::handle;
+    use crate::metadata::image::BrokerState;
+    use crate::metadata::record::{Record, RegisterBroker};
+    use crate::metrics::ControlCells;
+
+    const OTHER: BrokerId = BrokerId(2);
+
+    fn image() -> Image {
+        let config = Arc::new(BrokerConfig::embedded(std::path::Path::new("/nowhere")));
+        let mut image = Image::empty("test", config);
+        image.apply_all(&[Record::RegisterBroker(RegisterBroker::from(&BrokerState {
+            id: OTHER,
+            epoch: 7,
+            incarnation: [1; 16],
+            rack: None,
+            endpoints: Vec::new(),
+            fenced: false,
+            in_controlled_shutdown: None,
+            log_dirs: Vec::new(),
+            full_dirs: Vec::new(),
+        }))]);
+        image
+    }
+
+    fn cluster(image: &Image) -> Cluster {
+        let unreachable = |_, _: &Command, _| -> std::pin::Pin<Box<dyn Future<Output = _>>> { unreachable!() };
+        let remote = Remote::simulated(BrokerId(1), Rc::new(unreachable));
+        let (handle, _) = handle(ControlCells::default());
+        let mut cluster = Cluster::new(remote, handle, Arc::new(Mutex::new(Arc::new(image.clone()))));
+        cluster.begin(1, image);
+        cluster
+    }
+
+    fn heartbeat() -> (Command, Result<Reply, CommandError>) {
+        let asked = Heartbeat {
+            id: OTHER,
+            epoch: 7,
+            image_epoch: ImageEpoch(1),
+            want_fence: false,
+            want_shutdown: false,
+            offline_dirs: Vec::new(),
+            full_dirs: Vec::new(),
+        };
+        let answered = Reply::Heartbeat {
+            is_caught_up: true,
+            is_fenced: false,
+            should_shut_down: false,
+        };
+        (Command::Heartbeat(asked), Ok(answered))
+    }
+
+    fn fenced(cluster: &mut Cluster, image: &Image) -> Vec<BrokerId> {
+        let due = cluster.due(image).into_iter();
+        due.filter_map(|waiting| match waiting.command {
+            Command::FenceSilent { broker, .. } => Some(broker),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// It is fenced at once, unless it was heard since.
+    #[test]
+    fn the_session_of_a_process_that_has_ended_is_not_waited_for() {
+        let image = image();
+        let mut cluster = cluster(&image);
+        cluster.note_gone(OTHER, Instant(rt::now().0 - 1_000_000_000), &image);
+        assert_eq!(fenced(&mut cluster, &image), [], "it was heard since");
+        cluster.note_gone(OTHER, rt::now(), &image);
+        assert_eq!(cluster.until_tick(&image), Duration::ZERO);
+        assert_eq!(fenced(&mut cluster, &image), [OTHER]);
+        assert_ne!(cluster.until_tick(&image), Duration::ZERO, "once");
+        let (asked, answered) = heartbeat();
+        cluster.note(&asked, &answered, &image);
+        assert!(cluster.live().has_session(&image, OTHER), "it has come back");
+    }
 }

@@ -189,6 +189,12 @@ impl<E: Engine> Control<E> {
                 Arc::make_mut(&mut self.image).note_controller(leader);
                 true
             }
+            Event::Gone { node, at } => {
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.note_gone(node, at, &self.image);
+                }
+                false
+            }
             Event::Controller { epoch } => {
                 if let Some(cluster) = &mut self.cluster {
                     cluster.begin(epoch, &self.image);

@@ -146,6 +146,24 @@ fn who_was_heard_meanwhile_is_not_fenced() {
     };
 }
 
+/// A process that has ended has no session, however lately it was heard; its next life has one.
+#[test]
+fn who_has_ended_is_fenced_before_its_session_is_over() {
+    let mut rig = Rig::new(2);
+    rig.topic(&[&[1, 0]], &[]);
+    let epoch = rig.epoch(1);
+    rig.live.contacts.get_mut(&BrokerId(1)).unwrap().has_ended = true;
+    assert_eq!(silent_brokers(&rig.image, &rig.live), [(BrokerId(1), epoch)]);
+    let began = rig.live.now_ns;
+    let next = next_session_end(&rig.image, &rig.live.contacts);
+    assert_eq!(next, Some(Instant(began + 9_000_000_000)), "the other's");
+    rig.pass_ms(1, &[]);
+    assert_eq!(rig.show(), "0@1 isr=0");
+    rig.register(1, 2, -1).unwrap();
+    assert_eq!(rig.beat(1), (true, false, false));
+    assert!(silent_brokers(&rig.image, &rig.live).is_empty());
+}
+
 /// Leaders move, everybody learns of it, and only then the broker ends.
 #[test]
 fn a_controlled_shutdown_waits_until_all_know() {

@@ -44,6 +44,7 @@ impl Rig {
     pub fn register_with(&mut self, asked: Registration) -> Result<i64, CommandError> {
         let contact = Contact {
             last_ns: self.live.now_ns,
+            has_ended: false,
             image_epoch: ImageEpoch(0),
             online_dirs: asked.log_dirs.clone(),
         };

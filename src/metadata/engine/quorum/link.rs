@@ -15,6 +15,7 @@ use openraft::raft::{
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
 use super::message::{self, ANYONE, Hello, Identity, Kind, MESSAGE_BYTES_MAX};
+use super::presence::Presence;
 use super::rpc;
 use super::types::{Snapshot, Types, Vote, Voter};
 use crate::rt::ControlStream;
@@ -125,12 +126,14 @@ pub struct Links {
     pub me: Arc<Identity>,
     /// Where the configuration finds the nodes; it counts more than what the quorum has agreed on once.
     pub configured: Arc<[Voter]>,
+    pub presence: Arc<Presence>,
     pub request_timeout: Duration,
 }
 
 /// One of them.
 pub struct RaftLink {
     link: Link,
+    presence: Arc<Presence>,
     request_timeout: Duration,
 }
 
@@ -147,6 +150,7 @@ impl RaftNetworkFactory<Types> for Links {
     async fn new_client(&mut self, target: u64, node: &Voter) -> RaftLink {
         RaftLink {
             link: Link::new(self.me.clone(), self.address(node), target),
+            presence: self.presence.clone(),
             request_timeout: self.request_timeout,
         }
     }
@@ -166,7 +170,6 @@ impl RaftNetworkV2<Types> for RaftLink {
             false => option.hard_ttl().max(self.request_timeout),
         };
         let called = self
-            .link
             .call(Kind::Append, within, |out| rpc::put_append(out, &request))
             .await;
         called.and_then(rpc::appended).map_err(unreachable)
@@ -197,7 +200,7 @@ impl RaftNetworkV2<Types> for RaftLink {
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let call = async {
             let write = |out: &mut Vec<u8>| rpc::put_snapshot(out, &vote, &snapshot);
-            let called = self.link.call(Kind::Snapshot, SNAPSHOT_PATIENCE, write).await;
+            let called = self.call(Kind::Snapshot, SNAPSHOT_PATIENCE, write).await;
             called
                 .and_then(rpc::installed)
                 .map_err(|error| StreamingError::from(unreachable(error)))
@@ -212,12 +215,17 @@ impl RaftNetworkV2<Types> for RaftLink {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
         let write = |out: &mut Vec<u8>| rpc::put_transfer(out, &request);
-        let called = self.link.call(Kind::TransferLeader, option.hard_ttl(), write).await;
+        let called = self.call(Kind::TransferLeader, option.hard_ttl(), write).await;
         called.map(|_| Ok(())).map_err(unreachable)
     }
 }
 
 impl RaftLink {
+    async fn call(&mut self, kind: Kind, within: Duration, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<Bytes> {
+        let called = self.link.call(kind, within, write).await;
+        called.inspect_err(|error| self.presence.note_failure(self.link.peer.node, error))
+    }
+
     async fn ask_for_vote(
         &mut self,
         kind: Kind,
@@ -225,7 +233,7 @@ impl RaftLink {
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         let write = |out: &mut Vec<u8>| rpc::put_vote_request(out, &request);
-        let called = self.link.call(kind, option.hard_ttl(), write).await;
+        let called = self.call(kind, option.hard_ttl(), write).await;
         called.and_then(rpc::voted).map_err(unreachable)
     }
 }

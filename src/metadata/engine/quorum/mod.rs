@@ -16,6 +16,7 @@ mod link;
 mod log;
 mod machine;
 mod message;
+mod presence;
 mod progress;
 mod remote;
 mod roles;
@@ -48,6 +49,7 @@ use link::Links;
 use log::LogStore;
 use machine::Machine;
 use message::Identity;
+use presence::Presence;
 use progress::Progress;
 use serve::{Desk, Room};
 use types::{Commit, Types, Voter};
@@ -143,9 +145,11 @@ impl Quorum {
         let empty = Image::empty(&self.formed.cluster_id, self.config.clone());
         let machine = Machine::open(&self.dir, empty, self.sender.clone())?;
         let (records, epoch) = (machine.image().to_records(), machine.image().epoch);
+        let presence = Presence::new(self.sender.clone());
         let links = Links {
             me: identity.clone(),
             configured: configured.clone(),
+            presence: presence.clone(),
             request_timeout: ms(self.quorum.request_timeout_ms),
         };
         let config = raft_config(&self.quorum, &self.formed.cluster_id);
@@ -156,6 +160,7 @@ impl Quorum {
         let room = Room {
             raft: raft.clone(),
             controller: self.controller.clone(),
+            presence,
         };
         let desk = Rc::new(Desk::new(identity.clone(), configured.clone(), Some(room)));
         rt::spawn(desk.serve(listener));

@@ -12,6 +12,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 
 use super::codec::put_u64;
 use super::message::{self, ANYONE, Hello, Identity, Kind, MESSAGE_BYTES_MAX, STRANGER_BYTES_MAX};
+use super::presence::Presence;
 use super::types::Voter;
 use super::{Raft, rpc};
 use crate::metadata::command::{Command, answer_to_bytes};
@@ -43,6 +44,7 @@ pub struct Desk {
 pub struct Room {
     pub raft: Raft,
     pub controller: Handle,
+    pub presence: Arc<Presence>,
 }
 
 impl Desk {
@@ -80,9 +82,11 @@ impl Desk {
         match self.welcome(&stream).await {
             Err(error) => self.note_stranger(&stream, &error),
             Ok(hello) => {
+                let node = hello.from.node;
+                let _present = self.room.as_ref().map(|room| room.presence.enter(node));
                 let error = self.answer_all(&stream, &hello).await;
                 // That the other side closes, or is gone, is no event.
-                tracing::debug!(node = hello.from.node.0, %error, "connection of the quorum ended");
+                tracing::debug!(node = node.0, %error, "connection of the quorum ended");
             }
         }
         self.connections.set(self.connections.get() - 1);

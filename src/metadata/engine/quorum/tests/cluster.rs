@@ -57,6 +57,7 @@ struct Machinery {
     dirs: Vec<TempDir>,
     voters: Vec<VoterSpec>,
     cluster: Mutex<Option<String>>,
+    session_ms: i64,
 }
 
 struct Node {
@@ -78,6 +79,7 @@ impl Machinery {
             dirs: (0..3).map(|_| tempfile::tempdir().unwrap()).collect(),
             voters: held.iter().enumerate().map(voter).collect(),
             cluster: Mutex::new(None),
+            session_ms: 3_000,
         }
     }
 
@@ -106,7 +108,7 @@ impl Machinery {
         let mut config = BrokerConfig::embedded(self.dirs[id as usize - 1].path());
         config.broker_id = id;
         config.broker_heartbeat_interval_ms = 100;
-        config.broker_session_timeout_ms = 3_000;
+        config.broker_session_timeout_ms = self.session_ms;
         let cluster = self.cluster.lock().unwrap().clone().unwrap_or_default();
         ControlOptions::new(Arc::new(config), cluster, self.path(id), vec![DirId([id as u8; 16])])
     }
@@ -253,6 +255,34 @@ fn is_complete(nodes: &[Node]) -> bool {
         voters == 3 && image.brokers.len() == 3 && image.brokers.values().all(|broker| !broker.fenced)
     };
     nodes.iter().all(of_all)
+}
+
+/// Nobody waits for the session of a node whose process has ended, be it the controller or another; it is let in again.
+#[test]
+fn a_process_that_has_ended_is_fenced_at_once() {
+    let machinery = Machinery {
+        session_ms: 3_600_000,
+        ..Machinery::new()
+    };
+    let mut nodes = machinery.boot_all();
+    let is_fenced = |node: &Node, id: i32| node.image().brokers[&BrokerId(id)].fenced;
+    for is_controller in [false, true] {
+        wait_until("all vote", || is_complete(&nodes));
+        let controller = agreed_controller(&nodes);
+        let killed = if is_controller {
+            controller
+        } else {
+            (controller + 1) % 3
+        };
+        let id = killed as i32 + 1;
+        nodes.remove(killed).kill();
+        wait_until("the others know", || nodes.iter().all(|node| is_fenced(node, id)));
+        let others = [1, 2, 3].into_iter().filter(|other| *other != id);
+        others.for_each(|other| assert!(!is_fenced(&nodes[0], other), "{other} lives"));
+        nodes.insert(killed, machinery.boot(id));
+    }
+    wait_until("all are active", || is_complete(&nodes));
+    nodes.iter().for_each(Node::kill);
 }
 
 /// The metadata of a single node become those of the cluster that it grows into, and its directory is not a single node's
