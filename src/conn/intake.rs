@@ -10,8 +10,6 @@ use crate::wire::{FrameError, frame_len};
 
 pub struct Intake {
     buffer: Chunk,
-    /// The one before it, whose memory serves again once the frames in it are done with. None while little comes.
-    before: Option<Chunk>,
     filled: usize,
     /// socket.request.max.bytes
     frame_bytes_max: i32,
@@ -30,7 +28,6 @@ impl Intake {
     pub fn new(frame_bytes_max: i32) -> Intake {
         Intake {
             buffer: Chunk::new(IDLE_BYTES),
-            before: None,
             filled: 0,
             frame_bytes_max,
             chunk_bytes: IDLE_BYTES,
@@ -110,13 +107,11 @@ impl Intake {
     }
 
     fn replace(&mut self, size: usize) {
-        let used = self.before.take().and_then(|before| before.renew(size));
-        let mut fresh = used.unwrap_or_else(|| Chunk::new(size));
+        let mut fresh = Chunk::new(size);
         if let Some(front) = fresh.get_mut(..self.filled) {
             front.copy_from_slice(self.buffer.get(..self.filled).unwrap_or(&[]));
         }
-        let before = std::mem::replace(&mut self.buffer, fresh);
-        self.before = (size == BUSY_BYTES).then_some(before);
+        std::mem::replace(&mut self.buffer, fresh).retire();
     }
 
     fn bytes(&self) -> &[u8] {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::pattern;
 use crate::rt::home::{Home, HomeBound, Parcel, reclaim};
 use crate::rt::testing::{on_control, on_shard, on_shards};
-use crate::rt::{ALIGN, Buf, Chunk, File, Frozen, Open, Sync, lane};
+use crate::rt::{ALIGN, Buf, File, Frozen, Open, Sync, lane};
 
 #[test]
 fn a_buffer_is_zeroed_aligned_and_rounded_up() {
@@ -50,22 +50,6 @@ fn a_used_buffer_comes_back_empty() {
     }
     check();
     on_shard(|| async { check() });
-}
-
-#[test]
-fn a_chunk_serves_again_once_nothing_of_it_is_left() {
-    let mut chunk = Chunk::new(100);
-    chunk.fill(1);
-    let taken = chunk.take(40);
-    assert_eq!((taken.len(), chunk.len()), (40, 60));
-    assert!(chunk.renew(100).is_none(), "it is still being read");
-    let mut chunk = Chunk::new(100);
-    drop((chunk.take(40), chunk.take(30)));
-    assert_eq!(chunk.renew(100).map(|chunk| chunk.len()), Some(100));
-    let mut whole = Chunk::new(100);
-    drop(whole.take(100));
-    assert_eq!(whole.renew(100).map(|chunk| chunk.len()), Some(100));
-    assert!(Chunk::new(100).renew(200).is_none(), "it has another size");
 }
 
 #[test]
