@@ -84,6 +84,8 @@ pub(super) struct Failed {
     /// Unknown where the metadata names a directory that this broker does not have.
     pub(super) place: Option<Place>,
     pub(super) checkpoint: Option<PartitionCheckpoint>,
+    /// Of a log that there was no space for, and whose directory is its own.
+    pub(super) claim: Option<Claim>,
 }
 
 impl Opening {

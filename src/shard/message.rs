@@ -260,6 +260,8 @@ pub(super) enum Job {
     AlterIsr(Box<IsrJob>),
     Close(Life, Place, Box<ClosingLog>),
     Remove(Life, Box<ClosingLog>),
+    /// A log that there was no space for.
+    Discard(Life, Place, Claim),
     Read(ReadJob),
     ReadAhead(AheadJob),
     Times(TimesJob),

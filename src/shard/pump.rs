@@ -122,6 +122,11 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
             drop(closing.claim);
             Done::Removed(life, result)
         }
+        Job::Discard(life, place, claim) => {
+            let result = Log::discard(&place.dir, &place.topic, life.partition).await;
+            drop(claim);
+            Done::Removed(life, result)
+        }
         Job::Read(job) => Done::Read(timed(&metrics, Stage::DiskRead, read(job, &metrics)).await),
         Job::ReadAhead(AheadJob { piece, plan, held }) => {
             let result = timed(&metrics, Stage::DiskRead, read_plan(plan, &metrics)).await;

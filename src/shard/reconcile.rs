@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::claims::Claim;
 use super::coordinator::DeletedTopic;
 use super::early::Early;
 use super::hosted::{Failed, Hosted, Leaving, Open, Opening, Place, directory_name, position};
@@ -179,10 +180,10 @@ impl Shard {
 
     fn begin_opening(&mut self, wanted: &Wanted<'_>, leadership: Leadership, now: Now) {
         let Some(place) = self.place(wanted) else {
-            return self.fail(wanted.id, None, "its log directory is not one of this broker's");
+            return self.fail(wanted.id, None, None, "its log directory is not one of this broker's");
         };
         if place.dir.is_offline() {
-            return self.fail(wanted.id, Some(place), "its log directory is offline");
+            return self.fail(wanted.id, Some(place), None, "its log directory is offline");
         }
         let opening = Opening {
             incarnation: self.next_incarnation(),
@@ -209,11 +210,16 @@ impl Shard {
         })
     }
 
-    fn fail(&mut self, id: PartitionId, place: Option<Place>, why: &str) {
+    fn fail(&mut self, id: PartitionId, place: Option<Place>, claim: Option<Claim>, why: &str) {
         let topic = self.image.topic_by_id(&id.topic).map_or("", |topic| &topic.name);
         tracing::error!(topic, partition = id.index, why, "partition is not served");
         let checkpoint = place.as_ref().and_then(|place| place.checkpoint);
-        self.hosted.insert(id, Hosted::Failed(Failed { place, checkpoint }));
+        let failed = Failed {
+            place,
+            checkpoint,
+            claim,
+        };
+        self.hosted.insert(id, Hosted::Failed(failed));
     }
 
     /// Opens as many logs as may be opened at a time. One whose directory name is still in use goes to the back.
@@ -275,10 +281,15 @@ impl Shard {
         match result {
             Err(error) => {
                 self.refuse_parked(opening.parked, ErrorCode::KafkaStorageError, now);
-                if error.is_disk_full() {
+                // Where it failed for another reason, the directory may be another topic's.
+                let claim = opening.claim.filter(|_| error.is_disk_full());
+                if claim.is_some() {
                     self.openings.without_space.push(life.partition);
                 }
-                self.fail(life.partition, Some(opening.place), &error.to_string());
+                self.fail(life.partition, Some(opening.place), claim, &error.to_string());
+                if opening.doomed {
+                    self.leave(life.partition, now);
+                }
             }
             Ok(opened) => self.serve(life, opening, *opened, now),
         }
@@ -377,7 +388,8 @@ impl Shard {
     fn leave(&mut self, id: PartitionId, now: Now) {
         self.forget_compaction(id);
         match self.hosted.remove(&id) {
-            None | Some(Hosted::Failed(_)) => {}
+            None => {}
+            Some(Hosted::Failed(failed)) => self.discard(id, failed),
             Some(Hosted::Leaving(leaving)) => {
                 self.hosted.insert(id, Hosted::Leaving(leaving));
             }
@@ -407,6 +419,23 @@ impl Shard {
                 self.follow(id);
             }
         }
+    }
+
+    /// What lies on a directory that is offline stays there, and is a stray of the next start.
+    fn discard(&mut self, id: PartitionId, failed: Failed) {
+        let (Some(place), Some(claim)) = (failed.place, failed.claim) else {
+            return;
+        };
+        if place.dir.is_offline() {
+            return;
+        }
+        let life = Life {
+            partition: id,
+            incarnation: self.next_incarnation(),
+        };
+        self.hosted
+            .insert(id, Hosted::Leaving(Leaving::Ending(life.incarnation)));
+        self.jobs.push(Job::Discard(life, place, claim));
     }
 
     fn remove_log(&mut self, open: Box<Open>) {

@@ -747,3 +747,25 @@ fn a_batch_behind_a_refused_one_waits_for_it() {
         }
     });
 }
+
+/// A topic is deleted whose directory is another one's, of the same name: that one's records may be all that is left of it.
+#[test]
+fn the_directory_of_another_topic_is_not_removed() {
+    let root = tempfile::tempdir().unwrap();
+    broker(root.path(), 1, |_, router| async move {
+        let topic = create(&router, "t", 1, &[]).await;
+        append(&router, topic, 0, &batch(10, 10)).await;
+    });
+    let dir = BrokerConfig::embedded(root.path()).log_dirs[0].join("t-0");
+    let another = "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ\n";
+    std::fs::write(dir.join("partition.metadata"), another).unwrap();
+    broker(root.path(), 1, |_, router| async move {
+        let topic = topic(&router, "t").await;
+        let refused = append(&router, topic, 0, &batch(1, 10)).await;
+        assert_eq!(refused.error, ErrorCode::KafkaStorageError);
+        delete(&router, "t").await;
+        create(&router, "another", 1, &[]).await;
+    });
+    let log = std::fs::metadata(dir.join("00000000000000000000.log")).unwrap();
+    assert!(log.len() > 0);
+}

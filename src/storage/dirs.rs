@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,7 +17,7 @@ use super::journal::{Entry, Leftover};
 use super::layout::{CLEAN_SHUTDOWN, DELETE_DIR, LOCK, META_PROPERTIES};
 use crate::model::{DirId, PartitionId};
 use crate::rt::blocking::{self, LockFile};
-use crate::rt::random_u64;
+use crate::rt::{self, Instant, random_u64};
 
 /// A directory that was full takes batches again when this many sixteenths of the reserve are free: a little more than
 /// where it became full, so that it does not go to and fro.
@@ -24,17 +25,29 @@ const FREE_AGAIN_SIXTEENTHS: u64 = 18;
 /// The same where there is no reserve, and a write has found the disk full: what a log asks for at least must fit again.
 const FREE_AGAIN_BYTES_MIN: u64 = 1 << 20;
 
+/// A refusal counts for so long where free bytes do not say why: inodes or a quota may be used up.
+const REFUSAL_HOLDS: Duration = Duration::from_secs(15);
+
 /// One log directory, shared by all shards: its identity, two flags, and what is left of journals.
 #[derive(Debug)]
 pub struct LogDir {
     pub path: PathBuf,
     pub id: DirId,
     is_full: AtomicBool,
+    refusal: Mutex<Option<Refusal>>,
     /// As last looked at.
     free_bytes: AtomicU64,
     total_bytes: AtomicU64,
     is_offline: AtomicBool,
     leftover: Mutex<Leftover>,
+}
+
+/// The file system had no space for something.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    holds_until: Instant,
+    /// What was free when it was looked at first after that.
+    free_bytes: Option<u64>,
 }
 
 impl LogDir {
@@ -43,6 +56,7 @@ impl LogDir {
             path,
             id,
             is_full: AtomicBool::new(false),
+            refusal: Mutex::default(),
             free_bytes: AtomicU64::new(0),
             total_bytes: AtomicU64::new(0),
             is_offline: AtomicBool::new(false),
@@ -106,6 +120,28 @@ impl LogDir {
 
     fn leftover(&self) -> MutexGuard<'_, Leftover> {
         self.leftover.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file system had no space for something: the directory is full, whatever it says is free.
+    pub fn note_refusal(&self) {
+        *self.refusal() = Some(Refusal {
+            holds_until: rt::now().after(REFUSAL_HOLDS),
+            free_bytes: None,
+        });
+        self.set_full(true);
+    }
+
+    /// Whether a refusal still counts: until some space was freed, or for a while.
+    fn is_refused(&self, free: u64, now: Instant) -> bool {
+        let mut refusal = self.refusal();
+        *refusal = refusal.filter(|refusal| now < refusal.holds_until);
+        refusal
+            .as_mut()
+            .is_some_and(|refusal| free < *refusal.free_bytes.get_or_insert(free) + FREE_AGAIN_BYTES_MIN)
+    }
+
+    fn refusal(&self) -> MutexGuard<'_, Option<Refusal>> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn set_full(&self, full: bool) {
@@ -224,7 +260,8 @@ impl LogDirs {
             match blocking::space(&dir.path) {
                 Ok((free, total)) => {
                     dir.set_space(free, total);
-                    dir.set_full(is_full_at((free, total), min_free, dir.is_full()));
+                    let is_refused = dir.is_refused(free, rt::now());
+                    dir.set_full(is_refused || is_full_at((free, total), min_free, dir.is_full()));
                 }
                 Err(error) => dir.set_offline(&format!("free space: {error}")),
             }
@@ -515,5 +552,23 @@ mod tests {
         assert!(!is_full(0, 0, false));
         assert!(is_full(199, 0, true));
         assert!(!is_full(200, 0, true));
+    }
+
+    /// A refusal counts where bytes are free: inodes may be used up. Otherwise the directory would be full and not full in
+    /// turn.
+    #[test]
+    fn a_refusal_holds_until_something_is_freed() {
+        let dir = LogDir::new("/nowhere".into(), DirId([1; 16]));
+        let now = rt::now();
+        assert!(!dir.is_refused(1 << 30, now));
+        dir.note_refusal();
+        assert!(dir.is_full());
+        assert!(dir.is_refused(1 << 30, now));
+        assert!(dir.is_refused((1 << 30) + 1, now), "that is not enough for a log");
+        assert!(!dir.is_refused((1 << 30) + FREE_AGAIN_BYTES_MIN, now));
+        dir.note_refusal();
+        assert!(dir.is_refused(2 << 30, now), "another one");
+        assert!(!dir.is_refused(2 << 30, now.after(2 * REFUSAL_HOLDS)), "for a while");
+        assert!(!dir.is_refused(2 << 30, now), "it is over");
     }
 }

@@ -171,14 +171,18 @@ impl Log {
             Ok(recovered) => recovered,
             Err(error) => {
                 match &error {
-                    full if full.is_disk_full() => options.log_dir.set_full(true),
+                    full if full.is_disk_full() => options.log_dir.note_refusal(),
                     StorageError::Io { .. } => options.log_dir.set_offline(&error.to_string()),
                     StorageError::Corrupt { .. } | StorageError::Offline { .. } => {}
                 }
                 return Err(error);
             }
         };
-        settle_journals(&options).await?;
+        let id = PartitionId {
+            topic: options.topic_id,
+            index: options.index,
+        };
+        settle_journals(&options.log_dir, id).await?;
         let found = recovered.checkpoint;
         let mut log = Log {
             options,
@@ -528,16 +532,12 @@ impl Log {
     }
 }
 
-/// The log is durable with all that journals held of it; the last log removes them.
-async fn settle_journals(options: &LogOptions) -> Result<(), StorageError> {
-    let partition = PartitionId {
-        topic: options.topic_id,
-        index: options.index,
-    };
-    let files = options.log_dir.settle_journaled(partition);
+/// The log is durable with all that journals held of it, or gone; the last log removes them.
+async fn settle_journals(log_dir: &LogDir, partition: PartitionId) -> Result<(), StorageError> {
+    let files = log_dir.settle_journaled(partition);
     let removed = super::journal::remove(&files).await;
     if let Err(error) = &removed {
-        options.log_dir.set_offline(&error.to_string());
+        log_dir.set_offline(&error.to_string());
     }
     removed
 }

@@ -72,6 +72,15 @@ fn fills_up_and_comes_back(kind: &str, reserve: &str) {
     assert_holds(&client.read("t"), &acked);
     let offline = |line: &&str| line.contains("log directory is offline");
     broker.tool("topics", "--create --topic later --partitions 1", "");
+    broker.tool("topics", "--create --topic gone --partitions 1", "");
+    broker.tool("topics", "--delete --topic gone", "");
+    let is_there = |topic: &str| {
+        let dirs = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name());
+        dirs.into_iter().any(|name| name.to_string_lossy().starts_with(topic))
+    };
+    wait_until("nothing is left of a topic that was deleted meanwhile", || {
+        !is_there("gone")
+    });
     assert_eq!(broker.log().lines().find(offline), None);
 
     disk.remove_filler();
@@ -83,9 +92,12 @@ fn fills_up_and_comes_back(kind: &str, reserve: &str) {
         Err(_) => false,
     });
     assert_holds(&client.read("t"), &acked);
-    wait_until("a topic that there was no space for is served", || {
-        client.produce("later", 0).is_ok()
-    });
+    broker.tool("topics", "--create --topic gone --partitions 1", "");
+    for topic in ["later", "gone"] {
+        wait_until("a topic that there was no space for is served", || {
+            client.produce(topic, 0).is_ok()
+        });
+    }
     assert!(broker.terminate().success());
     broker.restart();
     assert_holds(&Client::new(&broker).read("t"), &acked);

@@ -1,15 +1,18 @@
 //! The end of a log: closed with everything in its place, or deleted.
 
+use std::io;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Log;
+use super::{Log, LogOptions, settle_journals};
+use crate::model::PartitionId;
 use crate::rt::{Dir, random_u64, sleep};
 use crate::storage::layout::{DELETE_DIR, aside_dir_name};
 use crate::storage::prepare::{Seal, write_snapshot};
 use crate::storage::retention::Removal;
 use crate::storage::segment::Head;
-use crate::storage::{PartitionCheckpoint, StorageError};
+use crate::storage::{LogDir, PartitionCheckpoint, StorageError};
 
 /// How often a log that goes away looks whether its last jobs have ended.
 const IN_FLIGHT_POLL: Duration = Duration::from_millis(1);
@@ -39,22 +42,18 @@ impl Log {
         let departed = self.departed.iter().flat_map(|departed| &departed.handles);
         departed.for_each(|handle| handle.lingers.set(false));
         self.jobs_ended().await;
-        let dir = &self.options.dir;
-        let unique = u128::from(random_u64()) << 64 | u128::from(random_u64());
-        let away = dir.with_file_name(aside_dir_name(
-            &self.options.topic,
-            self.options.index,
-            unique,
-            DELETE_DIR,
-        ));
-        let renamed = Dir::rename(dir, &away).await;
-        renamed.map_err(|source| StorageError::io("rename", dir, source))?;
-        if let Some(parent) = dir.parent() {
-            let synced = Dir::sync(parent).await;
-            synced.map_err(|source| StorageError::io("sync directory", parent, source))?;
+        let LogOptions { dir, topic, index, .. } = &self.options;
+        remove_directory(dir, topic, *index).await
+    }
+
+    /// The same for a log that there was no space for; there may be no directory.
+    pub async fn discard(log_dir: &LogDir, topic: &str, id: PartitionId) -> Result<(), StorageError> {
+        let dir = log_dir.path.join(format!("{topic}-{}", id.index));
+        match remove_directory(&dir, topic, id.index).await {
+            Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
         }
-        let removed = Dir::remove_all(&away).await;
-        removed.map_err(|source| StorageError::io("remove", &away, source))
+        settle_journals(log_dir, id).await
     }
 
     async fn jobs_ended(&self) {
@@ -116,4 +115,17 @@ impl Log {
         };
         seal.run().await
     }
+}
+
+async fn remove_directory(dir: &Path, topic: &str, index: i32) -> Result<(), StorageError> {
+    let unique = u128::from(random_u64()) << 64 | u128::from(random_u64());
+    let away = dir.with_file_name(aside_dir_name(topic, index, unique, DELETE_DIR));
+    let renamed = Dir::rename(dir, &away).await;
+    renamed.map_err(|source| StorageError::io("rename", dir, source))?;
+    if let Some(parent) = dir.parent() {
+        let synced = Dir::sync(parent).await;
+        synced.map_err(|source| StorageError::io("sync directory", parent, source))?;
+    }
+    let removed = Dir::remove_all(&away).await;
+    removed.map_err(|source| StorageError::io("remove", &away, source))
 }

@@ -284,7 +284,7 @@ impl Log {
 
     /// Not at once: another job may have freed some by then.
     pub(super) fn retry_later(&mut self) {
-        self.options.log_dir.set_full(true);
+        self.options.log_dir.note_refusal();
         self.retry_at_ms = self.now_wall_ms + RETRY_MS;
     }
 
