@@ -46,8 +46,8 @@ pub struct LogDir {
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
     holds_until: Instant,
-    /// What was free when it was looked at first after that.
-    free_bytes: Option<u64>,
+    /// The least that is known to have been free since just before.
+    free_bytes: u64,
 }
 
 impl LogDir {
@@ -126,18 +126,19 @@ impl LogDir {
     pub fn note_refusal(&self) {
         *self.refusal() = Some(Refusal {
             holds_until: rt::now().after(REFUSAL_HOLDS),
-            free_bytes: None,
+            free_bytes: self.space().0,
         });
         self.set_full(true);
     }
 
     /// Whether a refusal still counts: until some space was freed, or for a while.
-    fn is_refused(&self, free: u64, now: Instant) -> bool {
+    fn is_refused(&self, (free, total): (u64, u64), now: Instant) -> bool {
         let mut refusal = self.refusal();
         *refusal = refusal.filter(|refusal| now < refusal.holds_until);
-        refusal
-            .as_mut()
-            .is_some_and(|refusal| free < *refusal.free_bytes.get_or_insert(free) + FREE_AGAIN_BYTES_MIN)
+        refusal.as_mut().is_some_and(|refusal| {
+            refusal.free_bytes = refusal.free_bytes.min(free);
+            free < refusal.free_bytes + free_again_min(total)
+        })
     }
 
     fn refusal(&self) -> MutexGuard<'_, Option<Refusal>> {
@@ -260,7 +261,7 @@ impl LogDirs {
             match blocking::space(&dir.path) {
                 Ok((free, total)) => {
                     dir.set_space(free, total);
-                    let is_refused = dir.is_refused(free, rt::now());
+                    let is_refused = dir.is_refused((free, total), rt::now());
                     dir.set_full(is_refused || is_full_at((free, total), min_free, dir.is_full()));
                 }
                 Err(error) => dir.set_offline(&format!("free space: {error}")),
@@ -282,9 +283,14 @@ fn clean_epoch(marker: &str) -> Option<i64> {
     marker.get("brokerEpoch")?.as_i64()
 }
 
+/// Of a small file system less is asked.
+fn free_again_min(total: u64) -> u64 {
+    FREE_AGAIN_BYTES_MIN.min(total / 16)
+}
+
 fn is_full_at((free, total): (u64, u64), min_free: u64, was_full: bool) -> bool {
     let bound = if was_full {
-        (min_free / 16 * FREE_AGAIN_SIXTEENTHS).max(FREE_AGAIN_BYTES_MIN.min(total / 16))
+        (min_free / 16 * FREE_AGAIN_SIXTEENTHS).max(free_again_min(total))
     } else {
         min_free
     };
@@ -560,15 +566,18 @@ mod tests {
     fn a_refusal_holds_until_something_is_freed() {
         let dir = LogDir::new("/nowhere".into(), DirId([1; 16]));
         let now = rt::now();
-        assert!(!dir.is_refused(1 << 30, now));
+        let is_refused = |free, now| dir.is_refused((free, 8 << 30), now);
+        dir.set_space(2 << 30, 8 << 30);
+        assert!(!is_refused(2 << 30, now));
         dir.note_refusal();
         assert!(dir.is_full());
-        assert!(dir.is_refused(1 << 30, now));
-        assert!(dir.is_refused((1 << 30) + 1, now), "that is not enough for a log");
-        assert!(!dir.is_refused((1 << 30) + FREE_AGAIN_BYTES_MIN, now));
+        assert!(is_refused(2 << 30, now));
+        assert!(is_refused(1 << 30, now), "somebody else took more");
+        assert!(is_refused((1 << 30) + 1, now), "that is not enough for a log");
+        assert!(!is_refused((1 << 30) + FREE_AGAIN_BYTES_MIN, now));
         dir.note_refusal();
-        assert!(dir.is_refused(2 << 30, now), "another one");
-        assert!(!dir.is_refused(2 << 30, now.after(2 * REFUSAL_HOLDS)), "for a while");
-        assert!(!dir.is_refused(2 << 30, now), "it is over");
+        assert!(is_refused(2 << 30, now), "another one");
+        assert!(!is_refused(2 << 30, now.after(2 * REFUSAL_HOLDS)), "for a while");
+        assert!(!is_refused(2 << 30, now), "it is over");
     }
 }
