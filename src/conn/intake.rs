@@ -1,7 +1,7 @@
 //! Bytes of one connection on their way to frames. Synchronous: the connection reads into it and takes frames out.
 //!
 //! An idle connection holds [`IDLE_BYTES`]. A read that fills the buffer makes the next one [`BUSY_BYTES`]; a frame that is
-//! larger gets a buffer of exactly its size, once its memory is admitted, and is read straight into it.
+//! larger gets a buffer of its size, once its memory is admitted, and is read straight into it.
 
 use bytes::{Buf, Bytes};
 

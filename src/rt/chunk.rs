@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 use bytes::{Bytes, BytesMut};
 
 /// Bytes of memory that one thread keeps.
-const KEPT_BYTES_MAX: usize = 4 << 20;
+const KEPT_BYTES_MAX: usize = 8 << 20;
 /// Smaller pieces are quickly made, and larger ones rare.
 const CHUNK_BYTES_MIN: usize = 64 << 10;
 const CHUNK_BYTES_MAX: usize = 1 << 20;
@@ -89,13 +89,16 @@ impl Chunk {
 
 /// One of at least `len` bytes, and not many more.
 fn take(len: usize) -> Option<Chunk> {
-    KEPT.with_borrow_mut(|kept| {
-        let serves = |chunk: &mut Chunk| (len..=2 * len).contains(&chunk.allocated) && chunk.renew(len);
+    // Without what is kept the thread is ending.
+    let used = KEPT.try_with(|kept| {
+        let mut kept = kept.borrow_mut();
+        let serves = |chunk: &mut Chunk| (len..=len + len / 4).contains(&chunk.allocated) && chunk.renew(len);
         let at = kept.chunks.iter_mut().take(LOOKS).position(serves)?;
         let chunk = kept.chunks.remove(at)?;
         kept.bytes -= chunk.allocated;
         Some(chunk)
-    })
+    });
+    used.ok().flatten()
 }
 
 impl Deref for Chunk {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::world::{World, current};
 
 /// A point on the monotonic clock that counts through suspend (CLOCK_BOOTTIME), in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(pub u64);
 impl Instant {
     pub fn after(self, d: Duration) -> Instant {

@@ -289,6 +289,7 @@ impl Shard {
                 self.fail(life.partition, Some(opening.place), claim, &error.to_string());
                 if opening.doomed {
                     self.leave(life.partition, now);
+                    self.host_again(life.partition, now);
                 }
             }
             Ok(opened) => self.serve(life, opening, *opened, now),
@@ -296,6 +297,15 @@ impl Shard {
         self.release_early(life.partition, early, now);
         self.close_if_stopping(life.partition);
         self.finish_stop();
+    }
+
+    /// It may be wanted again by now.
+    fn host_again(&mut self, id: PartitionId, now: Now) {
+        let topic = self.image.topic_by_id(&id.topic).cloned();
+        if let Some(topic) = topic.filter(|_| !self.hosted.contains_key(&id)) {
+            self.reconcile_topic(&topic, now);
+            self.start_openings(now);
+        }
     }
 
     /// Logs that there was no space for are opened where there is some.
@@ -454,10 +464,7 @@ impl Shard {
             return;
         }
         self.hosted.remove(&life.partition);
-        if let Some(topic) = self.image.topic_by_id(&life.partition.topic).cloned() {
-            self.reconcile_topic(&topic, now);
-            self.start_openings(now);
-        }
+        self.host_again(life.partition, now);
         self.count_partitions();
         self.finish_stop();
     }

@@ -111,6 +111,7 @@ async fn survey(options: &LogOptions) -> Result<Survey, StorageError> {
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(source) => return Err(StorageError::io("list", dir, source)),
     };
+    check_topic_id(options, names.iter().any(|(name, _)| name == PARTITION_METADATA)).await?;
     let has_changed = super::compaction::recover(dir, &names).await?;
     let names = match has_changed {
         true => Dir::list(dir)
@@ -118,7 +119,6 @@ async fn survey(options: &LogOptions) -> Result<Survey, StorageError> {
             .map_err(|source| StorageError::io("list", dir, source))?,
         false => names,
     };
-    check_topic_id(options, names.iter().any(|(name, _)| name == PARTITION_METADATA)).await?;
     let mut survey = Survey::default();
     for (name, _) in names.iter().filter(|(_, is_dir)| !is_dir) {
         if name.ends_with(DELETED) {

@@ -46,14 +46,20 @@ impl Log {
         remove_directory(dir, topic, *index).await
     }
 
-    /// The same for a log that there was no space for; there may be no directory.
+    /// The same for a log that there was no space for; there may be no directory. A full disk may have no space for the
+    /// other name either.
     pub async fn discard(log_dir: &LogDir, topic: &str, id: PartitionId) -> Result<(), StorageError> {
         let dir = log_dir.path.join(format!("{topic}-{}", id.index));
-        match remove_directory(&dir, topic, id.index).await {
-            Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            removed => removed?,
-        }
-        settle_journals(log_dir, id).await
+        let removed = match remove_directory(&dir, topic, id.index).await {
+            Err(full) if full.is_disk_full() => {
+                let removed = Dir::remove_all(&dir).await;
+                removed.map_err(|source| StorageError::io("remove", &dir, source))
+            }
+            Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        settle_journals(log_dir, id).await?;
+        removed
     }
 
     async fn jobs_ended(&self) {

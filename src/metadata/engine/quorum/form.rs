@@ -57,6 +57,7 @@ pub fn form(node: BrokerId, quorum: &QuorumConfig, dir: &Path, known: Option<Str
         cluster: known,
         node,
         voter: voter_id(dir)?,
+        process: rt::random_u64() | 1,
         has_metadata: false,
     };
     let quorum = quorum.clone();
@@ -135,6 +136,7 @@ mod tests {
             cluster: cluster.map(str::to_owned),
             node: BrokerId(id),
             voter: id as u64,
+            process: 1,
             has_metadata,
         }
     }

@@ -18,7 +18,7 @@ use super::message::{self, ANYONE, Hello, Identity, Kind, MESSAGE_BYTES_MAX};
 use super::presence::Presence;
 use super::rpc;
 use super::types::{Snapshot, Types, Vote, Voter};
-use crate::rt::ControlStream;
+use crate::rt::{self, ControlStream};
 
 /// For a connection to be made, and for both sides to say who they are.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
@@ -223,7 +223,7 @@ impl RaftNetworkV2<Types> for RaftLink {
 impl RaftLink {
     async fn call(&mut self, kind: Kind, within: Duration, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<Bytes> {
         let called = self.link.call(kind, within, write).await;
-        called.inspect_err(|error| self.presence.note_failure(self.link.peer.node, error))
+        called.inspect_err(|error| self.presence.note_failure(self.link.peer.node, error, rt::now()))
     }
 
     async fn ask_for_vote(

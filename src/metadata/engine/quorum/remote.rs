@@ -74,6 +74,7 @@ impl Remote {
             cluster: None,
             node: me,
             voter: ANYONE,
+            process: 1,
             has_metadata: false,
         };
         Remote {

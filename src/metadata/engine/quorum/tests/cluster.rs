@@ -281,6 +281,10 @@ fn a_process_that_has_ended_is_fenced_at_once() {
         others.for_each(|other| assert!(!is_fenced(&nodes[0], other), "{other} lives"));
         nodes.insert(killed, machinery.boot(id));
     }
+    // One that is back before anybody was refused need not wait either.
+    wait_until("all vote", || is_complete(&nodes));
+    nodes.remove(0).kill();
+    nodes.insert(0, machinery.boot(1));
     wait_until("all are active", || is_complete(&nodes));
     nodes.iter().for_each(Node::kill);
 }
@@ -320,6 +324,7 @@ fn a_wiped_voter_is_refused() {
         cluster: machinery.cluster.lock().unwrap().clone(),
         node: BrokerId(wiped),
         voter: 77,
+        process: 1,
         has_metadata: false,
     });
     let controller = machinery.voter(controller);
