@@ -1,7 +1,7 @@
 //! The partitions of a shard, each in one stage of its life.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::claims::Claim;
@@ -178,6 +178,11 @@ pub(super) fn position(partition: &Partition) -> LogPosition {
 }
 
 impl Place {
+    /// `<topic>-<index>` in its log directory.
+    pub(super) fn directory(&self, id: PartitionId) -> PathBuf {
+        self.dir.path.join(format!("{}-{}", self.topic, id.index))
+    }
+
     pub(super) fn row(&self, id: PartitionId, checkpoint: PartitionCheckpoint) -> CheckpointRow {
         CheckpointRow {
             dir: self.dir.id,
@@ -186,11 +191,6 @@ impl Place {
             checkpoint,
         }
     }
-}
-
-/// `<topic>-<index>`, the directory of a partition in its log directory.
-pub(super) fn directory_name(topic: &str, id: PartitionId) -> String {
-    format!("{topic}-{}", id.index)
 }
 
 /// The open partition that a job belongs to, if it still lives the same life.

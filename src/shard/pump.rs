@@ -123,7 +123,8 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
             Done::Removed(life, result)
         }
         Job::Discard(life, place, claim) => {
-            let result = Log::discard(&place.dir, &place.topic, life.partition).await;
+            let dir = place.directory(life.partition);
+            let result = Log::discard(&dir, &place.dir, &place.topic, life.partition).await;
             drop(claim);
             Done::Removed(life, result)
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::claims::Claim;
 use super::coordinator::DeletedTopic;
 use super::early::Early;
-use super::hosted::{Failed, Hosted, Leaving, Open, Opening, Place, directory_name, position};
+use super::hosted::{Failed, Hosted, Leaving, Open, Opening, Place, position};
 use super::message::{ClosingLog, Job, Life};
 use super::placement::owner;
 use super::state::Shard;
@@ -257,7 +257,7 @@ impl Shard {
         };
         let place = &opening.place;
         let options = LogOptions {
-            dir: place.dir.path.join(directory_name(&place.topic, id)),
+            dir: place.directory(id),
             topic: place.topic.clone(),
             index: id.index,
             topic_id: id.topic,

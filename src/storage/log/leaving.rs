@@ -48,12 +48,11 @@ impl Log {
 
     /// The same for a log that there was no space for; there may be no directory. A full disk may have no space for the
     /// other name either.
-    pub async fn discard(log_dir: &LogDir, topic: &str, id: PartitionId) -> Result<(), StorageError> {
-        let dir = log_dir.path.join(format!("{topic}-{}", id.index));
-        let removed = match remove_directory(&dir, topic, id.index).await {
+    pub async fn discard(dir: &Path, log_dir: &LogDir, topic: &str, id: PartitionId) -> Result<(), StorageError> {
+        let removed = match remove_directory(dir, topic, id.index).await {
             Err(full) if full.is_disk_full() => {
-                let removed = Dir::remove_all(&dir).await;
-                removed.map_err(|source| StorageError::io("remove", &dir, source))
+                let removed = Dir::remove_all(dir).await;
+                removed.map_err(|source| StorageError::io("remove", dir, source))
             }
             Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
