@@ -62,7 +62,6 @@ impl Presence {
             }
         }
         *known.connections.entry(process).or_default() += 1;
-        known.refused = None;
         drop(nodes);
         Present {
             presence: self.clone(),
@@ -160,6 +159,7 @@ mod tests {
     #[test]
     fn a_node_that_is_refused_and_not_connected_has_ended() {
         let mut rig = Rig::new();
+        drop(rig.presence.enter(NODE, 7));
         let connections = [rig.presence.enter(NODE, 7), rig.presence.enter(NODE, 7)];
         let other = rig.presence.enter(BrokerId(3), 8);
         assert!(!rig.fail(REFUSED, 100), "it is connected");
