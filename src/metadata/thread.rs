@@ -84,10 +84,10 @@ impl ControlOptions {
 
 /// Opens the engine (recovers), registers this broker, publishes the first image. Returns the handle, the first image.
 /// Waits for all that, in a cluster for the controller too: not for a shard.
-pub fn start(mut options: ControlOptions, updates: Updates) -> anyhow::Result<(Handle, Arc<Image>)> {
+pub fn start(options: ControlOptions, updates: Updates) -> anyhow::Result<(Handle, Arc<Image>)> {
     let dir = options.dir.clone();
     let config = options.config.clone();
-    match (config.quorum.clone(), options.formed.take()) {
+    match (config.quorum.clone(), options.formed.clone()) {
         (Some(quorum), Some(formed)) => {
             let engine = move |handle: &Handle| Quorum::new(config, quorum, dir, formed, handle.clone());
             start_with(engine, options, updates)
@@ -164,6 +164,10 @@ async fn run<E: Engine>(
     let beats = std::mem::take(&mut options.shard_beats);
     let (config, log_dirs, clean_epoch) = (options.config.clone(), options.log_dirs.clone(), options.clean_epoch);
     let (is_online, is_full) = (options.is_online.clone(), options.is_full.clone());
+    let incarnation = options
+        .formed
+        .as_ref()
+        .map_or_else(random_id, |formed| formed.incarnation);
     let mut control = match Control::open(engine, options, updates).await {
         Err(error) => return drop(ready.send(Err(error))),
         Ok(control) => control,
@@ -184,6 +188,7 @@ async fn run<E: Engine>(
                 is_full,
                 beats,
                 clean_epoch,
+                incarnation,
             };
             control.enter(Cluster::new(remote, handle, shown));
             rt::spawn(lifecycle.run(ready, nudges));

@@ -97,15 +97,14 @@ fn ask(port: u16, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// Some process's number.
-const PROCESS: u64 = 7;
+const INCARNATION: [u8; 16] = [7; 16];
 
 fn hello(cluster: &str, node: u32, voter: u64, to: u64) -> Vec<u8> {
     let mut body = (cluster.len() as u32).to_le_bytes().to_vec();
     body.extend(cluster.as_bytes());
     body.extend(node.to_le_bytes());
     body.extend(voter.to_le_bytes());
-    body.extend(PROCESS.to_le_bytes());
+    body.extend(INCARNATION);
     body.push(1);
     body.extend(to.to_le_bytes());
     message(HELLO, &body)

@@ -69,10 +69,11 @@ pub enum Event {
     NotController,
     /// Another node leads, or none.
     Leader(Option<BrokerId>),
-    /// The process of another node that ran before has ended by then; another may run there since.
+    /// Every process of another node has ended by then but for its successor, by incarnation, if there is one.
     Gone {
         node: BrokerId,
         at: Instant,
+        successor: Option<[u8; 16]>,
     },
     /// The engine has ended: its disk failed.
     Fatal(String),

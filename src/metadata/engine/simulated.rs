@@ -339,7 +339,11 @@ impl SimulatedEngine {
             return Look::At(known);
         }
         self.told_gone.insert(node, known);
-        Look::Event(Event::Gone { node, at })
+        Look::Event(Event::Gone {
+            node,
+            at,
+            successor: None,
+        })
     }
 
     fn is_controller(&self) -> bool {

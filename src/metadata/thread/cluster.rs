@@ -113,8 +113,13 @@ impl Cluster {
         }
     }
 
-    /// The process of this broker had ended at that moment. Its session need not be waited for.
-    pub fn note_gone(&mut self, broker: BrokerId, at: Instant, image: &Image) {
+    /// Every process of this broker had ended at that moment but for the successor: the session of whichever is registered
+    /// need not be waited for, unless it is that one.
+    pub fn note_gone(&mut self, broker: BrokerId, at: Instant, successor: Option<[u8; 16]>, image: &Image) {
+        let registered = image.brokers.get(&broker).map(|broker| broker.incarnation);
+        if successor.is_some() && successor == registered {
+            return;
+        }
         let contact = self.contacts.get_mut(&broker);
         let Some(contact) = contact.filter(|contact| !contact.has_ended && contact.last_ns < at.0) else {
             return;
@@ -304,14 +309,27 @@ mod tests {
     fn the_session_of_a_process_that_has_ended_is_not_waited_for() {
         let image = image();
         let mut cluster = cluster(&image);
-        cluster.note_gone(OTHER, Instant(rt::now().0 - 1_000_000_000), &image);
+        cluster.note_gone(OTHER, Instant(rt::now().0 - 1_000_000_000), None, &image);
         assert_eq!(fenced(&mut cluster, &image), [], "it was heard since");
-        cluster.note_gone(OTHER, rt::now(), &image);
+        cluster.note_gone(OTHER, rt::now(), None, &image);
         assert_eq!(cluster.until_tick(&image), Duration::ZERO);
         assert_eq!(fenced(&mut cluster, &image), [OTHER]);
         assert_ne!(cluster.until_tick(&image), Duration::ZERO, "once");
         let (asked, answered) = heartbeat();
         cluster.note(&asked, &answered, &image);
         assert!(cluster.live().has_session(&image, OTHER), "it has come back");
+    }
+
+    /// Who leads anew, and has known an earlier process of the broker, may see that one's successor for the first time long
+    /// after it has registered.
+    #[test]
+    fn a_successor_that_is_registered_has_not_ended() {
+        let image = image();
+        let mut cluster = cluster(&image);
+        let registered = image.brokers[&OTHER].incarnation;
+        cluster.note_gone(OTHER, rt::now(), Some(registered), &image);
+        assert_eq!(fenced(&mut cluster, &image), []);
+        cluster.note_gone(OTHER, rt::now(), Some([2; 16]), &image);
+        assert_eq!(fenced(&mut cluster, &image), [OTHER]);
     }
 }

@@ -189,9 +189,9 @@ impl<E: Engine> Control<E> {
                 Arc::make_mut(&mut self.image).note_controller(leader);
                 true
             }
-            Event::Gone { node, at } => {
+            Event::Gone { node, at, successor } => {
                 if let Some(cluster) = &mut self.cluster {
-                    cluster.note_gone(node, at, &self.image);
+                    cluster.note_gone(node, at, successor, &self.image);
                 }
                 false
             }

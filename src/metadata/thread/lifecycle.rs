@@ -10,7 +10,6 @@ use super::super::command::{Command, Heartbeat, Registration, Reply};
 use super::super::handle::Handle;
 use super::super::image::{Endpoint, Image};
 use super::super::standing::Standing;
-use super::random_id;
 use crate::config::{BrokerConfig, ListenerSpec};
 use crate::model::{BrokerId, DirId, ErrorCode};
 use crate::rt::{self, Instant, Rx};
@@ -35,16 +34,16 @@ pub(super) struct Lifecycle {
     pub is_full: Arc<dyn Fn(&DirId) -> bool + Send + Sync>,
     pub beats: Vec<Arc<AtomicU64>>,
     pub clean_epoch: i64,
+    pub incarnation: [u8; 16],
 }
 
 impl Lifecycle {
     /// For as long as the control thread lives. `ready` is told once, when the image holds this broker.
     pub async fn run(self, ready: Ready, mut nudges: Rx<()>) {
         let mut ready = Some(ready);
-        let incarnation = random_id();
         let mut pulse = Pulse::new(&self.beats);
         loop {
-            let epoch = self.register(incarnation).await;
+            let epoch = self.register().await;
             if let Some(ready) = ready.take() {
                 let _ = ready.send(Ok(self.image()));
             }
@@ -61,9 +60,9 @@ impl Lifecycle {
     }
 
     /// Until it is let in: the broker's epoch.
-    async fn register(&self, incarnation: [u8; 16]) -> i64 {
+    async fn register(&self) -> i64 {
         for tries in 1_u64.. {
-            let registration = self.registration(incarnation);
+            let registration = self.registration();
             match self.handle.submit(Command::RegisterBroker(registration)).await {
                 Ok(Reply::RegisterBroker { epoch }) => return epoch,
                 Ok(_) => {}
@@ -77,7 +76,7 @@ impl Lifecycle {
         unreachable!("the tries have no end")
     }
 
-    fn registration(&self, incarnation: [u8; 16]) -> Registration {
+    fn registration(&self) -> Registration {
         let config = &self.config;
         let endpoint = |listener: &ListenerSpec| Endpoint {
             listener: listener.name.clone(),
@@ -86,7 +85,7 @@ impl Lifecycle {
         };
         Registration {
             id: BrokerId(config.broker_id),
-            incarnation,
+            incarnation: self.incarnation,
             rack: config.rack.clone(),
             endpoints: config.advertised.iter().map(endpoint).collect(),
             log_dirs: self

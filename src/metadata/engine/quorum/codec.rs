@@ -122,7 +122,7 @@ impl Reader {
         Ok(self.0.split_to(len))
     }
 
-    fn array<const LEN: usize>(&mut self) -> io::Result<[u8; LEN]> {
+    pub fn array<const LEN: usize>(&mut self) -> io::Result<[u8; LEN]> {
         let taken = self.take(LEN)?;
         taken.as_ref().try_into().map_err(|_| broken())
     }

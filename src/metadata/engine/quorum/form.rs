@@ -37,12 +37,15 @@ pub struct Formed {
     pub cluster_id: String,
     /// It begins the quorum, alone at first.
     pub begins: bool,
+    /// Of this life of the node, by which the others know it already.
+    pub incarnation: [u8; 16],
 }
 
 /// `known`: what the log directories say. Waits for other nodes where it must.
 pub fn form(node: BrokerId, quorum: &QuorumConfig, dir: &Path, known: Option<String>) -> anyhow::Result<Formed> {
     let unreadable = || format!("read the directory {}", dir.display());
     let has_single = !Embedded::is_new(dir).with_context(unreadable)?;
+    let incarnation = random_id();
     if LogStore::exists(dir).with_context(unreadable)? || has_single {
         let cluster_id = known.with_context(|| {
             format!(
@@ -50,14 +53,17 @@ pub fn form(node: BrokerId, quorum: &QuorumConfig, dir: &Path, known: Option<Str
                 dir.display()
             )
         })?;
-        let begins = has_single;
-        return Ok(Formed { cluster_id, begins });
+        return Ok(Formed {
+            cluster_id,
+            begins: has_single,
+            incarnation,
+        });
     }
     let me = Identity {
         cluster: known,
         node,
         voter: voter_id(dir)?,
-        process: rt::random_u64() | 1,
+        incarnation,
         has_metadata: false,
     };
     let quorum = quorum.clone();
@@ -115,16 +121,15 @@ fn concluded(me: &Identity, is_first: bool, heard_all: bool, heard: &[Identity])
     let of_others = || heard.iter().find_map(|theirs| theirs.cluster.clone());
     let cluster = me.cluster.clone().or_else(of_others);
     let exists = heard.iter().any(|theirs| theirs.has_metadata);
+    let formed = |cluster_id, begins| Formed {
+        cluster_id,
+        begins,
+        incarnation: me.incarnation,
+    };
     if !is_first || exists {
-        return cluster.map(|cluster_id| Formed {
-            cluster_id,
-            begins: false,
-        });
+        return cluster.map(|cluster_id| formed(cluster_id, false));
     }
-    heard_all.then(|| Formed {
-        cluster_id: cluster.unwrap_or_else(|| TopicId(random_id()).to_string()),
-        begins: true,
-    })
+    heard_all.then(|| formed(cluster.unwrap_or_else(|| TopicId(random_id()).to_string()), true))
 }
 
 #[cfg(test)]
@@ -136,14 +141,17 @@ mod tests {
             cluster: cluster.map(str::to_owned),
             node: BrokerId(id),
             voter: id as u64,
-            process: 1,
+            incarnation: [1; 16],
             has_metadata,
         }
     }
 
     fn formed(cluster_id: &str, begins: bool) -> Option<Formed> {
-        let cluster_id = cluster_id.to_owned();
-        Some(Formed { cluster_id, begins })
+        Some(Formed {
+            cluster_id: cluster_id.to_owned(),
+            begins,
+            incarnation: [1; 16],
+        })
     }
 
     /// The first node of a new cluster begins it, but only once it has heard from all others that there is none.

@@ -63,8 +63,8 @@ pub struct Identity {
     pub node: BrokerId,
     /// Random, and of its metadata directory.
     pub voter: u64,
-    /// Random, and of this life of it; not 0.
-    pub process: u64,
+    /// Random, and of this life of it: its broker registers by it too.
+    pub incarnation: [u8; 16],
     /// It has a quorum's log, or metadata of its own: there is something to lose.
     pub has_metadata: bool,
 }
@@ -82,7 +82,7 @@ impl Identity {
         codec::put_bytes(out, self.cluster.as_deref().unwrap_or_default().as_bytes());
         codec::put_u32(out, self.node.0 as u32);
         codec::put_u64(out, self.voter);
-        codec::put_u64(out, self.process);
+        out.extend_from_slice(&self.incarnation);
         out.push(u8::from(self.has_metadata));
     }
 
@@ -91,7 +91,7 @@ impl Identity {
             cluster: Some(reader.text()?).filter(|id| !id.is_empty()),
             node: BrokerId(reader.u32()? as i32),
             voter: reader.u64()?,
-            process: reader.u64()?,
+            incarnation: reader.array()?,
             has_metadata: reader.flag()?,
         })
     }

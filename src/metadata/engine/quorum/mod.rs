@@ -138,7 +138,7 @@ impl Quorum {
             cluster: Some(self.formed.cluster_id.clone()),
             node: self.me(),
             voter: form::voter_id(&self.dir)?,
-            process: rt::random_u64() | 1,
+            incarnation: self.formed.incarnation,
             has_metadata: LogStore::exists(&self.dir).unwrap_or(true) || self.formed.begins,
         });
         let configured = voters(&self.quorum);

@@ -25,11 +25,11 @@ pub struct Presence {
 /// A node that has been connected.
 #[derive(Default)]
 struct Node {
-    /// The newest process, and when it came.
-    process: u64,
+    /// The incarnation of the newest process, and when it came.
+    newest: [u8; 16],
     came: Instant,
-    /// Of each process, while there are some.
-    connections: BTreeMap<u64, usize>,
+    /// Of each incarnation, while there are some.
+    connections: BTreeMap<[u8; 16], usize>,
     /// When the last one ended, and the first call since that was refused.
     left: Instant,
     refused: Option<Instant>,
@@ -39,7 +39,7 @@ struct Node {
 pub struct Present {
     presence: Arc<Presence>,
     node: BrokerId,
-    process: u64,
+    incarnation: [u8; 16],
 }
 
 impl Presence {
@@ -50,23 +50,21 @@ impl Presence {
         })
     }
 
-    /// `process`: the number that it goes by.
-    pub fn enter(self: &Arc<Self>, node: BrokerId, process: u64) -> Present {
+    pub fn enter(self: &Arc<Self>, node: BrokerId, incarnation: [u8; 16]) -> Present {
         let mut nodes = self.nodes();
         let known = nodes.entry(node).or_default();
-        if known.process != process {
-            let before = std::mem::replace(&mut known.process, process);
-            known.came = rt::now();
-            if before != 0 && !known.connections.contains_key(&before) {
-                self.tell_gone(node, known.came);
+        if known.newest != incarnation {
+            (known.newest, known.came) = (incarnation, rt::now());
+            if known.connections.is_empty() {
+                self.tell_gone(node, known.came, Some(incarnation));
             }
         }
-        *known.connections.entry(process).or_default() += 1;
+        *known.connections.entry(incarnation).or_default() += 1;
         drop(nodes);
         Present {
             presence: self.clone(),
             node,
-            process,
+            incarnation,
         }
     }
 
@@ -79,29 +77,28 @@ impl Presence {
         };
         let first = *known.refused.get_or_insert(now);
         if first.since(known.left) < LEFT_MAX && now.since(first) >= REFUSED_FOR {
-            self.tell_gone(node, now);
+            self.tell_gone(node, now, None);
         }
     }
 
-    fn leave(&self, node: BrokerId, process: u64) {
+    fn leave(&self, node: BrokerId, incarnation: [u8; 16]) {
         let mut nodes = self.nodes();
         let Some(known) = nodes.get_mut(&node) else { return };
-        if let Some(count) = known.connections.get_mut(&process) {
+        if let Some(count) = known.connections.get_mut(&incarnation) {
             *count -= 1;
             if *count > 0 {
                 return;
             }
         }
-        known.connections.remove(&process);
+        known.connections.remove(&incarnation);
         (known.left, known.refused) = (rt::now(), None);
-        if process != known.process {
-            self.tell_gone(node, known.came);
+        if incarnation != known.newest && known.connections.keys().all(|other| *other == known.newest) {
+            self.tell_gone(node, known.came, Some(known.newest));
         }
     }
 
-    /// The process of whatever the node has said before.
-    fn tell_gone(&self, node: BrokerId, at: Instant) {
-        let _ = self.events.try_send(Event::Gone { node, at });
+    fn tell_gone(&self, node: BrokerId, at: Instant, successor: Option<[u8; 16]>) {
+        let _ = self.events.try_send(Event::Gone { node, at, successor });
     }
 
     fn nodes(&self) -> MutexGuard<'_, BTreeMap<BrokerId, Node>> {
@@ -111,7 +108,7 @@ impl Presence {
 
 impl Drop for Present {
     fn drop(&mut self) {
-        self.presence.leave(self.node, self.process);
+        self.presence.leave(self.node, self.incarnation);
     }
 }
 
@@ -143,25 +140,27 @@ mod tests {
         fn fail(&mut self, kind: io::ErrorKind, ms: u64) -> bool {
             let now = self.began.after(Duration::from_millis(ms));
             self.presence.note_failure(NODE, &kind.into(), now);
-            self.is_gone()
+            self.told().contains(&None)
         }
 
-        /// Whether it was said that a process of the node has ended.
-        fn is_gone(&mut self) -> bool {
+        /// Since the last time: which processes of the node are said to be its only ones.
+        fn told(&mut self) -> Vec<Option<[u8; 16]>> {
             let mut taken = Vec::new();
             self.events.try_recv_burst(&mut taken, 8);
-            taken
-                .iter()
-                .any(|event| matches!(event, Event::Gone { node, .. } if *node == NODE))
+            let of_node = taken.into_iter().filter_map(|event| match event {
+                Event::Gone { node, successor, .. } => (node == NODE).then_some(successor),
+                _ => None,
+            });
+            of_node.collect()
         }
     }
 
     #[test]
     fn a_node_that_is_refused_and_not_connected_has_ended() {
         let mut rig = Rig::new();
-        drop(rig.presence.enter(NODE, 7));
-        let connections = [rig.presence.enter(NODE, 7), rig.presence.enter(NODE, 7)];
-        let other = rig.presence.enter(BrokerId(3), 8);
+        drop(rig.presence.enter(NODE, [7; 16]));
+        let connections = [rig.presence.enter(NODE, [7; 16]), rig.presence.enter(NODE, [7; 16])];
+        let other = rig.presence.enter(BrokerId(3), [8; 16]);
         assert!(!rig.fail(REFUSED, 100), "it is connected");
         assert!(!rig.fail(REFUSED, 900), "it is connected");
         drop(connections);
@@ -176,11 +175,10 @@ mod tests {
     #[test]
     fn a_node_that_comes_again_has_not_ended() {
         let mut rig = Rig::new();
-        drop(rig.presence.enter(NODE, 7));
+        drop(rig.presence.enter(NODE, [7; 16]));
         assert!(!rig.fail(REFUSED, 100));
-        drop(rig.presence.enter(NODE, 7));
+        drop(rig.presence.enter(NODE, [7; 16]));
         assert!(!rig.fail(REFUSED, 900), "the first since then");
-        assert!(!rig.is_gone());
     }
 
     /// After an election a node that lives may not have come yet.
@@ -188,22 +186,27 @@ mod tests {
     fn a_node_that_was_not_here_lately_has_not_ended() {
         let mut rig = Rig::new();
         assert!(!rig.fail(REFUSED, 0) && !rig.fail(REFUSED, 1_000));
-        drop(rig.presence.enter(NODE, 7));
+        drop(rig.presence.enter(NODE, [7; 16]));
         assert!(!rig.fail(REFUSED, 60_000) && !rig.fail(REFUSED, 61_000));
     }
 
-    /// Whatever was said before the other one came does not count any more.
+    /// Nothing that was said before the other one came counts any more. A node that was never here before may be known to
+    /// others by an earlier process.
     #[test]
     fn another_process_takes_the_place_of_one_that_has_ended() {
         let mut rig = Rig::new();
-        let first = rig.presence.enter(NODE, 7);
-        let second = rig.presence.enter(NODE, 8);
-        assert!(!rig.is_gone(), "both are connected");
+        let first = rig.presence.enter(NODE, [7; 16]);
+        assert_eq!(rig.told(), [Some([7; 16])]);
+        let second = rig.presence.enter(NODE, [8; 16]);
+        assert_eq!(rig.told(), [], "both are connected");
+        let more = rig.presence.enter(NODE, [8; 16]);
         drop(first);
-        assert!(rig.is_gone());
-        drop(second);
-        assert!(!rig.is_gone(), "it may come again");
-        let _third = rig.presence.enter(NODE, 9);
-        assert!(rig.is_gone());
+        assert_eq!(rig.told(), [Some([8; 16])]);
+        drop((second, more));
+        let again = rig.presence.enter(NODE, [8; 16]);
+        assert_eq!(rig.told(), [], "it may come again");
+        drop(again);
+        let _third = rig.presence.enter(NODE, [9; 16]);
+        assert_eq!(rig.told(), [Some([9; 16])]);
     }
 }

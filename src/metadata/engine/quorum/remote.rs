@@ -74,7 +74,7 @@ impl Remote {
             cluster: None,
             node: me,
             voter: ANYONE,
-            process: 1,
+            incarnation: [1; 16],
             has_metadata: false,
         };
         Remote {

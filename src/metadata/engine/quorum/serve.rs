@@ -82,8 +82,8 @@ impl Desk {
         match self.welcome(&stream).await {
             Err(error) => self.note_stranger(&stream, &error),
             Ok(hello) => {
-                let Identity { node, process, .. } = hello.from;
-                let _present = self.room.as_ref().map(|room| room.presence.enter(node, process));
+                let Identity { node, incarnation, .. } = hello.from;
+                let _present = self.room.as_ref().map(|room| room.presence.enter(node, incarnation));
                 let error = self.answer_all(&stream, &hello).await;
                 // That the other side closes, or is gone, is no event.
                 tracing::debug!(node = node.0, %error, "connection of the quorum ended");

@@ -58,6 +58,8 @@ struct Machinery {
     voters: Vec<VoterSpec>,
     cluster: Mutex<Option<String>>,
     session_ms: i64,
+    /// Brokers that a node saw being fenced.
+    fenced: Arc<Mutex<Vec<BrokerId>>>,
 }
 
 struct Node {
@@ -80,6 +82,7 @@ impl Machinery {
             voters: held.iter().enumerate().map(voter).collect(),
             cluster: Mutex::new(None),
             session_ms: 3_000,
+            fenced: Arc::default(),
         }
     }
 
@@ -123,9 +126,16 @@ impl Machinery {
         config.quorum = Some(self.quorum(id));
         options.config = Arc::new(config);
         let (image, inside) = (Arc::<Mutex<Option<Arc<Image>>>>::default(), Inside::default());
-        let keep = image.clone();
-        let update = Box::new(move |published: Published| *keep.lock().unwrap() = Some(published.image));
+        let (keep, fenced) = (image.clone(), self.fenced.clone());
+        let update = Box::new(move |published: Published| {
+            let before = keep.lock().unwrap().replace(published.image.clone());
+            let was_active = |id: &BrokerId| before.as_ref().is_some_and(|before| is_active(before, *id));
+            let now = published.image.brokers.values().filter(|broker| broker.fenced);
+            let newly = now.map(|broker| broker.id).filter(was_active);
+            fenced.lock().unwrap().extend(newly);
+        });
         let (config, quorum, dir, seen) = (options.config.clone(), self.quorum(id), self.path(id), inside.clone());
+        options.formed = Some(formed.clone());
         let engine = move |handle: &Handle| Killed(Quorum::new(config, quorum, dir, formed, handle.clone()), seen);
         let (handle, first) = start_with(engine, options, vec![update]).unwrap();
         handle.set_ready();
@@ -170,6 +180,10 @@ impl Node {
         let image = self.image();
         names.iter().all(|name| image.topic(name).is_some())
     }
+}
+
+fn is_active(image: &Image, id: BrokerId) -> bool {
+    image.brokers.get(&id).is_some_and(|broker| !broker.fenced)
 }
 
 fn create(name: &str) -> Command {
@@ -265,21 +279,24 @@ fn a_process_that_has_ended_is_fenced_at_once() {
         ..Machinery::new()
     };
     let mut nodes = machinery.boot_all();
-    let is_fenced = |node: &Node, id: i32| node.image().brokers[&BrokerId(id)].fenced;
     for is_controller in [false, true] {
         wait_until("all vote", || is_complete(&nodes));
+        machinery.fenced.lock().unwrap().clear();
         let controller = agreed_controller(&nodes);
         let killed = if is_controller {
             controller
         } else {
             (controller + 1) % 3
         };
-        let id = killed as i32 + 1;
+        let id = BrokerId(killed as i32 + 1);
         nodes.remove(killed).kill();
-        wait_until("the others know", || nodes.iter().all(|node| is_fenced(node, id)));
-        let others = [1, 2, 3].into_iter().filter(|other| *other != id);
-        others.for_each(|other| assert!(!is_fenced(&nodes[0], other), "{other} lives"));
-        nodes.insert(killed, machinery.boot(id));
+        wait_until("the others know", || {
+            nodes.iter().all(|node| !is_active(&node.image(), id))
+        });
+        // Whoever leads anew has not fenced anybody who lives.
+        let fenced = std::mem::take(&mut *machinery.fenced.lock().unwrap());
+        assert!(fenced.iter().all(|one| *one == id), "{fenced:?} instead of {id:?}");
+        nodes.insert(killed, machinery.boot(id.0));
     }
     // One that is back before anybody was refused need not wait either.
     wait_until("all vote", || is_complete(&nodes));
@@ -324,7 +341,7 @@ fn a_wiped_voter_is_refused() {
         cluster: machinery.cluster.lock().unwrap().clone(),
         node: BrokerId(wiped),
         voter: 77,
-        process: 1,
+        incarnation: [1; 16],
         has_metadata: false,
     });
     let controller = machinery.voter(controller);
