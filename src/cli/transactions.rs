@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::connect::ConnectArgs;
-use crate::client::{ClientError, Cluster, Connection};
+use crate::client::{ClientError, Cluster, Connection, with_coordinators_of};
 use crate::model::{BrokerId, ErrorCode};
 use crate::rt;
 use crate::wire::messages::*;
@@ -139,7 +139,7 @@ fn list_all(
     let mut all = Vec::new();
     for broker in cluster.metadata(Some(&[]), false)?.brokers {
         let broker = BrokerId(broker.node_id);
-        let answer = cluster.broker(broker)?.call(request)?;
+        let answer = with_coordinators_of(cluster, broker, request, |answer| answer.error_code)?;
         ClientError::check(answer.error_code, None)?;
         all.extend(answer.transaction_states.into_iter().map(|listed| (broker, listed)));
     }

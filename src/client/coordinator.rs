@@ -19,12 +19,27 @@ pub fn with_coordinator<R: Request>(
     request: &R,
     code: impl Fn(&R::Response) -> i16,
 ) -> Result<(R::Response, BrokerId), ClientError> {
+    let ask = || find(cluster, group).and_then(|broker| Ok((cluster.broker(broker)?.call(request)?, broker)));
+    until_ready(ask, |(answer, _)| code(answer))
+}
+
+/// Asks all coordinators of a broker. `code` as above: one of them may still be loading.
+pub fn with_coordinators_of<R: Request>(
+    cluster: &mut Cluster,
+    broker: BrokerId,
+    request: &R,
+    code: impl Fn(&R::Response) -> i16,
+) -> Result<R::Response, ClientError> {
+    until_ready(|| cluster.broker(broker)?.call(request), code)
+}
+
+fn until_ready<T>(mut ask: impl FnMut() -> Result<T, ClientError>, code: impl Fn(&T) -> i16) -> Result<T, ClientError> {
     let mut tries = 0;
     loop {
-        let asked = find(cluster, group).and_then(|broker| Ok((cluster.broker(broker)?.call(request)?, broker)));
+        let asked = ask();
         tries += 1;
         match asked {
-            Ok((answer, _)) if tries < RETRIES_MAX && is_elsewhere(ErrorCode::from_code(code(&answer))) => {}
+            Ok(answer) if tries < RETRIES_MAX && is_elsewhere(ErrorCode::from_code(code(&answer))) => {}
             Err(problem) if tries < RETRIES_MAX && problem.code().is_some_and(is_elsewhere) => {}
             done => return done,
         }

@@ -20,7 +20,7 @@ mod share;
 pub use cluster::{Address, Cluster, Leaders, TopicLeaders};
 pub use connection::Connection;
 pub use consumer::{ConsumedRecord, Consumer, ConsumerSettings, Position};
-pub use coordinator::with_coordinator;
+pub use coordinator::{with_coordinator, with_coordinators_of};
 pub use error::ClientError;
 pub use group_consumer::GroupConsumer;
 pub use membership::GroupSettings;

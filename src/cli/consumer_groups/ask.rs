@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 
-use crate::client::{ClientError, Cluster, with_coordinator};
+use crate::client::{ClientError, Cluster, with_coordinator, with_coordinators_of};
 use crate::model::{BrokerId, ErrorCode};
 use crate::wire::messages::*;
 use crate::wire::primitives::{DecodeError, Reader};
@@ -46,7 +46,7 @@ pub(in crate::cli) fn list(cluster: &mut Cluster, states: &[String], kinds: &[St
         .with_types_filter(strings(kinds));
     let mut groups = Vec::new();
     for broker in cluster.brokers() {
-        let answer = cluster.broker(broker)?.call(&request)?;
+        let answer = with_coordinators_of(cluster, broker, &request, |answer| answer.error_code)?;
         ClientError::check(answer.error_code, None)?;
         groups.extend(answer.groups.iter().map(|group| Listed {
             id: text(&group.group_id),
