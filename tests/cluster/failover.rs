@@ -24,9 +24,15 @@ pub(super) const PARTITIONS: i32 = 3;
 /// Records to be acknowledged after a kill before the next.
 const PER_ROUND: usize = 300;
 
-/// (partition, offset) to what was acknowledged there.
+/// What was acknowledged.
 #[derive(Clone, Default)]
-pub(super) struct Ledger(Arc<Mutex<BTreeMap<(i32, i64), String>>>, Arc<AtomicUsize>);
+pub(super) struct Ledger {
+    /// By partition and offset.
+    known: Arc<Mutex<BTreeMap<(i32, i64), String>>>,
+    /// Records whose answer was lost, or left it open, are acknowledged with the batch behind them, without an offset.
+    implied: Arc<Mutex<Vec<(i32, String)>>>,
+    count: Arc<AtomicUsize>,
+}
 
 impl ClientContext for Ledger {}
 
@@ -42,18 +48,22 @@ impl ProducerContext for Ledger {
 
 impl Ledger {
     fn note(&self, at: (i32, i64), text: String) {
-        let before = self.0.lock().unwrap().insert(at, text);
-        assert!(before.is_none(), "two records at {at:?}");
-        self.1.fetch_add(1, Ordering::Relaxed);
+        if at.1 < 0 {
+            self.implied.lock().unwrap().push((at.0, text));
+        } else {
+            let before = self.known.lock().unwrap().insert(at, text);
+            assert!(before.is_none(), "two records at {at:?}");
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
     }
 
     fn count(&self) -> usize {
-        self.1.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Of each partition, behind the last that was acknowledged.
     pub(super) fn ends(&self) -> BTreeMap<i32, i64> {
-        let acknowledged = self.0.lock().unwrap();
+        let acknowledged = self.known.lock().unwrap();
         acknowledged
             .keys()
             .map(|(partition, offset)| (*partition, offset + 1))
@@ -69,10 +79,14 @@ impl Ledger {
     /// Every acknowledged record is where it was acknowledged, none is there twice, and each partition is in the order in which
     /// it was sent.
     pub(super) fn check(&self, cluster: &Cluster, topic: &str) {
-        let acknowledged = self.0.lock().unwrap();
+        let acknowledged = self.known.lock().unwrap();
         let found = consume(&cluster.bootstrap(), topic, &acknowledged);
         for (at, payload) in acknowledged.iter() {
             assert_eq!(found.get(at), Some(payload), "at {at:?}");
+        }
+        let everywhere: BTreeSet<(i32, &str)> = found.iter().map(|(at, payload)| (at.0, payload.as_str())).collect();
+        for (partition, payload) in self.implied.lock().unwrap().iter() {
+            assert!(everywhere.contains(&(*partition, payload)), "{payload} in {partition}");
         }
         let number = |payload: &str| payload.trim_start_matches("record-").parse::<u64>().unwrap();
         for partition in 0..PARTITIONS {
