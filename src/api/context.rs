@@ -65,6 +65,8 @@ pub struct Context {
     pub share_sessions: ShareSessions,
     /// The client has sent another request, which waits for the answer to the one before it.
     pub next_waits: Cell<bool>,
+    /// The client had better ask another broker: once what it has asked is answered, the connection ends.
+    pub sends_away: Cell<bool>,
 }
 
 impl Context {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::metadata::{Image, Topic};
 use crate::metrics::Metric;
-use crate::model::{ErrorCode, PartitionId};
+use crate::model::{BrokerId, ErrorCode, PartitionId};
 use crate::partition::Warrant;
 use crate::record::{Invalid, InvalidRecord, Rules, ValidBatch};
 use crate::rt;
@@ -68,8 +68,8 @@ fn handle(cx: Rc<Context>, request: Request) -> Handling {
         }
         let mut response = join(plan.topics, outcomes);
         count_failures(&cx, &response);
-        if version >= FIRST_VERSION_WITH_LEADERS && has_error(&response) {
-            name_leaders(&mut response, &cx.image(), &cx.listener);
+        if has_error(&response) {
+            on_errors(&mut response, &cx, version);
         }
         match (acks, has_error(&response)) {
             //= protocol: acks=0 has no response; an error closes the connection
@@ -346,6 +346,34 @@ fn appended(index: i32, outcome: AppendOutcome) -> ProducePartitionResponse {
 }
 
 /// Where the leaders are that a partition's error is about.
+fn on_errors(response: &mut ProduceResponse, cx: &Context, version: i16) {
+    let image = cx.image();
+    if !cx.router().may_lead() && was_led_here(response, &image, cx.broker_id()) {
+        // Others may lead long since. A client that has no other connection would ask here again and again, also for
+        // metadata.
+        cx.sends_away.set(true);
+    } else if version >= FIRST_VERSION_WITH_LEADERS {
+        name_leaders(response, &image, &cx.listener);
+    }
+}
+
+/// Whether this broker, as far as it knows, leads what it has refused as not led here: it has not heard of the controller
+/// lately.
+fn was_led_here(response: &ProduceResponse, image: &Image, me: BrokerId) -> bool {
+    response.topics.iter().any(|topic| {
+        let known = std::str::from_utf8(&topic.name).ok().and_then(|name| image.topic(name));
+        let mut refused = topic
+            .partitions
+            .iter()
+            .filter(|one| is_about_the_leader(one.error_code));
+        refused.any(|one| {
+            let index = usize::try_from(one.index).ok();
+            let state = index.and_then(|index| known?.partitions.get(index));
+            state.is_some_and(|state| state.leader == Some(me))
+        })
+    })
+}
+
 fn name_leaders(response: &mut ProduceResponse, image: &Image, listener: &str) {
     let mut hints = LeaderHints::new(image, listener);
     for topic in &mut response.topics {

@@ -53,6 +53,7 @@ fn admit(stream: Stream, listener: &Rc<str>, shared: &Rc<Shared>) {
         connection: metrics.connections().enter(key, shown),
         share_sessions: shared.services.share_sessions(),
         next_waits: Cell::default(),
+        sends_away: Cell::default(),
     };
     rt::spawn(Connection::new(stream, Rc::new(cx), shared.clone(), slot).run());
 }

@@ -143,7 +143,7 @@ impl Connection {
     /// Starts the requests at the front of the intake, in order, until one has to wait.
     fn start_requests(&mut self, intake: &mut Intake) -> Result<Need, End> {
         loop {
-            if self.shared.open.is_draining() {
+            if self.is_draining() {
                 return Ok(Need::Turn);
             }
             let Some(len) = intake.announced()? else {
@@ -169,6 +169,11 @@ impl Connection {
             let pending = api::dispatch(&self.cx, intake.take(len))?;
             self.pipeline.push(pending, pipelined, permit);
         }
+    }
+
+    /// What is in flight is answered, and nothing more begun.
+    fn is_draining(&self) -> bool {
+        self.shared.open.is_draining() || self.cx.sends_away.get()
     }
 
     /// The permit of the frame at the front, taken out; without one, the connection queues for it.
@@ -202,8 +207,8 @@ impl Connection {
     {
         let mut waited = false;
         let event = poll_fn(|cx| {
-            let draining = self.shared.open.is_draining() && self.pipeline.is_empty();
-            if self.handle.poll_closed(cx) || draining {
+            let is_drained = self.is_draining() && self.pipeline.is_empty();
+            if self.handle.poll_closed(cx) || is_drained {
                 return Poll::Ready(Event::End);
             }
             if let Poll::Ready(answered) = self.pipeline.poll_ready(cx, frames) {

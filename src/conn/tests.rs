@@ -13,7 +13,7 @@ use crate::api;
 use crate::config::BrokerConfig;
 use crate::metadata::{self, ControlOptions, Published};
 use crate::metrics::{Cells, Metric, Registry};
-use crate::model::TopicId;
+use crate::model::{ErrorCode, TopicId};
 use crate::record::{BatchBuilder, Compression};
 use crate::rt::{Listener, Stream};
 use crate::shard::{self, ShardHandle, ShardSpec};
@@ -37,6 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Broker {
     address: std::net::SocketAddr,
     metrics: Cells,
+    metadata: metadata::Handle,
     server: Server,
 }
 
@@ -87,7 +88,7 @@ where
     let (handles, mut inboxes) = shard::mesh(1, &image);
     let _ = mesh.set(handles.clone());
     let inbox = inboxes.pop().expect("one shard");
-    let ending = metadata.clone();
+    let (ending, shown) = (metadata.clone(), metadata.clone());
     rt::testing::on_shard(move || async move {
         let registry = Registry::new(1);
         let (router, pump) = shard::run(ShardSpec {
@@ -114,6 +115,7 @@ where
         let broker = Rc::new(Broker {
             address,
             metrics: registry.shard(0),
+            metadata: shown,
             server,
         });
         let tested = rt::timeout(3 * PATIENCE, async {
@@ -429,6 +431,34 @@ fn acks_0_is_silent() {
             assert_eq!(broker.metrics.get(Metric::BadFrames), 0);
         },
     );
+}
+
+/// A broker that has not heard of the controller for long may be the last to say that it leads. Who asked gets his answers,
+/// and looks for another broker; who only reads stays.
+#[test]
+fn a_client_of_a_leader_without_a_lease_is_sent_away() {
+    with_broker(
+        |_| {},
+        |broker| async move {
+            let (mut client, mut reader) = (broker.connect().await, broker.connect().await);
+            assert_eq!(produced(&mut client).await, Some(ErrorCode::None.code()));
+            broker.metadata.end_lease();
+            assert_eq!(produced(&mut client).await, Some(ErrorCode::NotLeaderOrFollower.code()));
+            assert!(client.is_closed().await);
+            assert_eq!(latest(&mut reader, 0).await, 1);
+        },
+    );
+}
+
+/// The error of a batch; `None`: the connection was closed instead.
+async fn produced(client: &mut Client) -> Option<i16> {
+    client
+        .send(ApiKey::PRODUCE, 10, 1, produce(1, 0, b"v").encode(10))
+        .await;
+    let (_, body) = client.receive(ApiKey::PRODUCE, 10).await?;
+    let response = ProduceResponse::decode(body, 10).expect("valid");
+    assert!(response.node_endpoints.is_empty(), "this broker is no better place");
+    Some(response.topics[0].partitions[0].error_code)
 }
 
 /// Behaviours 16, 17 and 20: what is wrong with a batch or with acks is told per partition.

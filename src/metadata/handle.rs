@@ -129,6 +129,12 @@ impl Handle {
         self.standing.set_ready();
     }
 
+    /// As if the controller had not been heard of for long.
+    #[cfg(test)]
+    pub fn end_lease(&self) {
+        self.standing.set_lease(Instant(0));
+    }
+
     /// Whether this broker may act as a leader now: a controller that cannot hear it has not yet taken its leaderships
     /// away. Hygiene, not safety: that rests on epochs.
     pub fn may_lead(&self, now: Instant) -> bool {

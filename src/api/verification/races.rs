@@ -31,6 +31,7 @@ fn context(router: &Router) -> Context {
         peer: Rc::from("127.0.0.1:1"),
         connection,
         next_waits: Cell::default(),
+        sends_away: Cell::default(),
     }
 }
 
