@@ -21,6 +21,8 @@ pub struct Registration {
     pub endpoints: Vec<Endpoint>,
     /// Those that are online. Replicas in a directory that is none of them leave their ISRs and ELRs.
     pub log_dirs: Vec<DirId>,
+    /// It has no others: what was in another one is gone, and is copied to one of these where others have it.
+    pub has_all_dirs: bool,
     /// The broker epoch in the file that an orderly end leaves, the same in every log directory; -1: there is none. If it
     /// is not the epoch of the broker's last life, unsynced records may be lost, so that it leaves its ELRs. //= KIP-966
     pub clean_epoch: i64,

@@ -42,7 +42,38 @@ pub fn register(scratch: &mut Scratch<'_>, asked: &Registration) -> Result<Reply
             false => Some(Gone::Unsynced(asked.id)),
         }
     });
+    if asked.has_all_dirs {
+        replace_lost_directories(scratch, asked);
+    }
     Ok(Reply::RegisterBroker { epoch: state.epoch })
+}
+
+/// What was in a directory that is no more gets one that is, the one that holds the fewest, and begins anew there, where
+/// somebody in sync has it. Where nobody has, it stays missed: the directory may be found again.
+fn replace_lost_directories(scratch: &mut Scratch<'_>, asked: &Registration) {
+    let own = scratch.image.derived.of_broker(asked.id).cloned().unwrap_or_default();
+    for partition in own.iter() {
+        let image = &scratch.image;
+        let Some((_, state)) = image.partition(partition) else {
+            continue;
+        };
+        let is_lost = |directory: &DirId| !asked.log_dirs.contains(directory);
+        let is_copied = !state.isr.is_empty() && !state.isr.contains(&asked.id);
+        let at = state.replicas.iter().position(|replica| *replica == asked.id);
+        let emptiest = asked
+            .log_dirs
+            .iter()
+            .min_by_key(|dir| image.partitions_in(dir))
+            .copied();
+        let (Some(at), Some(emptiest)) = (at.filter(|_| is_copied), emptiest) else {
+            continue;
+        };
+        let mut target = state.clone();
+        if let Some(directory) = target.directories.get_mut(at).filter(|directory| is_lost(directory)) {
+            *directory = emptiest;
+            change::push(scratch, partition, Change::to(target, Elect::Clean));
+        }
+    }
 }
 
 /// Its last life ended in order, and has left everything that it held.

@@ -94,6 +94,7 @@ impl Lifecycle {
                 .copied()
                 .filter(|dir| (self.is_online)(dir))
                 .collect(),
+            has_all_dirs: self.log_dirs.iter().all(|dir| (self.is_online)(dir)),
             clean_epoch: self.clean_epoch,
         }
     }

@@ -74,6 +74,7 @@ fn commands_of_brokers() -> Vec<Command> {
         rack: Some("r1".into()),
         endpoints: vec![endpoint],
         log_dirs: vec![DirId([6; 16])],
+        has_all_dirs: true,
         clean_epoch: -1,
     };
     let heartbeat = Heartbeat {

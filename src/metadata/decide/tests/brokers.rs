@@ -293,6 +293,31 @@ fn a_lost_disk_is_noticed_before_the_broker_leads() {
     assert_eq!(rig.show(), "1@2 isr=1 recovering");
 }
 
+/// What others have is copied to a new directory, whatever only the lost one had stays missed; and where one of the
+/// broker's directories is offline only, nothing moves.
+#[test]
+fn replicas_on_a_lost_disk_get_another_directory() {
+    let mut rig = Rig::new(2);
+    rig.topic(&[&[1, 0], &[1, 0], &[1], &[1]], &[]);
+    let before: Vec<DirId> = (0..4).map(|at| rig.state(at).directories[0]).collect();
+    assert!(before[0] == before[2] && before[1] == before[3], "in turns");
+    rig.silence(1);
+    let (kept, new) = (before[1], DirId([99; 16]));
+    let again = |life, has_all_dirs| Registration {
+        log_dirs: vec![kept, new],
+        has_all_dirs,
+        ..registration(1, life)
+    };
+    let after = |rig: &Rig| (0..4).map(|at| rig.state(at).directories[0]).collect::<Vec<_>>();
+    rig.register_with(again(2, false)).unwrap();
+    assert_eq!(after(&rig), before);
+    rig.silence(1);
+    rig.register_with(again(3, true)).unwrap();
+    assert_eq!(after(&rig), [new, kept, before[2], kept]);
+    rig.beat(1);
+    assert_eq!(rig.show(), "0@1 isr=0", "it has nothing yet");
+}
+
 /// A disk fails in a running broker: what is on it is led by others, the rest stays.
 #[test]
 fn a_failed_disk_costs_its_leaderships_alone() {

@@ -239,6 +239,7 @@ pub fn registration(id: i32, life: u8) -> Registration {
         rack: None,
         endpoints: Vec::new(),
         log_dirs: dirs(id),
+        has_all_dirs: false,
         clean_epoch: NO_CLEAN_EPOCH,
     }
 }
