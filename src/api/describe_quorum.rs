@@ -4,11 +4,11 @@
 use std::rc::Rc;
 
 use crate::metadata::{Command, CommandError, QuorumMember, QuorumState, Reply};
-use crate::model::ErrorCode;
+use crate::model::{ErrorCode, TopicId};
 use crate::wire::ApiKey;
 use crate::wire::messages::{
     DescribeQuorumRequestData, DescribeQuorumResponseData, DescribedQuorumListener, DescribedQuorumNode,
-    DescribedQuorumPartition, DescribedQuorumReplica, DescribedQuorumTopic, kafka_string,
+    DescribedQuorumPartition, DescribedQuorumReplica, DescribedQuorumTopic, kafka_string, kafka_uuid,
 };
 
 use super::{Answer, Api, Context, Refusal, Request, wrong_reply};
@@ -25,6 +25,7 @@ pub const API: Api = Api {
 const METADATA_TOPIC: &str = "__cluster_metadata";
 /// Before it nothing tells where the nodes are.
 const FIRST_VERSION_WITH_NODES: i16 = 2;
+const FIRST_VERSION_WITH_DIRECTORIES: i16 = 2;
 const UNKNOWN: i64 = -1;
 
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
@@ -87,8 +88,8 @@ fn respond(state: &QuorumState, listener: Option<&str>, version: i16) -> Describ
         leader_id: state.leader.0,
         leader_epoch: i32::try_from(state.term).unwrap_or(i32::MAX),
         high_watermark: number(Some(state.committed_end)),
-        current_voters: state.voters.iter().map(replica).collect(),
-        observers: state.learners.iter().map(replica).collect(),
+        current_voters: state.voters.iter().map(|member| replica(member, version)).collect(),
+        observers: state.learners.iter().map(|member| replica(member, version)).collect(),
         ..Default::default()
     };
     let members = state.voters.iter().chain(&state.learners);
@@ -106,10 +107,11 @@ fn respond(state: &QuorumState, listener: Option<&str>, version: i16) -> Describ
     }
 }
 
-/// Without a directory's id: voters are named in the configuration, by their numbers.
-fn replica(member: &QuorumMember) -> DescribedQuorumReplica {
+fn replica(member: &QuorumMember, version: i16) -> DescribedQuorumReplica {
+    let directory = member.directory.filter(|_| version >= FIRST_VERSION_WITH_DIRECTORIES);
     DescribedQuorumReplica {
         replica_id: member.node.0,
+        replica_directory_id: kafka_uuid(directory.map_or(TopicId::ZERO, |directory| TopicId(directory.0))),
         log_end_offset: number(member.log_end),
         last_fetch_timestamp: member.heard_ms.unwrap_or(UNKNOWN),
         last_caught_up_timestamp: member.caught_up_ms.unwrap_or(UNKNOWN),
@@ -138,8 +140,8 @@ fn number(offset: Option<u64>) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::BrokerId;
-    use crate::wire::messages::{DescribeQuorumPartition, DescribeQuorumTopic, Encode};
+    use crate::model::{BrokerId, DirId};
+    use crate::wire::messages::{DescribeQuorumPartition, DescribeQuorumTopic, Encode, topic_id};
 
     /// What is not known is -1, nodes have addresses from version 2 on, and every version encodes.
     #[test]
@@ -148,6 +150,7 @@ mod tests {
         state.voters[0].address = Some(("h".to_string(), 9093));
         state.learners.push(QuorumMember {
             node: BrokerId(2),
+            directory: Some(DirId([7; 16])),
             address: None,
             log_end: None,
             heard_ms: None,
@@ -163,6 +166,9 @@ mod tests {
             let learner = &partition.observers[0];
             let told = (learner.log_end_offset, learner.last_fetch_timestamp);
             assert_eq!(told, (-1, -1));
+            let directories = [&partition.current_voters[0], learner].map(|one| topic_id(one.replica_directory_id));
+            let known = if version < 2 { TopicId::ZERO } else { TopicId([7; 16]) };
+            assert_eq!(directories, [TopicId::ZERO, known]);
             assert_eq!(response.nodes.len(), usize::from(version >= 2));
             response
                 .encode(version)

@@ -54,6 +54,7 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod remove_raft_voter;
 mod share_acknowledge;
 mod share_batches;
 mod share_fetch;
@@ -144,6 +145,7 @@ pub static ALL: &[&Api] = &[
     &share_group_describe::API,
     &share_fetch::API,
     &share_acknowledge::API,
+    &remove_raft_voter::API,
     &describe_share_group_offsets::API,
     &alter_share_group_offsets::API,
     &delete_share_group_offsets::API,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 
 use super::connect::ServerArgs;
 use super::transactions::print_table;
@@ -38,12 +38,15 @@ enum Action {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Not supported: the voters are those of controller.quorum.voters
+    /// Remove a controller that is gone from the quorum; a new one may come in its place, under its id too
     RemoveController {
+        /// The id of the controller to remove
         #[arg(long, short = 'i')]
-        controller_id: Option<i32>,
+        controller_id: i32,
+        /// The directory id of the controller to remove, as describe --replication shows it
         #[arg(long, short = 'd')]
-        controller_directory_id: Option<String>,
+        controller_directory_id: String,
+        /// Say what would be done, and do not do it
         #[arg(long)]
         dry_run: bool,
     },
@@ -51,8 +54,23 @@ enum Action {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
-        Action::AddController { .. } => bail!(static_voters("adding")),
-        Action::RemoveController { .. } => bail!(static_voters("removing")),
+        Action::AddController { .. } => bail!(
+            "Cluster doesn't support adding voter because the kraft.version feature is 0: a node that \
+             controller.quorum.voters of the others names joins by itself"
+        ),
+        Action::RemoveController {
+            controller_id,
+            controller_directory_id,
+            dry_run,
+        } => {
+            let directory = parse_directory(controller_id, &controller_directory_id)?;
+            if !dry_run {
+                remove(&mut args.connect.cluster("admin")?, controller_id, directory)?;
+            }
+            // Kafka's words to the blank.
+            let done = if dry_run { "DRY RUN of removing " } else { "Removed" };
+            println!("{done} KRaft controller {controller_id} with directory id {directory}");
+        }
         Action::Describe {
             status: true,
             replication: true,
@@ -83,11 +101,19 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn static_voters(doing: &str) -> String {
-    format!(
-        "Cluster doesn't support {doing} voter because the kraft.version feature is 0: the voters are those of \
-         controller.quorum.voters, the same in the configuration of every node"
-    )
+fn parse_directory(controller_id: i32, directory: &str) -> anyhow::Result<TopicId> {
+    ensure!(controller_id >= 0, "Invalid negative --controller-id: {controller_id}");
+    let parsed = directory.parse();
+    parsed.map_err(|_| anyhow!("Failed to parse --controller-directory-id: {directory}"))
+}
+
+fn remove(cluster: &mut Cluster, controller_id: i32, directory: TopicId) -> anyhow::Result<()> {
+    let request = RemoveRaftVoterRequestData::default()
+        .with_voter_id(controller_id)
+        .with_voter_directory_id(kafka_uuid(directory));
+    let answer = cluster.controller()?.call(&request)?;
+    let message = answer.error_message.as_ref().map(|text| text.as_str());
+    Ok(ClientError::check(answer.error_code, message)?)
 }
 
 fn ask(cluster: &mut Cluster) -> anyhow::Result<DescribeQuorumResponseData> {

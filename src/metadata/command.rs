@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::image::PartitionState;
-use crate::model::{BrokerId, ErrorCode, TopicId};
+use crate::model::{BrokerId, DirId, ErrorCode, TopicId};
 
 pub use brokers::{Heartbeat, NO_CLEAN_EPOCH, Registration};
 pub use bytes::{answer_from_bytes, answer_to_bytes};
@@ -135,6 +135,11 @@ pub enum Command {
     },
     /// Of the controller itself rather than of the metadata: who keeps them, and how far each has come.
     DescribeQuorum,
+    /// The same: one that is gone does not count any more.
+    RemoveVoter {
+        node: BrokerId,
+        directory: DirId,
+    },
 }
 
 impl Command {
@@ -190,4 +195,5 @@ pub enum Reply {
     },
     AlterReassignments(Vec<Result<(), CommandError>>),
     DescribeQuorum(QuorumState),
+    RemoveVoter,
 }

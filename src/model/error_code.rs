@@ -119,6 +119,7 @@ pub enum ErrorCode {
     InvalidRecordState = 121,
     ShareSessionNotFound = 122,
     InvalidShareSessionEpoch = 123,
+    VoterNotFound = 127,
     InvalidRegularExpression = 128,
     ShareSessionLimitReached = 133,
 }
@@ -251,6 +252,7 @@ impl ErrorCode {
             121 => ErrorCode::InvalidRecordState,
             122 => ErrorCode::ShareSessionNotFound,
             123 => ErrorCode::InvalidShareSessionEpoch,
+            127 => ErrorCode::VoterNotFound,
             128 => ErrorCode::InvalidRegularExpression,
             133 => ErrorCode::ShareSessionLimitReached,
             _ => ErrorCode::UnknownServerError,

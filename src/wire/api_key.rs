@@ -70,6 +70,7 @@ api_keys! {
     SHARE_GROUP_DESCRIBE = 77, flexible from 0;
     SHARE_FETCH = 78, flexible from 0;
     SHARE_ACKNOWLEDGE = 79, flexible from 0;
+    REMOVE_RAFT_VOTER = 81, flexible from 0;
     DESCRIBE_SHARE_GROUP_OFFSETS = 90, flexible from 0;
     ALTER_SHARE_GROUP_OFFSETS = 91, flexible from 0;
     DELETE_SHARE_GROUP_OFFSETS = 92, flexible from 0;

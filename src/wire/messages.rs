@@ -156,6 +156,8 @@ pub use kacrab_protocol::generated::{
         OffsetForLeaderEpochRequestData, OffsetForLeaderPartition, OffsetForLeaderTopic,
     },
     offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderEpochResponseData, OffsetForLeaderTopicResult},
+    remove_raft_voter_request::RemoveRaftVoterRequestData,
+    remove_raft_voter_response::RemoveRaftVoterResponseData,
     share_acknowledge_request::{
         AcknowledgePartition as ShareAcknowledgePartition, AcknowledgeTopic as ShareAcknowledgeTopic,
         AcknowledgementBatch as ShareAcknowledgementBatch, ShareAcknowledgeRequestData,
@@ -342,6 +344,8 @@ messages! {
     DeleteShareGroupOffsetsResponseData: DELETE_SHARE_GROUP_OFFSETS, DELETE_SHARE_GROUP_OFFSETS_RESPONSE;
     DescribeShareGroupOffsetsRequestData: DESCRIBE_SHARE_GROUP_OFFSETS, DESCRIBE_SHARE_GROUP_OFFSETS_REQUEST;
     DescribeShareGroupOffsetsResponseData: DESCRIBE_SHARE_GROUP_OFFSETS, DESCRIBE_SHARE_GROUP_OFFSETS_RESPONSE;
+    RemoveRaftVoterRequestData: REMOVE_RAFT_VOTER, REMOVE_RAFT_VOTER_REQUEST;
+    RemoveRaftVoterResponseData: REMOVE_RAFT_VOTER, REMOVE_RAFT_VOTER_RESPONSE;
     ShareAcknowledgeRequestData: SHARE_ACKNOWLEDGE, SHARE_ACKNOWLEDGE_REQUEST;
     ShareAcknowledgeResponseData: SHARE_ACKNOWLEDGE, SHARE_ACKNOWLEDGE_RESPONSE;
     ShareFetchRequestData: SHARE_FETCH, SHARE_FETCH_REQUEST;

@@ -447,6 +447,9 @@ pub(super) const DESCRIBE_QUORUM_RESPONSE: Shape = Struct(&[
 pub(super) const UNREGISTER_BROKER_REQUEST: Shape = Struct(&[(0, ON, I32)]);
 pub(super) const UNREGISTER_BROKER_RESPONSE: Shape = Struct(&[(0, ON, I32), (0, ON, I16), (0, ON, NullableString)]);
 
+pub(super) const REMOVE_RAFT_VOTER_REQUEST: Shape = Struct(&[(0, ON, NullableString), (0, ON, I32), (0, ON, UUID)]);
+pub(super) const REMOVE_RAFT_VOTER_RESPONSE: Shape = UNREGISTER_BROKER_RESPONSE;
+
 pub(super) const ELECT_LEADERS_REQUEST: Shape =
     Struct(&[(1, ON, I8), (0, ON, NullableArray(&TOPIC_WITH_INDEXES)), (0, ON, I32)]);
 /// A topic, and for each of its partitions an error and its text.

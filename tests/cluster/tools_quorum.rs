@@ -140,11 +140,36 @@ fn kafkas_tools_and_ours_say_the_same_of_a_cluster() {
         let endpoints = ok(&ours("cluster", &on(&cluster, away, "list-endpoints")));
         lag(&replication, away + 1) == 0 && endpoints.lines().count() == 4
     });
-    let refusal = failed(&ours(
-        "metadata-quorum",
-        &on(&cluster, 0, "remove-controller -i 3 -d x"),
-    ));
-    assert!(refusal.contains("kraft.version feature is 0"), "{refusal}");
+    voters_that_run_stay(&cluster);
+}
+
+/// Whatever is said of a directory; Kafka's tool hears the same.
+fn voters_that_run_stay(cluster: &Cluster) {
+    let replication = ok(&ours("metadata-quorum", &on(cluster, 0, "describe --replication")));
+    let (run, unknown) = (directory(&replication, 3), "AAAAAAAAAAAAAAAAAAAAAQ");
+    for (directory, why) in [
+        (run.as_str(), "runs at"),
+        (unknown, "is not in the quorum"),
+        ("?", "Failed to parse --controller-directory-id: "),
+    ] {
+        let remove = on(cluster, 0, &format!("remove-controller -i 3 -d {directory}"));
+        for said in [ours("metadata-quorum", &remove), kafkas(QUORUM.1, &remove)] {
+            let said = failed(&said);
+            assert!(said.contains(why), "{said}");
+        }
+    }
+    QUORUM.agree(
+        &on(cluster, 0, &format!("remove-controller --dry-run -i 3 -d {run}")),
+        str::to_owned,
+    );
+    assert_eq!(voters(cluster, 0), 3);
+}
+
+/// Of that node, as the tools know it.
+pub(super) fn directory(replication: &str, node: usize) -> String {
+    let mut rows = replication.lines().map(cells);
+    let row = rows.find(|row| row[0] == node.to_string());
+    row.expect("a row for every node")[1].to_owned()
 }
 
 fn on(cluster: &Cluster, node: usize, arguments: &str) -> String {

@@ -2,7 +2,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::model::BrokerId;
+use crate::model::{BrokerId, DirId};
 
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct QuorumState {
@@ -19,6 +19,8 @@ pub struct QuorumState {
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct QuorumMember {
     pub node: BrokerId,
+    /// Its metadata directory; `None`: it keeps the metadata alone.
+    pub directory: Option<DirId>,
     /// Where it listens for the other nodes; `None`: there are none.
     pub address: Option<(String, u16)>,
     /// Behind the last entry that it is known to hold; `None`: nothing is known of it.
@@ -34,6 +36,7 @@ impl QuorumState {
     pub fn alone(node: BrokerId, term: u64, log_end: u64, now_ms: i64) -> QuorumState {
         let itself = QuorumMember {
             node,
+            directory: None,
             address: None,
             log_end: Some(log_end),
             heard_ms: Some(now_ms),

@@ -84,8 +84,10 @@ fn reply(scratch: &mut Scratch<'_>, command: &Command) -> Result<Reply, CommandE
             partitions,
             allow_factor_change,
         } => Reply::AlterReassignments(reassign::alter(scratch, partitions, *allow_factor_change)),
-        // The image does not know: the control loop answers it.
-        Command::DescribeQuorum => return refuse(ErrorCode::InvalidRequest, "the quorum is not part of the metadata"),
+        // The image does not know: the control loop answers them.
+        Command::DescribeQuorum | Command::RemoveVoter { .. } => {
+            return refuse(ErrorCode::InvalidRequest, "the quorum is not part of the metadata");
+        }
     })
 }
 

@@ -11,11 +11,12 @@ mod simulated;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 
-use super::command::QuorumState;
+use super::command::{CommandError, QuorumState};
 use super::image::ImageEpoch;
 use super::record::{Record, RecordError};
-use crate::model::BrokerId;
+use crate::model::{BrokerId, DirId, ErrorCode};
 use crate::rt::Instant;
 
 pub use embedded::{Embedded, SnapshotPolicy};
@@ -46,6 +47,11 @@ pub trait Engine: 'static {
     /// The quorum, as this node sees it while it is the controller; `None`: it keeps the metadata alone.
     fn quorum(&self) -> Option<QuorumState>;
 
+    /// Takes a node that is gone out of the quorum, while this one is the controller.
+    fn remove_voter(&self, _: BrokerId, _: DirId) -> Removal {
+        not_several()
+    }
+
     /// The way to the controller where another node may be it; `None`: this node always is.
     fn remote(&self) -> Option<Remote>;
 
@@ -54,6 +60,17 @@ pub trait Engine: 'static {
 
     /// Takes the records of the image at the last commit in place of all commits so far.
     fn snapshot(&mut self, records: &[Record]) -> io::Result<()>;
+}
+
+/// What comes of taking a node out of the quorum.
+pub type Removal = Pin<Box<dyn Future<Output = Result<(), CommandError>>>>;
+
+fn not_several() -> Removal {
+    let refusal = CommandError {
+        code: ErrorCode::UnsupportedVersion,
+        message: "A single node keeps the metadata: there is no quorum".to_owned(),
+    };
+    Box::pin(async { Err(refusal) })
 }
 
 #[derive(Debug)]

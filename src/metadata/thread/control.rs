@@ -251,6 +251,10 @@ impl<E: Engine> Control<E> {
             let Some(waiting) = commands.pop_front() else {
                 break;
             };
+            if let Command::RemoveVoter { node, directory } = waiting.command {
+                self.remove_voter(node, directory, waiting.answer);
+                continue;
+            }
             let decision = match &waiting.command {
                 Command::DescribeQuorum => Ok(Decision {
                     records: Vec::new(),
@@ -266,6 +270,12 @@ impl<E: Engine> Control<E> {
             all.push(Decided { waiting, reply });
         }
         (records, all)
+    }
+
+    /// Beside the loop: the others may take their time.
+    fn remove_voter(&self, node: BrokerId, directory: DirId, answer: Answer) {
+        let (removal, epoch) = (self.engine.remove_voter(node, directory), self.image.epoch);
+        rt::spawn(async move { answer.send(removal.await.map(|()| Reply::RemoveVoter), epoch) });
     }
 
     fn quorum(&self) -> QuorumState {

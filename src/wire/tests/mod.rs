@@ -100,6 +100,9 @@ macro_rules! served {
             unregister_broker: UNREGISTER_BROKER, 0..=0,
                 UnregisterBrokerRequestData = UnregisterBrokerRequest as UNREGISTER_BROKER_REQUEST,
                 UnregisterBrokerResponseData = UnregisterBrokerResponse as UNREGISTER_BROKER_RESPONSE;
+            remove_raft_voter: REMOVE_RAFT_VOTER, 0..=0,
+                RemoveRaftVoterRequestData = RemoveRaftVoterRequest as REMOVE_RAFT_VOTER_REQUEST,
+                RemoveRaftVoterResponseData = RemoveRaftVoterResponse as REMOVE_RAFT_VOTER_RESPONSE;
             elect_leaders: ELECT_LEADERS, 0..=2,
                 ElectLeadersRequestData = ElectLeadersRequest as ELECT_LEADERS_REQUEST,
                 ElectLeadersResponseData = ElectLeadersResponse as ELECT_LEADERS_RESPONSE;

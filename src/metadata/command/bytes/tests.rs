@@ -136,6 +136,10 @@ fn commands_of_partitions() -> Vec<Command> {
             allow_factor_change: true,
         },
         Command::DescribeQuorum,
+        Command::RemoveVoter {
+            node: BROKER,
+            directory: DirId([6; 16]),
+        },
     ]
 }
 
@@ -192,6 +196,7 @@ fn answers() -> Vec<Result<Reply, CommandError>> {
         },
         Reply::AlterReassignments(vec![Ok(())]),
         Reply::DescribeQuorum(QuorumState::alone(BROKER, 3, 9, 1)),
+        Reply::RemoveVoter,
     ];
     replies.into_iter().map(Ok).chain([Err(refusal)]).collect()
 }

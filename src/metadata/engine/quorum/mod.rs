@@ -19,6 +19,7 @@ mod message;
 mod presence;
 mod progress;
 mod remote;
+mod removal;
 mod roles;
 mod rpc;
 mod serve;
@@ -36,13 +37,13 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{Config, ReadPolicy, SnapshotPolicy};
 
-use super::{CommitError, Embedded, Engine, Event, StartError, frame};
+use super::{CommitError, Embedded, Engine, Event, Removal, StartError, frame};
 use crate::config::{BrokerConfig, QuorumConfig};
 use crate::metadata::command::QuorumState;
 use crate::metadata::handle::Handle;
 use crate::metadata::image::{Image, ImageEpoch};
 use crate::metadata::record::{self, Record};
-use crate::model::BrokerId;
+use crate::model::{BrokerId, DirId};
 use crate::rt::{self, ControlListener, Rx, Tx, lane};
 
 use link::Links;
@@ -296,6 +297,13 @@ impl Engine for Quorum {
         let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
         Some(self.progress.describe(self.me(), &metrics, rt::wall_ms()))
+    }
+
+    fn remove_voter(&self, node: BrokerId, directory: DirId) -> Removal {
+        match &self.running {
+            None => super::not_several(),
+            Some((raft, remote)) => Box::pin(removal::remove(raft.clone(), remote.me().clone(), node, directory)),
+        }
     }
 
     fn remote(&self) -> Option<Remote> {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use openraft::{Instant, RaftMetrics};
 
-use super::types::{Types, Voter};
+use super::types::{Types, Voter, directory_id};
 use crate::metadata::command::{QuorumMember, QuorumState};
 use crate::model::BrokerId;
 
@@ -75,6 +75,7 @@ impl Progress {
         let noted_ms = self.0.borrow().caught_up_ms.get(&id).copied();
         QuorumMember {
             node: voter.node,
+            directory: Some(directory_id(id)),
             address: Some((voter.host.clone(), voter.port)),
             log_end,
             heard_ms,

@@ -68,6 +68,10 @@ impl Remote {
         }
     }
 
+    pub fn me(&self) -> &Arc<Identity> {
+        &self.me
+    }
+
     #[cfg(test)]
     pub fn simulated(me: BrokerId, ask: Ask) -> Remote {
         let me = Identity {

@@ -13,7 +13,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use super::codec::put_u64;
 use super::message::{self, ANYONE, Hello, Identity, Kind, MESSAGE_BYTES_MAX, STRANGER_BYTES_MAX};
 use super::presence::Presence;
-use super::types::Voter;
+use super::types::{Voter, directory_id};
 use super::{Raft, rpc};
 use crate::metadata::command::{Command, answer_to_bytes};
 use crate::metadata::handle::Handle;
@@ -150,9 +150,10 @@ impl Desk {
         }
         match self.known_voter(node) {
             Some(known) if known != *voter => Err(format!(
-                "node {node} is known to the quorum as the voter {known:016x}, and comes as {voter:016x}: it has lost its \
-                 metadata directory, and with it what it had promised; restore the directory from a copy, or give the \
-                 machine another node.id"
+                "node {node} is known to the quorum by another metadata directory: it has lost its metadata directory, and \
+                 with it what it had promised; if that is gone, `kafka-metadata-quorum.sh remove-controller --controller-id \
+                 {node} --controller-directory-id {}` lets this one in",
+                directory_id(known)
             )),
             _ => Ok(()),
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use openraft::type_config::alias;
 
-use crate::model::BrokerId;
+use crate::model::{BrokerId, DirId};
 
 openraft::declare_raft_types!(
     pub Types:
@@ -33,6 +33,14 @@ pub struct Voter {
     pub node: BrokerId,
     pub host: String,
     pub port: u16,
+}
+
+/// What a voter's number is to Kafka's tools: the id of its metadata directory.
+pub fn directory_id(voter: u64) -> DirId {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(b"corelane");
+    id[8..].copy_from_slice(&voter.to_be_bytes());
+    DirId(id)
 }
 
 /// Of a node that nothing is known of.

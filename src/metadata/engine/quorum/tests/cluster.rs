@@ -9,6 +9,7 @@ use futures_lite::future::block_on;
 use tempfile::TempDir;
 
 use super::super::link::Link;
+use super::super::types::directory_id;
 use super::*;
 use crate::config::{ListenerSpec, VoterSpec};
 use crate::metadata::thread::{ControlOptions, start, start_with};
@@ -40,6 +41,9 @@ impl Engine for Killed {
     async fn resign(&mut self) {}
     fn quorum(&self) -> Option<QuorumState> {
         self.0.quorum()
+    }
+    fn remove_voter(&self, node: BrokerId, directory: DirId) -> Removal {
+        self.0.remove_voter(node, directory)
     }
     fn remote(&self) -> Option<Remote> {
         self.0.remote()
@@ -88,6 +92,11 @@ impl Machinery {
 
     fn path(&self, id: i32) -> PathBuf {
         self.dirs[id as usize - 1].path().join("corelane-metadata")
+    }
+
+    /// By which the tools know its metadata directory.
+    fn directory(&self, id: i32) -> DirId {
+        directory_id(form::voter_id(&self.path(id)).unwrap())
     }
 
     fn voter(&self, id: i32) -> Voter {
@@ -303,6 +312,44 @@ fn a_process_that_has_ended_is_fenced_at_once() {
     nodes.remove(0).kill();
     nodes.insert(0, machinery.boot(1));
     wait_until("all are active", || is_complete(&nodes));
+    nodes.iter().for_each(Node::kill);
+}
+
+/// It lacks its directory, and is let in once the one that it was is taken out; nobody who runs is.
+#[test]
+fn a_node_that_lost_its_directory_comes_again_once_it_is_removed() {
+    let machinery = Machinery::new();
+    let mut nodes = machinery.boot_all();
+    wait_until("all vote", || is_complete(&nodes));
+    let directories: Vec<DirId> = (1..=3).map(|id| machinery.directory(id)).collect();
+    let remove = |node: &Node, id: i32| {
+        let command = Command::RemoveVoter {
+            node: BrokerId(id),
+            directory: directories[id as usize - 1],
+        };
+        node.submit(command).map_err(|error| error.code)
+    };
+    for id in 1..=3 {
+        assert_eq!(
+            remove(&nodes[0], id).err(),
+            Some(ErrorCode::InvalidRequest),
+            "{id} runs"
+        );
+    }
+    let lost = (agreed_controller(&nodes) + 1) % 3;
+    let id = lost as i32 + 1;
+    nodes.remove(lost).kill();
+    std::fs::remove_dir_all(machinery.path(id)).unwrap();
+    nodes[0].create("meanwhile");
+    std::thread::scope(|scope| {
+        // It asks who is there from now on, and is refused.
+        let back = scope.spawn(|| machinery.boot(id));
+        wait_until("it is removed", || remove(&nodes[0], id).is_ok());
+        nodes.insert(lost, back.join().unwrap());
+    });
+    wait_until("all vote", || is_complete(&nodes));
+    assert!(nodes[lost].has_topics(&["meanwhile"]));
+    assert_eq!(remove(&nodes[0], id).err(), Some(ErrorCode::VoterNotFound), "as it was");
     nodes.iter().for_each(Node::kill);
 }
 
