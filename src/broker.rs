@@ -72,7 +72,7 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     let config = Arc::new(config);
     let sources = start_admin(&config, cores.len())?;
     let metadata_dir = config.metadata_log_dir.join(METADATA_DIR);
-    strays::refuse_lost_metadata(&config.log_dirs, &metadata_dir)?;
+    strays::refuse_lost_metadata(&config.log_dirs, &metadata_dir, config.quorum.is_some())?;
     let formed = form(&config, &metadata_dir)?;
     let known = formed.as_ref().map(|formed| formed.cluster_id.clone());
     let (dirs, cluster_id) = LogDirs::open_in_cluster(&config.log_dirs, config.broker_id, known)?;

@@ -11,7 +11,7 @@ use crate::metrics::Metric;
 use crate::model::{BrokerId, ErrorCode, PartitionId};
 use crate::partition::Warrant;
 use crate::record::{Invalid, InvalidRecord, Rules, ValidBatch};
-use crate::rt;
+use crate::rt::{self, Instant};
 use crate::shard::{Acks, AppendItem, AppendOutcome};
 use crate::wire::ApiKey;
 use crate::wire::produce::{
@@ -345,16 +345,21 @@ fn appended(index: i32, outcome: AppendOutcome) -> ProducePartitionResponse {
     }
 }
 
-/// Where the leaders are that a partition's error is about.
 fn on_errors(response: &mut ProduceResponse, cx: &Context, version: i16) {
     let image = cx.image();
-    if !cx.router().may_lead() && was_led_here(response, &image, cx.broker_id()) {
-        // Others may lead long since. A client that has no other connection would ask here again and again, also for
-        // metadata.
+    if is_cut_off(cx) && was_led_here(response, &image, cx.broker_id()) {
+        // A client that has no other connection would ask here again and again, also for metadata.
         cx.sends_away.set(true);
     } else if version >= FIRST_VERSION_WITH_LEADERS {
         name_leaders(response, &image, &cx.listener);
     }
+}
+
+/// Whether others may lead by now: a lease ends after two thirds of a session.
+fn is_cut_off(cx: &Context) -> bool {
+    let session_ms = u64::try_from(cx.config().broker_session_timeout_ms).unwrap_or(0);
+    let since = rt::now().0.saturating_sub(session_ms * 1_000_000 / 3);
+    !cx.router().metadata().may_lead(Instant(since))
 }
 
 /// Whether this broker, as far as it knows, leads what it has refused as not led here: it has not heard of the controller
@@ -374,6 +379,7 @@ fn was_led_here(response: &ProduceResponse, image: &Image, me: BrokerId) -> bool
     })
 }
 
+/// Where the leaders are that a partition's error is about.
 fn name_leaders(response: &mut ProduceResponse, image: &Image, listener: &str) {
     let mut hints = LeaderHints::new(image, listener);
     for topic in &mut response.topics {

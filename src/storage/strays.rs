@@ -90,7 +90,7 @@ fn set_aside(path: &Path, name: &str, found: &PartitionDir) -> io::Result<()> {
     let topic_id = found.topic_id.map_or_else(|| "none".to_owned(), |id| id.to_string());
     tracing::warn!(
         path = %from.display(), aside = %aside.display(), topic_id,
-        "stray directory: its topic is not in the metadata, so it was renamed; remove it, or, if its records are \
+        "stray directory: by the metadata no such replica is here, so it was renamed; remove it, or, if its records are \
          needed, give it back to the broker that it came from under its old name"
     );
     Ok(())

@@ -156,6 +156,7 @@ impl JavaProducer {
                 if said["name"] == "producer_send_success" {
                     let number = |field: &str| said[field].as_i64().unwrap();
                     let value = said["value"].as_str().unwrap().to_owned();
+                    assert!(number("offset") >= 0, "{line}");
                     noted.note((number("partition") as i32, number("offset")), value);
                 }
             }

@@ -49,7 +49,7 @@ pub fn register(scratch: &mut Scratch<'_>, asked: &Registration) -> Result<Reply
 }
 
 /// What was in a directory that is no more gets one that is, the one that holds the fewest, and begins anew there, where
-/// somebody in sync has it. Where nobody has, it stays missed: the directory may be found again.
+/// somebody else has everything. Where nobody has, it stays missed: the directory may be found again.
 fn replace_lost_directories(scratch: &mut Scratch<'_>, asked: &Registration) {
     let own = scratch.image.derived.of_broker(asked.id).cloned().unwrap_or_default();
     for partition in own.iter() {
@@ -58,7 +58,8 @@ fn replace_lost_directories(scratch: &mut Scratch<'_>, asked: &Registration) {
             continue;
         };
         let is_lost = |directory: &DirId| !asked.log_dirs.contains(directory);
-        let is_copied = !state.isr.is_empty() && !state.isr.contains(&asked.id);
+        // This broker is in neither any more.
+        let is_copied = !state.isr.is_empty() || !state.elr.is_empty();
         let at = state.replicas.iter().position(|replica| *replica == asked.id);
         let emptiest = asked
             .log_dirs

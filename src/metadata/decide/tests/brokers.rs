@@ -318,6 +318,25 @@ fn replicas_on_a_lost_disk_get_another_directory() {
     assert_eq!(rig.show(), "0@1 isr=0", "it has nothing yet");
 }
 
+/// Whoever has everything may be away for a moment.
+#[test]
+fn a_lost_directory_is_replaced_where_an_eligible_replica_is_away() {
+    let mut rig = Rig::new(2);
+    rig.topic(&[&[1, 0]], &[("min.insync.replicas", "2")]);
+    rig.silence(1);
+    rig.silence(0);
+    assert_eq!(rig.show(), "none@2 isr= elr=1,0 last=0");
+    let new = DirId([99; 16]);
+    let again = Registration {
+        log_dirs: vec![new],
+        has_all_dirs: true,
+        ..registration(1, 2)
+    };
+    rig.register_with(again).unwrap();
+    assert_eq!(rig.state(0).directories[0], new);
+    assert_eq!(rig.show(), "none@2 isr= elr=0 last=0");
+}
+
 /// A disk fails in a running broker: what is on it is led by others, the rest stays.
 #[test]
 fn a_failed_disk_costs_its_leaderships_alone() {

@@ -46,6 +46,11 @@ async fn look(raft: &Raft, me: &Arc<Identity>, configured: &[Voter], remark: boo
         learned.extend(id);
     }
     let voters: BTreeSet<u64> = membership(raft).voter_ids().collect();
+    if membership(raft).membership().get_joint_config().len() > 1 {
+        // An earlier leader was between the two steps of a change.
+        let rest = raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::new()), false);
+        let _ = rt::timeout(CATCH_UP_PATIENCE, rest).await;
+    }
     if learned.len() < configured.len() {
         return false;
     }
@@ -71,7 +76,9 @@ async fn learn(raft: &Raft, me: &Arc<Identity>, voter: &Voter, remark: bool) -> 
     let taken = match Link::ask_identity(me.clone(), voter.clone()).await {
         Err(error) => Err(error),
         Ok(theirs) if theirs.cluster != me.cluster => Err(io::Error::other("it does not know its cluster yet")),
-        Ok(theirs) if theirs.has_metadata => Err(io::Error::other("it has metadata of its own: it would lose them")),
+        Ok(theirs) if theirs.has_metadata => Err(io::Error::other(
+            "it has metadata of its own and would lose them: it joins once all its log directories are empty",
+        )),
         Ok(theirs) => add(raft, theirs.voter, voter).await,
     };
     match taken {

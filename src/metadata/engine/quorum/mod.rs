@@ -302,7 +302,7 @@ impl Engine for Quorum {
     fn remove_voter(&self, node: BrokerId, directory: DirId) -> Removal {
         match &self.running {
             None => super::not_several(),
-            Some((raft, remote)) => Box::pin(removal::remove(raft.clone(), remote.me().clone(), node, directory)),
+            Some((raft, remote)) => Box::pin(removal::remove(raft.clone(), remote.clone(), node, directory)),
         }
     }
 

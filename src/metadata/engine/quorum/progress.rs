@@ -94,7 +94,8 @@ fn end(last: Option<u64>) -> Option<u64> {
     last.map(|index| index + 1)
 }
 
-fn heard_ms(metrics: &Metrics, id: u64, now_ms: i64) -> Option<i64> {
+/// When the leader heard of the node last, in wall time.
+pub fn heard_ms(metrics: &Metrics, id: u64, now_ms: i64) -> Option<i64> {
     let heard = metrics.heartbeat.as_ref()?.get(&id)?.as_ref()?;
     let ago = i64::try_from(heard.elapsed().as_millis()).unwrap_or(i64::MAX);
     Some(now_ms.saturating_sub(ago))

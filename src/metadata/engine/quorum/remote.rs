@@ -72,6 +72,11 @@ impl Remote {
         &self.me
     }
 
+    /// Where the configuration finds the node.
+    pub fn configured(&self, node: BrokerId) -> Option<Voter> {
+        self.configured.iter().find(|voter| voter.node == node).cloned()
+    }
+
     #[cfg(test)]
     pub fn simulated(me: BrokerId, ask: Ask) -> Remote {
         let me = Identity {

@@ -12,18 +12,23 @@ use openraft::errors::{ClientWriteError, RaftError};
 use super::Raft;
 use super::link::Link;
 use super::message::Identity;
+use super::progress::heard_ms;
+use super::remote::Remote;
 use super::types::{Types, Voter, directory_id};
 use crate::metadata::command::CommandError;
 use crate::model::{BrokerId, DirId, ErrorCode};
 use crate::rt;
 
 /// For a majority of the voters, with the node and without it, to take it down.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// One that answers the leader does so more often.
+const SILENT_FOR: Duration = Duration::from_secs(2);
 
 /// On the leader.
-pub async fn remove(raft: Raft, me: Arc<Identity>, node: BrokerId, directory: DirId) -> Result<(), CommandError> {
+pub async fn remove(raft: Raft, remote: Remote, node: BrokerId, directory: DirId) -> Result<(), CommandError> {
     let Member { id, voter, votes } = find(&raft, node, directory)?;
-    if id == me.voter || is_alive(&me, &voter, id).await {
+    let voter = remote.configured(node).unwrap_or(voter);
+    if is_alive(&raft, remote.me(), &voter, id).await {
         return refuse(
             ErrorCode::InvalidRequest,
             format!("Node {node} runs at {voter}: stop it first", node = node.0),
@@ -33,15 +38,18 @@ pub async fn remove(raft: Raft, me: Arc<Identity>, node: BrokerId, directory: Di
         true => ChangeMembers::RemoveVoters(BTreeSet::from([id])),
         false => ChangeMembers::RemoveNodes(BTreeSet::from([id])),
     };
-    match rt::timeout(PATIENCE, raft.change_membership(change, false)).await {
-        Some(Ok(_)) => {
+    let (done, changed) = rt::oneshot();
+    // It has two steps. Whoever stops waiting must not leave it between them.
+    rt::spawn(async move { done.send(raft.change_membership(change, false).await) });
+    match rt::timeout(PATIENCE, changed).await {
+        Some(Some(Ok(_))) => {
             tracing::info!(node = %voter, "a node was taken out of the quorum");
             Ok(())
         }
-        Some(Err(error)) => Err(not_changed(&error)),
-        None => refuse(
+        Some(Some(Err(error))) => Err(not_changed(&error)),
+        _ => refuse(
             ErrorCode::RequestTimedOut,
-            "No majority has answered: the node may be removed yet".into(),
+            "No majority has answered yet: the node is removed once one has".into(),
         ),
     }
 }
@@ -69,9 +77,23 @@ fn find(raft: &Raft, node: BrokerId, directory: DirId) -> Result<Member, Command
 }
 
 /// Another that has come to its address, without its directory, is not it.
-async fn is_alive(me: &Arc<Identity>, voter: &Voter, id: u64) -> bool {
-    let answered = Link::ask_identity(me.clone(), voter.clone()).await;
-    answered.is_ok_and(|theirs| theirs.voter == id)
+async fn is_alive(raft: &Raft, me: &Arc<Identity>, voter: &Voter, id: u64) -> bool {
+    if id == me.voter {
+        return true;
+    }
+    if is_heard(raft, id) {
+        rt::sleep(SILENT_FOR).await;
+    }
+    is_heard(raft, id) || {
+        let answered = Link::ask_identity(me.clone(), voter.clone()).await;
+        answered.is_ok_and(|theirs| theirs.voter == id)
+    }
+}
+
+fn is_heard(raft: &Raft, id: u64) -> bool {
+    let now_ms = rt::wall_ms();
+    let heard_ms = heard_ms(&raft.metrics().borrow_watched(), id, now_ms);
+    heard_ms.is_some_and(|heard_ms| u128::from(now_ms.abs_diff(heard_ms)) < SILENT_FOR.as_millis())
 }
 
 fn not_changed(error: &RaftError<Types, ClientWriteError<Types>>) -> CommandError {

@@ -192,6 +192,10 @@ impl Desk {
         if request.kind != Kind::Command && hello.to != self.me.voter {
             return refuse(stream, request.correlation, "this connection is not for the consensus").await;
         }
+        // It was taken out, and learns nothing any more: it must not be taken for a broker that is up to date.
+        if request.kind == Kind::Command && self.known_voter(hello.from.node.0) != Some(hello.from.voter) {
+            return refuse(stream, request.correlation, "the node is not in the quorum").await;
+        }
         match room.answer(request.kind, request.body).await {
             Ok(body) => {
                 let write = |out: &mut Vec<u8>| out.extend_from_slice(&body);

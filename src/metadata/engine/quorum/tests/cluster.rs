@@ -353,6 +353,24 @@ fn a_node_that_lost_its_directory_comes_again_once_it_is_removed() {
     nodes.iter().for_each(Node::kill);
 }
 
+/// However it came to that while it runs: it learns nothing more, so it must not lead.
+#[test]
+fn a_node_that_was_taken_out_is_fenced() {
+    let machinery = Machinery::new();
+    let nodes = machinery.boot_all();
+    wait_until("all vote", || is_complete(&nodes));
+    let controller = agreed_controller(&nodes);
+    let out = (controller + 1) % 3;
+    let voter = form::voter_id(&machinery.path(out as i32 + 1)).unwrap();
+    let raft = nodes[controller].inside.lock().unwrap().clone().unwrap();
+    let change = openraft::ChangeMembers::RemoveVoters([voter].into());
+    block_on(raft.change_membership(change, false)).unwrap();
+    wait_until("it is fenced", || {
+        !is_active(&nodes[controller].image(), BrokerId(out as i32 + 1))
+    });
+    nodes.iter().for_each(Node::kill);
+}
+
 /// The metadata of a single node become those of the cluster that it grows into, and its directory is not a single node's
 /// any more.
 #[test]
