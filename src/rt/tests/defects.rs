@@ -12,26 +12,51 @@ use crate::rt::testing::on_shard;
 use crate::rt::{ALIGN, Buf, File, Open, Sync, coop_taskrun_setups, lane, now, oneshot, spared_barriers};
 
 /// D1: when the preempt timer has run out before the first task had its turn, an executor goes to sleep with tasks ready.
-/// A queue that asks for a much shorter timer than ours brings that about all the time; the tick, and the look from outside, must get it to its end.
+/// A queue that asks for a much shorter timer than ours brings that about all the time; the tick, and the look from outside,
+/// must get it to its end.
 #[test]
 fn an_executor_that_fell_asleep_with_ready_tasks_goes_on() {
     const RUNS: usize = 4;
-    const QUESTIONS: usize = 5;
-    const LATENCY: Latency = Latency::Matters(Duration::from_micros(10));
-    const RUN_MAX: Duration = Duration::from_secs(20);
+    const RUN_MAX: Duration = Duration::from_secs(60);
+    let timer = timer_that_is_too_short();
     for run in 0..RUNS {
-        let (done_tx, done) = channel();
-        thread::spawn(move || {
-            on_shard(|| async {
-                let queue = glommio::executor().create_task_queue(Shares::default(), LATENCY, "hurried");
-                glommio::spawn_local_into(answer_questions(QUESTIONS, queue), queue)
-                    .unwrap()
-                    .await;
-            });
-            done_tx.send(())
-        });
-        assert!(done.recv_timeout(RUN_MAX).is_ok(), "run {run} hangs");
+        let ends = ends_within(RUN_MAX, move || on_shard(move || hurry(timer)));
+        assert!(ends, "run {run} with {timer:?} hangs");
     }
+}
+
+/// The longest, of some, with which an executor that nobody wakes is not soon at its end: with a much shorter one this machine
+/// may never be quick enough.
+fn timer_that_is_too_short() -> Duration {
+    const SOON: Duration = Duration::from_secs(1);
+    let hangs = |us: &u64| {
+        let timer = Duration::from_micros(*us);
+        let alone = move || {
+            glommio::LocalExecutorBuilder::default()
+                .make()
+                .unwrap()
+                .run(hurry(timer))
+        };
+        !ends_within(SOON, alone)
+    };
+    let longest = [40, 30, 20, 15, 10, 5].into_iter().find(hangs);
+    Duration::from_micros(longest.expect("no timer is too short for this machine"))
+}
+
+fn ends_within(max: Duration, run: impl FnOnce() + Send + 'static) -> bool {
+    let (done_tx, done) = channel();
+    thread::spawn(move || {
+        run();
+        done_tx.send(())
+    });
+    done.recv_timeout(max).is_ok()
+}
+
+async fn hurry(timer: Duration) {
+    const QUESTIONS: usize = 50;
+    let queue = glommio::executor().create_task_queue(Shares::default(), Latency::Matters(timer), "hurried");
+    let answered = glommio::spawn_local_into(answer_questions(QUESTIONS, queue), queue);
+    answered.unwrap().await;
 }
 
 /// Answers questions from another thread, beside tasks that always have work.
