@@ -48,7 +48,10 @@ fn strangers_on_the_controller_listener_are_closed() {
         (hello("another", 2, 77, 0), "belongs to cluster"),
         (hello(&id, 9, 77, 0), "is not in controller.quorum.voters"),
         (hello(&id, 2, 77, 5), "is not the voter 0000000000000005 any more"),
-        (hello(&id, 2, 77, 0), "is known to the quorum as the voter"),
+        (
+            hello(&id, 2, 77, 0),
+            "is known to the quorum by another metadata directory",
+        ),
     ] {
         let answer = ask(port, &refused);
         let told = String::from_utf8_lossy(&answer);
