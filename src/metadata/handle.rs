@@ -118,6 +118,11 @@ impl Handle {
         }
     }
 
+    /// The controller is to hear of this broker at once.
+    pub(super) fn nudge(&self) {
+        self.standing.nudge();
+    }
+
     /// What another node has answered, to be passed on once this node's image shows it.
     pub(super) fn settle(&self, answered: Answered, answer: OneshotTx<Result<Reply, CommandError>>) {
         // A full lane drops the answer's sender, which says that there is none.
@@ -127,6 +132,11 @@ impl Handle {
     /// This broker can lead: its logs are open, its listeners serve. Until then its heartbeats ask to be fenced.
     pub fn set_ready(&self) {
         self.standing.set_ready();
+    }
+
+    #[cfg(test)]
+    pub fn enter_cluster(&self) -> Option<crate::rt::Rx<()>> {
+        self.standing.enter_cluster()
     }
 
     /// As if the controller had not been heard of for long.

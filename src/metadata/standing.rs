@@ -86,7 +86,7 @@ impl Standing {
     }
 
     /// A full lane has a nudge in it already.
-    fn nudge(&self) {
+    pub fn nudge(&self) {
         let _ = self.nudge.try_send(());
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Cluster {
     /// A session is over that was not at the last look.
     has_news: bool,
     held: Vec<Held>,
+    /// The commit in which the last of the brokers began to leave that are about to.
+    leaving: Option<ImageEpoch>,
     ticked: Instant,
     balanced: Instant,
     elected: Instant,
@@ -57,6 +59,7 @@ impl Cluster {
             contacts: BTreeMap::new(),
             has_news: false,
             held: Vec::new(),
+            leaving: None,
             ticked: now,
             balanced: now,
             elected: now,
@@ -220,6 +223,15 @@ impl Cluster {
     pub fn on_image(&mut self, image: &Arc<Image>) {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = image.clone();
         self.release(image.epoch);
+        let leaving = image
+            .brokers
+            .values()
+            .filter_map(|broker| broker.in_controlled_shutdown);
+        let before = std::mem::replace(&mut self.leaving, leaving.max());
+        if self.leaving > before {
+            // It waits until all show that they know.
+            self.handle.nudge();
+        }
     }
 
     fn release(&mut self, shown: ImageEpoch) {
@@ -246,7 +258,7 @@ mod tests {
     use crate::metadata::command::Heartbeat;
     use crate::metadata::handle::handle;
     use crate::metadata::image::BrokerState;
-    use crate::metadata::record::{Record, RegisterBroker};
+    use crate::metadata::record::{BrokerChange, Record, RegisterBroker};
     use crate::metrics::ControlCells;
 
     const OTHER: BrokerId = BrokerId(2);
@@ -318,6 +330,26 @@ mod tests {
         let (asked, answered) = heartbeat();
         cluster.note(&asked, &answered, &image);
         assert!(cluster.live().has_session(&image, OTHER), "it has come back");
+    }
+
+    /// Whoever leaves need not wait for the next heartbeats of all.
+    #[test]
+    fn that_a_broker_leaves_is_answered_at_once() {
+        let mut image = image();
+        let mut cluster = cluster(&image);
+        let mut nudges = cluster.handle.enter_cluster().expect("the first time");
+        let mut is_nudged = |cluster: &mut Cluster, image: &Image| {
+            cluster.on_image(&Arc::new(image.clone()));
+            let mut nudged = Vec::new();
+            nudges.try_recv_burst(&mut nudged, 1);
+            !nudged.is_empty()
+        };
+        assert!(!is_nudged(&mut cluster, &image));
+        let mut leaving = image.brokers[&OTHER].as_ref().clone();
+        leaving.in_controlled_shutdown = Some(ImageEpoch(3));
+        image.apply_all(&[Record::BrokerChange(BrokerChange::from(&leaving))]);
+        assert!(is_nudged(&mut cluster, &image));
+        assert!(!is_nudged(&mut cluster, &image), "once");
     }
 
     /// Who leads anew, and has known an earlier process of the broker, may see that one's successor for the first time long
