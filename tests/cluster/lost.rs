@@ -15,10 +15,7 @@ const VOTERS: &str = "controller.quorum.voters";
 /// fail.
 #[test]
 fn a_lost_broker_is_replaced_by_a_new_one() {
-    let mut cluster = Cluster::start();
-    let load = Load::start(&cluster);
-    load.ledger.await_more();
-    lose(&mut cluster);
+    let (mut cluster, load) = start_and_lose();
     let is_told = |node: &Broker| node.log().contains("it has lost its metadata directory");
     wait_until("the others say that it is refused", || {
         cluster.nodes[..LOST].iter().any(is_told)
@@ -49,10 +46,7 @@ fn a_lost_broker_is_replaced_by_a_new_one() {
 /// It is let in under its old id once its old directory is taken out of the quorum; its partitions are copied to it again.
 #[test]
 fn a_lost_broker_comes_back_empty_under_its_id() {
-    let mut cluster = Cluster::start();
-    let load = Load::start(&cluster);
-    load.ledger.await_more();
-    lose(&mut cluster);
+    let (mut cluster, load) = start_and_lose();
     remove_lost(&cluster);
     cluster.nodes[LOST].await_answer();
     load.ledger.await_more();
@@ -70,12 +64,16 @@ fn a_lost_broker_comes_back_empty_under_its_id() {
     load.stop_and_check(&cluster);
 }
 
-/// It is killed, and starts without anything.
-fn lose(cluster: &mut Cluster) {
+/// A cluster under load; one of its brokers was killed, and starts without anything.
+fn start_and_lose() -> (Cluster, Load) {
+    let mut cluster = Cluster::start();
+    let load = Load::start(&cluster);
+    load.ledger.await_more();
     let lost = &mut cluster.nodes[LOST];
     lost.kill_9();
     fs::remove_dir_all(lost.data_dir()).unwrap();
     lost.spawn();
+    (cluster, load)
 }
 
 fn remove_lost(cluster: &Cluster) {

@@ -102,12 +102,12 @@ fn kcat_on_an_old_librdkafka() {
 fn odradeks_conformance_checks_get_no_worse() {
     let broker = Broker::start(&[("shard.count", "2")]);
     // A coordinator says that it is loading until it has read its log, and a check asks once. The lists wait for all.
-    for (topic, list) in [
-        ("__consumer_offsets", "consumer-groups"),
-        ("__transaction_state", "transactions"),
+    for (topic, tool, list) in [
+        ("__consumer_offsets", "consumer-groups", "--list"),
+        ("__transaction_state", "transactions", "list"),
     ] {
         broker.tool("topics", &format!("--create --topic {topic} --partitions 2"), "");
-        broker.tool(list, if list == "transactions" { "list" } else { "--list" }, "");
+        broker.tool(tool, list, "");
     }
     let output = Command::new(target_dir().join("clients/odradek/bin/odradek-accept"))
         .args(["--server", &broker.bootstrap(), "--baseline"])

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::change::{self, Change, Elect, Gone};
+use super::placement::emptiest;
 use super::{Live, Scratch, refuse};
 use crate::metadata::command::{CommandError, Registration, Reply};
 use crate::metadata::image::{BrokerState, Image, ImageEpoch, PartitionState};
@@ -57,23 +58,24 @@ fn replace_lost_directories(scratch: &mut Scratch<'_>, asked: &Registration) {
         let Some((_, state)) = image.partition(partition) else {
             continue;
         };
-        let is_lost = |directory: &DirId| !asked.log_dirs.contains(directory);
         // This broker is in neither any more.
         let is_copied = !state.isr.is_empty() || !state.elr.is_empty();
         let at = state.replicas.iter().position(|replica| *replica == asked.id);
-        let emptiest = asked
-            .log_dirs
-            .iter()
-            .min_by_key(|dir| image.partitions_in(dir))
-            .copied();
-        let (Some(at), Some(emptiest)) = (at.filter(|_| is_copied), emptiest) else {
+        let is_lost = |at: &usize| {
+            state
+                .directories
+                .get(*at)
+                .is_some_and(|dir| !asked.log_dirs.contains(dir))
+        };
+        let (Some(at), Some(emptiest)) = (
+            at.filter(|at| is_copied && is_lost(at)),
+            emptiest(image, &asked.log_dirs),
+        ) else {
             continue;
         };
         let mut target = state.clone();
-        if let Some(directory) = target.directories.get_mut(at).filter(|directory| is_lost(directory)) {
-            *directory = emptiest;
-            change::push(scratch, partition, Change::to(target, Elect::Clean));
-        }
+        target.directories[at] = emptiest;
+        change::push(scratch, partition, Change::to(target, Elect::Clean));
     }
 }
 

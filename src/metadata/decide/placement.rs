@@ -202,6 +202,12 @@ pub fn directory_for(image: &Image, live: &Live, broker: BrokerId) -> DirId {
     let registered = image.brokers.get(&broker).map(|broker| &broker.log_dirs);
     let said = live.contacts.get(&broker).map(|contact| &contact.online_dirs);
     let directories = said.filter(|said| !said.is_empty()).or(registered);
-    let emptiest = directories.and_then(|dirs| dirs.iter().min_by_key(|dir| image.partitions_in(dir)));
-    emptiest.copied().unwrap_or(DirId::UNASSIGNED)
+    let emptiest = directories.and_then(|dirs| emptiest(image, dirs));
+    emptiest.unwrap_or(DirId::UNASSIGNED)
+}
+
+/// The one that holds the fewest partitions.
+pub fn emptiest(image: &Image, directories: &[DirId]) -> Option<DirId> {
+    let fewest = directories.iter().min_by_key(|dir| image.partitions_in(dir));
+    fewest.copied()
 }

@@ -126,9 +126,9 @@ impl Remote {
                 return Ok(link);
             }
         }
-        let voter = self.configured.iter().find(|voter| voter.node == node);
+        let voter = self.configured(node);
         let voter = voter.ok_or_else(|| io::Error::other(format!("no address is known of node {}", node.0)))?;
-        Ok(Link::new(self.me.clone(), voter.clone(), ANYONE))
+        Ok(Link::new(self.me.clone(), voter, ANYONE))
     }
 
     fn put_back(&self, node: BrokerId, link: Link) {
