@@ -68,6 +68,7 @@ metrics! {
     FetchMemoryBytes, Gauge, "corelane_fetch_memory_bytes", "Bytes of fetched batches that are being read or sent.";
     FetchMemoryRefusals, Counter, "corelane_fetch_memory_refusals_total", "Fetches answered without data because shard.fetch.memory.bytes were in use for too long.";
     CacheBytes, Gauge, "corelane_cache_bytes", "Bytes of batches in the cache.";
+    CacheLimitBytes, Gauge, "corelane_cache_limit_bytes", "Bytes that the cache may hold for now; grows as readers miss what had to leave it, up to shard.cache.bytes.";
     CacheHits, Counter, "corelane_cache_hits_total", "Partition reads served from the cache alone.";
     CacheMisses, Counter, "corelane_cache_misses_total", "Partition reads that needed the disk.";
     CompactionRounds, Counter, "corelane_compaction_rounds_total", "Compactions of a log that came to their end.";

@@ -37,6 +37,8 @@ impl Shard {
         self.bump_liveness();
         self.metrics.set(Metric::CacheBytes, self.cache.bytes() as i64);
         self.metrics
+            .set(Metric::CacheLimitBytes, self.cache.limit_bytes() as i64);
+        self.metrics
             .set(Metric::DiskReadsWaiting, self.catchup.waiting() as i64);
         self.metrics
             .set(Metric::FetchMemoryBytes, self.fetch_memory.used() as i64);

@@ -3,11 +3,21 @@
 //! Written batches stay until newer ones need their room, oldest first; the newest run of each log is spared once, so
 //! that a busy partition does not push out what the consumers of a quiet one are about to read. What catch-up readers
 //! read ahead has a small part of its own and can push out nothing else.
+//!
+//! Memory that is touched for the first time is dear: the kernel zeroes it, and under a hypervisor a page may have to be
+//! found first, which can cost more than all else that is done for its bytes. So the cache begins small, in memory that it
+//! uses again and again, and grows as readers come for what it could not keep: by as much as they had to take from the
+//! disk, to its limit.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::run::Run;
+use evicted::Evicted;
 
+mod evicted;
+
+/// What written batches may take before anybody has missed one.
+const START_BYTES: usize = 32 << 20;
 /// The part of the cache that read-ahead may fill.
 const AHEAD_SHARE: usize = 8;
 /// What an entry costs besides its bytes: a node of the map, a place in the queue.
@@ -34,20 +44,32 @@ impl ReadAhead {
 pub struct Cache {
     written: Part,
     ahead: Part,
+    evicted: Evicted,
+    /// Bytes to which the written part may grow.
+    written_limit_max: usize,
 }
 
 impl Cache {
     pub fn new(limit_bytes: usize) -> Cache {
         let ahead = limit_bytes / AHEAD_SHARE;
+        let written_limit_max = limit_bytes - ahead;
+        let start = written_limit_max.min(START_BYTES);
         Cache {
-            written: Part::new(limit_bytes - ahead),
+            written: Part::new(start),
             ahead: Part::new(ahead),
+            evicted: Evicted::new((written_limit_max - start) as u64),
+            written_limit_max,
         }
     }
 
     /// Bytes held, overhead included.
     pub fn bytes(&self) -> usize {
         self.written.bytes + self.ahead.bytes
+    }
+
+    /// Bytes that it may hold for now.
+    pub fn limit_bytes(&self) -> usize {
+        self.written.limit + self.ahead.limit
     }
 
     /// Bytes of the part that is for what was read.
@@ -59,12 +81,25 @@ impl Cache {
     pub fn admit_read(&mut self, chunk: ReadAhead) {
         let held = chunk.run.bytes().len();
         self.ahead
-            .insert((chunk.log, chunk.run.first_offset()), chunk.run, held);
+            .insert((chunk.log, chunk.run.first_offset()), chunk.run, held, |_, _| {});
     }
 
     /// Keeps what was just written; `held` is the memory that the run's bytes keep alive.
     pub(super) fn admit_written(&mut self, log: u64, run: Run, held: usize) {
-        self.written.insert((log, run.first_offset()), run, held);
+        let evicted = &mut self.evicted;
+        let on_evicted = |key, entry: Entry| evicted.add(key, entry.run.next_offset(), entry.cost as u64);
+        self.written.insert((log, run.first_offset()), run, held, on_evicted);
+    }
+
+    /// A reader takes what is at `offset` from the disk. Where a larger cache would hold it still, this one grows by as much.
+    pub(super) fn on_missed(&mut self, log: u64, offset: i64) {
+        let Some(missed) = self.evicted.take(log, offset) else {
+            return;
+        };
+        let limit = self.written.limit as u64;
+        if limit + missed.lacking <= self.written_limit_max as u64 {
+            self.written.limit = (limit + missed.bytes) as usize;
+        }
     }
 
     /// A log got another number: its runs from `from` on go with it, those below are not the log's any more.
@@ -111,7 +146,7 @@ impl Part {
         (offset < entry.run.next_offset()).then_some(&entry.run)
     }
 
-    fn insert(&mut self, key: Key, run: Run, held: usize) {
+    fn insert(&mut self, key: Key, run: Run, held: usize, mut on_evicted: impl FnMut(Key, Entry)) {
         let cost = held + run.overhead_bytes() + ENTRY_BYTES;
         if cost > self.limit {
             return;
@@ -129,7 +164,9 @@ impl Part {
             None => self.order.push_back(key),
         }
         while self.bytes > self.limit {
-            self.evict_oldest(key);
+            if let Some((key, entry)) = self.evict_oldest(key) {
+                on_evicted(key, entry);
+            }
         }
     }
 
@@ -150,20 +187,21 @@ impl Part {
         });
     }
 
-    /// Ends: each entry is spared once, and `inserted` (which fits alone) is the last to be looked at a second time.
-    fn evict_oldest(&mut self, inserted: Key) {
-        let Some(key) = self.order.pop_front() else { return };
+    /// Called again and again this ends: each entry is spared once, and `inserted` (which fits alone) is the last to be looked
+    /// at a second time.
+    fn evict_oldest(&mut self, inserted: Key) -> Option<(Key, Entry)> {
+        let key = self.order.pop_front()?;
         let is_newest = !self.runs.range((key.0, key.1 + 1)..=(key.0, i64::MAX)).any(|_| true);
         if let Some(entry) = self.runs.get_mut(&key)
             && (key == inserted || (is_newest && !entry.spared))
         {
             entry.spared = true;
             self.order.push_back(key);
-            return;
+            return None;
         }
-        if let Some(evicted) = self.runs.remove(&key) {
-            self.bytes -= evicted.cost;
-        }
+        let evicted = self.runs.remove(&key)?;
+        self.bytes -= evicted.cost;
+        Some((key, evicted))
     }
 }
 
@@ -211,6 +249,36 @@ mod tests {
         assert!(cache.find(1, 0).is_some());
         assert!(cache.find(2, 0).is_none());
         assert!(cache.find(2, 69).is_some());
+    }
+
+    #[test] // Goal: without readers the cache stays small; it grows by what they missed, as far as a larger one would have helped.
+    fn it_grows_by_what_readers_missed() {
+        const LIMIT: usize = 160 << 20;
+        const RUN: usize = 1 << 20;
+        let mut cache = Cache::new(LIMIT);
+        let start = cache.limit_bytes();
+        let admit = |cache: &mut Cache, offset| cache.admit_written(1, run(offset, RUN), RUN);
+        (0..100).for_each(|offset| admit(&mut cache, offset));
+        cache.on_missed(1, 99);
+        cache.on_missed(2, 10);
+        assert_eq!(cache.limit_bytes(), start, "nobody missed anything that had been there");
+        assert!(cache.bytes() <= START_BYTES);
+
+        let missed: Vec<i64> = (0..100).filter(|offset| cache.find(1, *offset).is_none()).collect();
+        for _ in 0..2 {
+            missed.iter().for_each(|offset| cache.on_missed(1, *offset));
+        }
+        let grown = cache.limit_bytes() - start;
+        assert!(
+            grown >= missed.len() * RUN && grown < (missed.len() + 1) * RUN,
+            "{grown}"
+        );
+        assert!(cache.limit_bytes() <= LIMIT);
+
+        (100..1000).for_each(|offset| admit(&mut cache, offset));
+        (0..1000).for_each(|offset| cache.on_missed(1, offset));
+        assert!(cache.limit_bytes() <= LIMIT);
+        assert!(cache.bytes() <= cache.limit_bytes());
     }
 
     #[test] // Goal: a log with another number keeps its tail and nothing else; what is admitted late under the old one is lost.

@@ -36,11 +36,14 @@ impl Log {
         };
         let source = match self.cached(ask, cache) {
             Some((batches, next_offset)) => Source::Memory(batches, next_offset),
-            None => Source::Disk(DiskRead {
-                log: self.id,
-                ask,
-                segments: self.extents_from(offset),
-            }),
+            None => {
+                cache.on_missed(self.id, offset);
+                Source::Disk(DiskRead {
+                    log: self.id,
+                    ask,
+                    segments: self.extents_from(offset),
+                })
+            }
         };
         Ok(ReadPlan::new(source))
     }
