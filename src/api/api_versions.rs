@@ -8,6 +8,7 @@ use crate::wire::messages::{
     ApiVersion, ApiVersionsRequestData, ApiVersionsResponseData, FinalizedFeatureKey, SupportedFeatureKey, kafka_string,
 };
 
+use super::features::{FEATURES, Feature};
 use super::{ALL, Answer, Api, Context, Handling, Refusal, Request};
 
 pub const API: Api = Api {
@@ -51,28 +52,19 @@ fn answer(request: &ApiVersionsRequestData, version: i16, epoch: i64) -> ApiVers
         api_keys: ALL.iter().map(|api| row(api)).collect(),
         supported_features: supported_features(version),
         finalized_features_epoch: epoch,
-        finalized_features: FEATURES.iter().map(|feature| finalized(*feature)).collect(),
+        finalized_features: FEATURES.iter().map(finalized).collect(),
         ..Default::default()
     }
 }
 
-/// Features that this broker has, each with its only finalized level: the highest.
-const FEATURES: &[(&str, i16)] = &[
-    // Groups of the consumer protocol. //= KIP-848
-    ("group.version", 1),
-    // Share groups. //= KIP-932
-    ("share.version", 1),
-    // Clients that see level 2 finalized let the broker add partitions and bump the epoch. //= KIP-890
-    ("transaction.version", 2),
-];
 /// Clients before this version choke on a feature whose lowest level is 0 (behaviour 3). //= KIP-1050
 const LEVEL_0_FROM: i16 = 4;
 
 fn supported_features(version: i16) -> Vec<SupportedFeatureKey> {
-    let supported = |(name, level): &(&str, i16)| SupportedFeatureKey {
-        name: kafka_string(name),
+    let supported = |feature: &Feature| SupportedFeatureKey {
+        name: kafka_string(feature.name),
         min_version: 0,
-        max_version: *level,
+        max_version: feature.level,
         ..Default::default()
     };
     if version >= LEVEL_0_FROM {
@@ -82,11 +74,11 @@ fn supported_features(version: i16) -> Vec<SupportedFeatureKey> {
     }
 }
 
-fn finalized((name, level): (&str, i16)) -> FinalizedFeatureKey {
+fn finalized(feature: &Feature) -> FinalizedFeatureKey {
     FinalizedFeatureKey {
-        name: kafka_string(name),
-        max_version_level: level,
-        min_version_level: level,
+        name: kafka_string(feature.name),
+        max_version_level: feature.level,
+        min_version_level: feature.level,
         ..Default::default()
     }
 }

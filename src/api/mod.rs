@@ -8,6 +8,7 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod add_raft_voter;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_share_group_offsets;
@@ -34,6 +35,7 @@ mod describe_topic_partitions;
 mod describe_transactions;
 mod elect_leaders;
 mod end_txn;
+mod features;
 mod fetch;
 mod fetch_session;
 mod find_coordinator;
@@ -72,6 +74,7 @@ mod topic_traffic;
 mod transactions;
 mod txn_offset_commit;
 mod unregister_broker;
+mod update_features;
 mod verification;
 mod write_txn_markers;
 
@@ -133,6 +136,7 @@ pub static ALL: &[&Api] = &[
     &list_partition_reassignments::API,
     &offset_delete::API,
     &describe_quorum::API,
+    &update_features::API,
     &describe_cluster::API,
     &describe_producers::API,
     &unregister_broker::API,
@@ -145,6 +149,7 @@ pub static ALL: &[&Api] = &[
     &share_group_describe::API,
     &share_fetch::API,
     &share_acknowledge::API,
+    &add_raft_voter::API,
     &remove_raft_voter::API,
     &describe_share_group_offsets::API,
     &alter_share_group_offsets::API,

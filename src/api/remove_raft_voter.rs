@@ -6,7 +6,9 @@ use std::rc::Rc;
 use crate::metadata::{Command, CommandError, Reply};
 use crate::model::{BrokerId, DirId, ErrorCode};
 use crate::wire::ApiKey;
-use crate::wire::messages::{RemoveRaftVoterRequestData, RemoveRaftVoterResponseData, kafka_string, text, topic_id};
+use crate::wire::messages::{
+    KafkaString, RemoveRaftVoterRequestData, RemoveRaftVoterResponseData, kafka_string, text, topic_id,
+};
 
 use super::{Answer, Api, Context, Refusal, Request, wrong_reply};
 
@@ -33,7 +35,7 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
 }
 
 async fn remove(cx: &Context, message: &RemoveRaftVoterRequestData) -> Result<(), CommandError> {
-    check_cluster(message, &cx.image().cluster_id)?;
+    check_cluster(message.cluster_id.as_ref(), &cx.image().cluster_id)?;
     let command = Command::RemoveVoter {
         node: BrokerId(message.voter_id),
         directory: DirId(topic_id(message.voter_directory_id).0),
@@ -45,8 +47,8 @@ async fn remove(cx: &Context, message: &RemoveRaftVoterRequestData) -> Result<()
     }
 }
 
-fn check_cluster(message: &RemoveRaftVoterRequestData, ours: &str) -> Result<(), CommandError> {
-    match message.cluster_id.as_ref().map(text) {
+pub(super) fn check_cluster(theirs: Option<&KafkaString>, ours: &str) -> Result<(), CommandError> {
+    match theirs.map(text) {
         Some(theirs) if theirs != ours => Err(CommandError {
             code: ErrorCode::InconsistentClusterId,
             message: format!("This is cluster {ours}, not {theirs}"),
@@ -62,8 +64,8 @@ mod tests {
     #[test]
     fn a_voter_of_another_cluster_is_not_ours() {
         let of = |cluster: Option<&str>| {
-            let request = RemoveRaftVoterRequestData::default().with_cluster_id(cluster.map(kafka_string));
-            check_cluster(&request, "a").map_err(|error| error.code)
+            let cluster = cluster.map(kafka_string);
+            check_cluster(cluster.as_ref(), "a").map_err(|error| error.code)
         };
         assert_eq!(
             [of(None), of(Some("a")), of(Some("b"))],

@@ -1,7 +1,10 @@
-//! `kafka-features.sh describe`: the features of the brokers, with their levels; output as Kafka 4.3 has it.
+//! `kafka-features.sh`: the features of the brokers, with their levels, and to ask for another level; flags and output as
+//! Kafka 4.3 has them.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+
+use anyhow::{Context, bail, ensure};
 
 use super::connect::ServerArgs;
 use crate::client::{ClientError, Cluster};
@@ -19,14 +22,159 @@ pub(super) struct Args {
 enum Action {
     /// Describe the features, and which of their levels are in use
     Describe,
+    /// Raise features to a level
+    Upgrade {
+        #[command(flatten)]
+        levels: Levels,
+    },
+    /// Take features down to a level
+    Downgrade {
+        #[command(flatten)]
+        levels: Levels,
+        /// Even if metadata are lost by it
+        #[arg(long)]
+        r#unsafe: bool,
+    },
+    /// Take features down to level 0
+    Disable {
+        /// A feature to disable; may be repeated
+        #[arg(long)]
+        feature: Vec<String>,
+        /// Even if metadata are lost by it
+        #[arg(long)]
+        r#unsafe: bool,
+        /// Say whether it could be done, and do not do it
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct Levels {
+    /// A feature and its level, as share.version=1; may be repeated
+    #[arg(long)]
+    feature: Vec<String>,
+    /// Say whether it could be done, and do not do it
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Numbers of the request's field `upgrade_type`.
+const UPGRADE: i8 = 1;
+const SAFE_DOWNGRADE: i8 = 2;
+const UNSAFE_DOWNGRADE: i8 = 3;
+
+/// Features that are to get another level.
+struct Change {
+    verb: &'static str,
+    way: i8,
+    levels: BTreeMap<String, i16>,
+    dry_run: bool,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Action::Describe = args.action;
-    let mut cluster = args.connect.cluster("admin")?;
-    let answer = ask(&mut cluster)?;
-    lines(&answer).iter().for_each(|line| println!("{line}"));
-    Ok(ExitCode::SUCCESS)
+    let change = match args.action {
+        Action::Describe => {
+            let answer = ask(&mut args.connect.cluster("admin")?)?;
+            lines(&answer).iter().for_each(|line| println!("{line}"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Action::Upgrade { levels } => Change::to("upgrade", UPGRADE, &levels)?,
+        Action::Downgrade { levels, r#unsafe } => Change::to("downgrade", downgrade(r#unsafe), &levels)?,
+        Action::Disable {
+            feature,
+            r#unsafe,
+            dry_run,
+        } => Change {
+            verb: "disable",
+            way: downgrade(r#unsafe),
+            levels: once(feature.into_iter().map(|name| Ok((name, 0))))?,
+            dry_run,
+        },
+    };
+    change.make(&mut args.connect.cluster("admin")?)
+}
+
+fn downgrade(is_unsafe: bool) -> i8 {
+    if is_unsafe { UNSAFE_DOWNGRADE } else { SAFE_DOWNGRADE }
+}
+
+/// No feature twice.
+fn once(named: impl Iterator<Item = anyhow::Result<(String, i16)>>) -> anyhow::Result<BTreeMap<String, i16>> {
+    let mut levels = BTreeMap::new();
+    for feature in named {
+        let (name, level) = feature?;
+        ensure!(
+            !levels.contains_key(&name),
+            "Feature {name} was specified more than once."
+        );
+        levels.insert(name, level);
+    }
+    Ok(levels)
+}
+
+fn name_and_level(text: &str) -> anyhow::Result<(String, i16)> {
+    let (name, level) = text
+        .split_once('=')
+        .with_context(|| format!("Can't parse feature=level string {text}: equals sign not found."))?;
+    let level = level
+        .trim()
+        .parse()
+        .with_context(|| format!("Can't parse feature=level string {text}: unable to parse {level} as a short."))?;
+    Ok((name.trim().to_owned(), level))
+}
+
+impl Change {
+    fn to(verb: &'static str, way: i8, asked: &Levels) -> anyhow::Result<Change> {
+        Ok(Change {
+            verb,
+            way,
+            levels: once(asked.feature.iter().map(|text| name_and_level(text)))?,
+            dry_run: asked.dry_run,
+        })
+    }
+
+    fn make(&self, cluster: &mut Cluster) -> anyhow::Result<ExitCode> {
+        if self.levels.is_empty() {
+            bail!("You must specify at least one feature to {}", self.verb);
+        }
+        let answer = cluster.controller()?.call(&self.request())?;
+        let refused = answer.error_code != 0;
+        let message = answer.error_message.as_ref().map(text).unwrap_or_default();
+        for (name, level) in &self.levels {
+            println!("{}", self.said(name, *level, refused.then_some(message.as_str())));
+        }
+        let all = self.levels.len();
+        ensure!(!refused, "{all} out of {all} operation(s) failed.");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn request(&self) -> UpdateFeaturesRequestData {
+        let update = |(name, level): (&String, &i16)| {
+            FeatureUpdateKey::default()
+                .with_feature(kafka_string(name))
+                .with_max_version_level(*level)
+                .with_upgrade_type(self.way)
+        };
+        UpdateFeaturesRequestData::default()
+            .with_feature_updates(self.levels.iter().map(update).collect())
+            .with_validate_only(self.dry_run)
+    }
+
+    /// What became of one feature; all of them succeed or fail.
+    fn said(&self, name: &str, level: i16, refused: Option<&str>) -> String {
+        let verb = self.verb;
+        let to = match verb {
+            "disable" => String::new(),
+            _ => format!(" to {level}"),
+        };
+        match (refused, self.dry_run) {
+            (Some(why), true) => format!("Can not {verb} {name}{to}. {why}"),
+            (Some(why), false) => format!("Could not {verb} {name}{to}. {why}"),
+            (None, true) => format!("{name} can be {verb}d{to}."),
+            (None, false) => format!("{name} was {verb}d{to}."),
+        }
+    }
 }
 
 fn ask(cluster: &mut Cluster) -> anyhow::Result<ApiVersionsResponseData> {
@@ -64,6 +212,31 @@ fn lines(answer: &ApiVersionsResponseData) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn features_are_named_once_with_a_level() {
+        let change = |features: &[&str]| {
+            let feature = features.iter().map(|&text| text.to_owned()).collect();
+            let levels = Levels { feature, dry_run: true };
+            Change::to("upgrade", UPGRADE, &levels).map_err(|error| error.to_string())
+        };
+        let changed = change(&["share.version = 1"]).unwrap();
+        assert_eq!(
+            changed.said("share.version", 1, None),
+            "share.version can be upgraded to 1."
+        );
+        let refused = [
+            (&["share.version"][..], "equals sign not found."),
+            (&["a=b"], "unable to parse b as a short."),
+            (&["a=1", "a=2"], "Feature a was specified more than once."),
+        ];
+        for (features, why) in refused {
+            assert!(
+                change(features).is_err_and(|error| error.ends_with(why)),
+                "{features:?}"
+            );
+        }
+    }
 
     /// As Kafka's tool printed it.
     #[test]

@@ -58,6 +58,7 @@ api_keys! {
     LIST_PARTITION_REASSIGNMENTS = 46, flexible from 0;
     OFFSET_DELETE = 47, flexible from 32767;
     DESCRIBE_QUORUM = 55, flexible from 0;
+    UPDATE_FEATURES = 57, flexible from 0;
     DESCRIBE_CLUSTER = 60, flexible from 0;
     DESCRIBE_PRODUCERS = 61, flexible from 0;
     UNREGISTER_BROKER = 64, flexible from 0;
@@ -70,6 +71,7 @@ api_keys! {
     SHARE_GROUP_DESCRIBE = 77, flexible from 0;
     SHARE_FETCH = 78, flexible from 0;
     SHARE_ACKNOWLEDGE = 79, flexible from 0;
+    ADD_RAFT_VOTER = 80, flexible from 0;
     REMOVE_RAFT_VOTER = 81, flexible from 0;
     DESCRIBE_SHARE_GROUP_OFFSETS = 90, flexible from 0;
     ALTER_SHARE_GROUP_OFFSETS = 91, flexible from 0;

@@ -15,6 +15,8 @@ pub use kacrab_protocol::generated::{
         AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResponseData, AddPartitionsToTxnResult,
         AddPartitionsToTxnTopicResult,
     },
+    add_raft_voter_request::AddRaftVoterRequestData,
+    add_raft_voter_response::AddRaftVoterResponseData,
     alter_configs_request::{AlterConfigsRequestData, AlterConfigsResource, AlterableConfig},
     alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponseData},
     alter_partition_reassignments_request::{
@@ -192,6 +194,8 @@ pub use kacrab_protocol::generated::{
     },
     unregister_broker_request::UnregisterBrokerRequestData,
     unregister_broker_response::UnregisterBrokerResponseData,
+    update_features_request::{FeatureUpdateKey, UpdateFeaturesRequestData},
+    update_features_response::{UpdatableFeatureResult, UpdateFeaturesResponseData},
     write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequestData},
     write_txn_markers_response::{
         WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
@@ -344,6 +348,8 @@ messages! {
     DeleteShareGroupOffsetsResponseData: DELETE_SHARE_GROUP_OFFSETS, DELETE_SHARE_GROUP_OFFSETS_RESPONSE;
     DescribeShareGroupOffsetsRequestData: DESCRIBE_SHARE_GROUP_OFFSETS, DESCRIBE_SHARE_GROUP_OFFSETS_REQUEST;
     DescribeShareGroupOffsetsResponseData: DESCRIBE_SHARE_GROUP_OFFSETS, DESCRIBE_SHARE_GROUP_OFFSETS_RESPONSE;
+    AddRaftVoterRequestData: ADD_RAFT_VOTER, ADD_RAFT_VOTER_REQUEST;
+    AddRaftVoterResponseData: ADD_RAFT_VOTER, ADD_RAFT_VOTER_RESPONSE;
     RemoveRaftVoterRequestData: REMOVE_RAFT_VOTER, REMOVE_RAFT_VOTER_REQUEST;
     RemoveRaftVoterResponseData: REMOVE_RAFT_VOTER, REMOVE_RAFT_VOTER_RESPONSE;
     ShareAcknowledgeRequestData: SHARE_ACKNOWLEDGE, SHARE_ACKNOWLEDGE_REQUEST;
@@ -359,6 +365,8 @@ messages! {
     TxnOffsetCommitResponseData: TXN_OFFSET_COMMIT, TXN_OFFSET_COMMIT_RESPONSE;
     UnregisterBrokerRequestData: UNREGISTER_BROKER, UNREGISTER_BROKER_REQUEST;
     UnregisterBrokerResponseData: UNREGISTER_BROKER, UNREGISTER_BROKER_RESPONSE;
+    UpdateFeaturesRequestData: UPDATE_FEATURES, UPDATE_FEATURES_REQUEST;
+    UpdateFeaturesResponseData: UPDATE_FEATURES, UPDATE_FEATURES_RESPONSE;
     WriteTxnMarkersRequestData: WRITE_TXN_MARKERS, WRITE_TXN_MARKERS_REQUEST;
     WriteTxnMarkersResponseData: WRITE_TXN_MARKERS, WRITE_TXN_MARKERS_RESPONSE;
 }

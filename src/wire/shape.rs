@@ -447,6 +447,32 @@ pub(super) const DESCRIBE_QUORUM_RESPONSE: Shape = Struct(&[
 pub(super) const UNREGISTER_BROKER_REQUEST: Shape = Struct(&[(0, ON, I32)]);
 pub(super) const UNREGISTER_BROKER_RESPONSE: Shape = Struct(&[(0, ON, I32), (0, ON, I16), (0, ON, NullableString)]);
 
+pub(super) const UPDATE_FEATURES_REQUEST: Shape = Struct(&[
+    (0, ON, I32),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, String), (0, ON, I16), (0, 0, Bool), (1, ON, I8)])),
+    ),
+    (1, ON, Bool),
+]);
+const UPDATED_FEATURE: Shape = Struct(&[(0, ON, String), (0, ON, I16), (0, ON, NullableString)]);
+pub(super) const UPDATE_FEATURES_RESPONSE: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, 1, Array(&UPDATED_FEATURE)),
+]);
+
+pub(super) const ADD_RAFT_VOTER_REQUEST: Shape = Struct(&[
+    (0, ON, NullableString),
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, UUID),
+    (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, String), (0, ON, I16)]))),
+]);
+pub(super) const ADD_RAFT_VOTER_RESPONSE: Shape = UNREGISTER_BROKER_RESPONSE;
+
 pub(super) const REMOVE_RAFT_VOTER_REQUEST: Shape = Struct(&[(0, ON, NullableString), (0, ON, I32), (0, ON, UUID)]);
 pub(super) const REMOVE_RAFT_VOTER_RESPONSE: Shape = UNREGISTER_BROKER_RESPONSE;
 

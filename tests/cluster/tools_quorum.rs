@@ -105,6 +105,16 @@ fn kafkas_tools_and_ours_say_the_same_of_a_cluster() {
     });
     QUORUM.agree(&on(&cluster, follower, "describe --replication"), without_times);
     FEATURES.agree(&on(&cluster, 0, "describe"), sorted_lines);
+    for asked in [
+        "upgrade --feature share.version=1 --feature transaction.version=2",
+        "upgrade --feature share.version=1 --dry-run",
+        "upgrade --feature group.version=1 --feature share.version=9",
+        "upgrade --feature metadata.version=7 --dry-run",
+        "downgrade --feature transaction.version=1",
+        "disable --feature share.version --unsafe",
+    ] {
+        FEATURES.agree(&on(&cluster, follower, asked), sorted_lines);
+    }
     LOG_DIRS.agree(&on(&cluster, 0, "--describe --topic-list orders"), |printed| {
         let json = printed.lines().last().map(serde_json::from_str::<serde_json::Value>);
         sorted_json(json.unwrap().unwrap())

@@ -100,6 +100,12 @@ macro_rules! served {
             unregister_broker: UNREGISTER_BROKER, 0..=0,
                 UnregisterBrokerRequestData = UnregisterBrokerRequest as UNREGISTER_BROKER_REQUEST,
                 UnregisterBrokerResponseData = UnregisterBrokerResponse as UNREGISTER_BROKER_RESPONSE;
+            update_features: UPDATE_FEATURES, 0..=2,
+                UpdateFeaturesRequestData = UpdateFeaturesRequest as UPDATE_FEATURES_REQUEST,
+                UpdateFeaturesResponseData = UpdateFeaturesResponse as UPDATE_FEATURES_RESPONSE;
+            add_raft_voter: ADD_RAFT_VOTER, 0..=0,
+                AddRaftVoterRequestData = AddRaftVoterRequest as ADD_RAFT_VOTER_REQUEST,
+                AddRaftVoterResponseData = AddRaftVoterResponse as ADD_RAFT_VOTER_RESPONSE;
             remove_raft_voter: REMOVE_RAFT_VOTER, 0..=0,
                 RemoveRaftVoterRequestData = RemoveRaftVoterRequest as REMOVE_RAFT_VOTER_REQUEST,
                 RemoveRaftVoterResponseData = RemoveRaftVoterResponse as REMOVE_RAFT_VOTER_RESPONSE;
