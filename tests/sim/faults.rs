@@ -12,6 +12,7 @@ use crate::rt::{self, random_u64, sleep};
 
 const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
 const PLOT_ONE_IN: u64 = 2;
+const CLOCK_SHIFT_MS_MAX: u64 = 50 * 60 * 1000;
 /// A full disk has this much left at most: a little more than what brokers keep free.
 const DISK_SPARE_MAX: u64 = 2 << 20;
 
@@ -40,7 +41,7 @@ pub async fn torment(cluster: Rc<Cluster>) {
 }
 
 fn break_something(cluster: &Rc<Cluster>) {
-    match random_u64() % 21 {
+    match random_u64() % 22 {
         0..=2 => bring_down(cluster, Some(Crash::Kill)),
         3..=5 => bring_down(cluster, Some(Crash::PowerCut)),
         6 | 7 => bring_down(cluster, None),
@@ -52,6 +53,7 @@ fn break_something(cluster: &Rc<Cluster>) {
         16 => reassign(cluster),
         17 | 18 => elect(cluster, Election::Preferred),
         19 => fill_disk(cluster),
+        20 => set_clock(cluster),
         _ => elect(cluster, Election::Unclean),
     }
 }
@@ -154,6 +156,14 @@ fn pause(cluster: &Cluster) {
         still.as_millis()
     ));
     node.host.pause(still);
+}
+
+/// Back or forth, as far as a broker still takes the clients' timestamps (message.timestamp.after.max.ms).
+fn set_clock(cluster: &Cluster) {
+    let node = cluster.any_node();
+    let shift_ms = (random_u64() % (2 * CLOCK_SHIFT_MS_MAX)) as i64 - CLOCK_SHIFT_MS_MAX as i64;
+    cluster.note(format!("broker {}: its wall clock is off by {shift_ms} ms", node.id.0));
+    node.host.set_wall_shift(shift_ms);
 }
 
 /// Its broker refuses what does not fit. Should a log directory go offline, somebody starts it again.

@@ -1,6 +1,6 @@
 //! More machines in one world: each has a disk and tasks of its own, and crashes, stands still and starts again by itself.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ impl Host {
             disk.advance(now);
             let disk = SharedDisk(Arc::new(Mutex::new(disk)));
             let at = current.executor.add_disk(disk.clone());
-            current.beside(HostId(at as u8 + 1), disk)
+            current.beside(HostId(at as u8 + 1), disk, Rc::default())
         });
         Host {
             machine: RefCell::new(Rc::new(machine)),
@@ -67,7 +67,7 @@ impl Host {
         before.executor.drop_tasks_of(before.id);
         let disk = SharedDisk(Arc::new(Mutex::new(before.disk.lock().after(crash))));
         before.executor.replace_disk(usize::from(before.id.0) - 1, disk.clone());
-        let after = before.beside(before.id, disk);
+        let after = before.beside(before.id, disk, before.wall_shift_ms.clone());
         *self.machine.borrow_mut() = Rc::new(after);
     }
 
@@ -82,6 +82,11 @@ impl Host {
 
     pub fn clear_disk(&self) {
         self.machine.borrow().disk.lock().fill(None);
+    }
+
+    /// Somebody sets its wall clock: from now on it is so far ahead of the world's, or behind.
+    pub fn set_wall_shift(&self, shift_ms: i64) {
+        self.machine.borrow().wall_shift_ms.set(shift_ms);
     }
 
     /// Stands still for so long, as a stopped process does: the others and the disk go on.
@@ -106,12 +111,13 @@ impl HostId {
 
 impl Machine {
     /// Another machine of the same world.
-    fn beside(&self, id: HostId, disk: SharedDisk) -> Machine {
+    fn beside(&self, id: HostId, disk: SharedDisk, wall_shift_ms: Rc<Cell<i64>>) -> Machine {
         Machine {
             id,
             disk,
             executor: self.executor.clone(),
             net: self.net.clone(),
+            wall_shift_ms,
         }
     }
 }

@@ -45,7 +45,7 @@ mod rng;
 mod rule;
 mod trace;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::path::Path;
 use std::rc::Rc;
@@ -84,6 +84,8 @@ struct Machine {
     disk: SharedDisk,
     executor: Rc<Executor>,
     net: Rc<Net>,
+    /// By how much its wall clock is ahead of the world's; a crash leaves it.
+    wall_shift_ms: Rc<Cell<i64>>,
 }
 
 /// The disk of a machine. Behind a mutex because files of the control thread and locks must be `Send`.
@@ -111,6 +113,7 @@ impl World {
                 disk: SharedDisk(Arc::new(Mutex::new(disk))),
                 executor: Rc::new(Executor::new(rng)),
                 net: Rc::default(),
+                wall_shift_ms: Rc::default(),
             }),
             seed,
         }
@@ -215,7 +218,8 @@ pub(super) fn now_nanos() -> u64 {
 }
 
 pub(super) fn wall_ms() -> i64 {
-    (WALL_START_MS + now_nanos() / 1_000_000) as i64
+    let shift_ms = with_current(|machine| machine.wall_shift_ms.get());
+    (WALL_START_MS + now_nanos() / 1_000_000) as i64 + shift_ms
 }
 
 pub(super) fn random_u64() -> u64 {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{FaultPlan, JOURNAL_MS, World, WriteFault};
+use super::{Crash, FaultPlan, Host, JOURNAL_MS, World, WriteFault};
 use crate::rt::blocking::{self, AppendFile, LockFile};
 use crate::rt::{ALIGN, Buf, Dir, File, Frozen, Open, Sync, lane, now, random_u64, sleep, spawn, wall_ms};
 
@@ -85,6 +85,19 @@ fn time_jumps() {
         sleep(Duration::from_secs(86_400)).await;
         assert_eq!(now().since(before), Duration::from_secs(86_400));
         assert_eq!(wall_ms() - wall_before, 86_400_000);
+    });
+}
+
+#[test] // Goal: a machine's wall clock may be set, past a crash; the clock that timers go by stays, and so do other machines'.
+fn a_wall_clock_jumps_alone() {
+    World::new(1, FaultPlan::none()).run(async {
+        let (one, other) = (Host::install(), Host::install());
+        let clocks = |host: &Host| host.enter(|| (now(), wall_ms()));
+        let before = clocks(&one);
+        one.set_wall_shift(-3_600_000);
+        one.crash(Crash::PowerCut);
+        assert_eq!(clocks(&one), (before.0, before.1 - 3_600_000));
+        assert_eq!(clocks(&other), before);
     });
 }
 
