@@ -1,5 +1,5 @@
-//! Instructions by callgrind, of the whole broker: the same load once and twice, and the difference, so that connecting and
-//! looking for the topic drop out.
+//! Instructions by callgrind, of the whole broker: the same load once, twice, and slowly, so that connecting, looking for the
+//! topic and what happens by the clock drop out.
 //!
 //! The broker is asked for its counts while it runs (`vgdb … dump` writes what has been executed since the last dump): a
 //! stop under valgrind can take minutes.
@@ -7,16 +7,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 
+use super::Spent;
 use super::loads;
 use super::target::{Target, Wrapping};
 
 /// Batches of the single load.
 const ONCE: u64 = 400;
-/// One in flight: how many meet in a pass must not matter.
-const WINDOW: usize = 1;
 
 pub struct Instructions {
     pub per_batch_produced: f64,
@@ -31,14 +31,16 @@ pub fn missing() -> Option<String> {
 pub fn measure(binary: &Path, data: &Path) -> anyhow::Result<Instructions> {
     let dumps = Dumps::new(data)?;
     let target = Target::start(binary, data, &dumps.wrapping())?;
-    let load = |count| loads::produce_small(WINDOW, count);
-    let topic = target.run(&load(ONCE / 4))?.topology.topic;
-    let spent = |count: u64| -> anyhow::Result<f64> {
+    let topic = target.run(&loads::produce_small(1, ONCE / 4))?.topology.topic;
+    let spent = |load| -> anyhow::Result<Spent> {
         dumps.take(&target)?;
-        target.run(&loads::onto(load(count), &topic))?;
-        dumps.take(&target)
+        let start = Instant::now();
+        target.run(&loads::onto(load, &topic))?;
+        let seconds = start.elapsed().as_secs_f64();
+        let count = dumps.take(&target)?;
+        Ok(Spent { count, seconds })
     };
-    let per_batch_produced = super::per_batch(ONCE, spent)?;
+    let per_batch_produced = super::per_batch_alone(ONCE, spent)?;
     let read = || -> anyhow::Result<f64> {
         dumps.take(&target)?;
         let batches = target.run(&loads::read(&topic))?.consumed.batches;

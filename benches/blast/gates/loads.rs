@@ -32,6 +32,14 @@ pub fn produce_small(window: usize, count: u64) -> Workload {
     bounded(&flags, count)
 }
 
+/// The same with one in flight, but so slowly that it takes `seconds`.
+pub fn produce_small_slowly(count: u64, seconds: u64) -> Workload {
+    let records_per_second = 16 * count / seconds;
+    let flags =
+        format!("--producers 1 --rate {records_per_second} --arrival constant --record-bytes 100 --batch-records 16");
+    bounded(&flags, count)
+}
+
 /// Batches of 10,000 bytes, of one record or of a hundred: a record has seven bytes of its own around its value.
 pub fn produce_cut(records: usize, count: u64) -> Workload {
     let value = 10_000 / records - 7;

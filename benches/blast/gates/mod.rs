@@ -9,13 +9,14 @@ mod target;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Context;
 
 use crate::engine::probe::written_bytes;
 use crate::engine::workload::Workload;
 
-use counters::{CountsFile, Perf};
+use counters::{CountsFile, Kernel, Perf};
 use limits::Verdict;
 use target::{Target, Wrapping};
 
@@ -52,6 +53,38 @@ fn per_batch(batches: u64, mut count: impl FnMut(u64) -> anyhow::Result<f64>) ->
     let once = least(|| count(batches))?;
     let twice = least(|| count(2 * batches))?;
     Ok((twice - once) / batches as f64)
+}
+
+/// What a load cost, and how long it took.
+struct Spent {
+    count: f64,
+    seconds: f64,
+}
+
+/// Far longer than the loads that it is compared with.
+const SLOW_SECONDS: u64 = 5;
+
+/// As [`per_batch`], with one small batch in flight, and without what the clock adds: a shard that is awake ticks a hundred
+/// times a second, so a machine half as fast has twice as many ticks per batch. What a second of them costs is seen where
+/// the same batches come slowly.
+fn per_batch_alone(batches: u64, mut spend: impl FnMut(Workload) -> anyhow::Result<Spent>) -> anyhow::Result<f64> {
+    let mut least_of = |load: &dyn Fn() -> Workload| -> anyhow::Result<Spent> {
+        let tries = (0..TRIES)
+            .map(|_| spend(load()))
+            .collect::<anyhow::Result<Vec<Spent>>>()?;
+        let least = tries.into_iter().min_by(|a, b| a.count.total_cmp(&b.count));
+        least.context("there were tries")
+    };
+    let once = least_of(&|| loads::produce_small(1, batches))?;
+    let twice = least_of(&|| loads::produce_small(1, 2 * batches))?;
+    let slowly = least_of(&|| loads::produce_small_slowly(batches, SLOW_SECONDS))?;
+    Ok(without_clock(&once, &twice, &slowly) / batches as f64)
+}
+
+/// The cost of what `twice` has more than `once`.
+fn without_clock(once: &Spent, twice: &Spent, slowly: &Spent) -> f64 {
+    let of_a_second = (slowly.count - once.count) / (slowly.seconds - once.seconds);
+    (twice.count - once.count) - of_a_second * (twice.seconds - once.seconds)
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -192,20 +225,42 @@ fn disk(binary: &Path, data: &Path, figures: &mut Figures) -> anyhow::Result<()>
 fn kernel(binary: &Path, data: &Path, figures: &mut Figures) -> anyhow::Result<()> {
     let target = Target::start(binary, data, &Wrapping::default())?;
     let topic = target.run(&loads::produce_small(16, 100))?.topology.topic;
-    let mut punts = 0.0;
+    let watch = |load: Workload| -> anyhow::Result<(Kernel, f64)> {
+        let perf = Perf::watch(target.process.pid(), data)?;
+        let start = Instant::now();
+        target.run(&loads::onto(load, &topic))?;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok((perf.end()?, seconds))
+    };
+    let calls = |load: Workload| -> anyhow::Result<Spent> {
+        let (seen, seconds) = watch(load)?;
+        let count = seen.system_calls;
+        Ok(Spent { count, seconds })
+    };
     for window in [1, 16, 64] {
-        let watched = |count: u64| -> anyhow::Result<f64> {
-            let perf = Perf::watch(target.process.pid(), data)?;
-            target.run(&loads::onto(loads::produce_small(window, count), &topic))?;
-            let seen = perf.end()?;
-            punts = seen.punts / count as f64;
-            Ok(seen.system_calls)
+        let per_batch = match window {
+            1 => per_batch_alone(ONCE, calls)?,
+            _ => per_batch(ONCE, |count| Ok(calls(loads::produce_small(window, count))?.count))?,
         };
-        figures.insert(
-            format!("system-calls-per-batch-{window}-in-flight"),
-            per_batch(ONCE, watched)?,
-        );
-        figures.insert(format!("punts-per-batch-{window}-in-flight"), punts);
+        figures.insert(format!("system-calls-per-batch-{window}-in-flight"), per_batch);
+        let (seen, _) = watch(loads::produce_small(window, ONCE))?;
+        figures.insert(format!("punts-per-batch-{window}-in-flight"), seen.punts / ONCE as f64);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 70 a batch, 1,000 a second, and 500 for connecting.
+    #[test]
+    fn what_the_clock_adds_is_not_the_batches() {
+        let spent = |batches: f64, seconds: f64| Spent {
+            count: 70.0 * batches + 1000.0 * seconds + 500.0,
+            seconds,
+        };
+        let alone = without_clock(&spent(400.0, 0.9), &spent(800.0, 1.5), &spent(400.0, 5.0));
+        assert!((alone - 70.0 * 400.0).abs() < 1e-6, "{alone}");
+    }
 }
