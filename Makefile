@@ -60,7 +60,7 @@ bench-groups: bench-build ## what consumer groups cost, against their goals and 
 	sh benches/install.sh kafka
 	$(BENCH) groups
 
-bench-cluster: bench-build ## what three brokers' copies cost, and how long clients wait when one leaves or dies, beside Kafka, 5 minutes
+bench-cluster: bench-build ## what three brokers' copies cost, how long clients wait when one leaves, dies or catches up, and 100,000 partitions, half an hour
 	sh benches/install.sh kafka
 	$(BENCH) cluster
 

@@ -103,6 +103,14 @@ impl Trio {
         self.wait_until_complete()
     }
 
+    /// Starts all of them again on the data that they left, after they have ended.
+    pub fn restart_all(&mut self) -> anyhow::Result<()> {
+        for node in &mut self.nodes {
+            node.process = spawn(self.kind, &node.dir, node.port, &node.settings)?;
+        }
+        self.wait_until_complete()
+    }
+
     /// CPU seconds that all three have used so far.
     pub fn cpu_s(&self) -> f64 {
         let each = self.nodes.iter().filter_map(|node| cpu_of(node.process.pid()));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use hdrhistogram::Histogram;
 
 use crate::brokers::Trio;
 use crate::engine;
@@ -13,7 +14,7 @@ use crate::suite::loads::workload;
 /// A JVM compiles what it needs.
 const WARM_UP: Duration = Duration::from_secs(20);
 /// Records a second of the load at which latency is taken: well below what the brokers can do.
-const RATE: f64 = 20_000.0;
+pub const RATE: f64 = 20_000.0;
 /// What three copies may cost of one.
 const RATIO_MAX: f64 = 3.3;
 
@@ -63,7 +64,7 @@ fn load(trio: &Trio, workload: &Workload) -> anyhow::Result<Figures> {
     })
 }
 
-fn with_replicas(count: i16, time: Duration) -> Workload {
+pub fn with_replicas(count: i16, time: Duration) -> Workload {
     let mut workload = workload(&format!("--replication-factor {count} --acks -1"));
     // The CPU is taken of the whole run.
     workload.warm_up = Duration::ZERO;
@@ -71,13 +72,18 @@ fn with_replicas(count: i16, time: Duration) -> Workload {
     workload
 }
 
-fn latency(trio: &Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
+/// How long the answers took, in microseconds, at [`RATE`] with three replicas.
+pub fn open_loop(trio: &Trio, time: Duration) -> anyhow::Result<Histogram<u64>> {
     let mut workload = with_replicas(3, time);
     workload.warm_up = Duration::from_secs(2);
     workload.rate = Some(RATE);
     let outcome = engine::run(&trio.bootstrap(), &workload, None)?;
     ensure!(outcome.errors.is_empty(), "produce failed: {:?}", outcome.errors);
-    let total = outcome.latency.total();
+    Ok(outcome.latency.total())
+}
+
+fn latency(trio: &Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
+    let total = open_loop(trio, time)?;
     let at = |what, quantile: f64| Row {
         what,
         value: total.value_at_quantile(quantile) as f64 / 1_000.0,

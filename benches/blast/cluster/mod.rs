@@ -1,8 +1,11 @@
-//! What a cluster of three costs and how long its clients wait: for copies, for another leader after one was killed, and
-//! for a leader that leaves in order. All brokers, and the client, share this machine.
+//! What a cluster of three costs and how long its clients wait: for copies, for another leader after one was killed, for a
+//! leader that leaves in order, and beside a broker that catches up; and what very many partitions take. All brokers, and
+//! the client, share this machine.
 
 mod copies;
+mod many;
 mod outage;
+mod returning;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +18,7 @@ use crate::rows::{Measure, Rounds};
 pub struct Args {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "corelane,kafka")]
     brokers: Vec<Kind>,
-    /// Only the measures whose names begin so: copies, stop, kill
+    /// Only the measures whose names begin so: copies, stop, kill, return, many
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Seconds of each load of `copies`
@@ -29,6 +32,8 @@ const MEASURES: &[Measure<Trio>] = &[
     ("copies", copies::measure),
     ("stop", outage::leaves),
     ("kill", outage::dies),
+    ("return", returning::measure),
+    ("many", many::measure),
 ];
 /// The default of both brokers.
 const SESSION: Duration = Duration::from_secs(9);

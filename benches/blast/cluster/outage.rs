@@ -82,12 +82,12 @@ pub fn dies(trio: &mut Trio, _: Duration) -> anyhow::Result<Vec<Row>> {
 }
 
 /// A broker that is not this one.
-fn other_than(broker: BrokerId) -> BrokerId {
+pub fn other_than(broker: BrokerId) -> BrokerId {
     BrokerId(broker.0 % NODES as i32 + 1)
 }
 
 /// Who leads the quorum: what metadata call the controller may be any broker.
-fn controller(trio: &Trio) -> anyhow::Result<BrokerId> {
+pub fn controller(trio: &Trio) -> anyhow::Result<BrokerId> {
     let partition = DescribeQuorumPartition::default();
     let topic = DescribeQuorumTopic::default()
         .with_topic_name(kafka_string("__cluster_metadata"))

@@ -1,0 +1,91 @@
+//! A broker comes back that lacks much: what its catching up does to the others' clients, and how long it takes.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use corelane::client::Cluster;
+
+use super::copies::{RATE, open_loop, with_replicas};
+use super::outage::{controller, other_than};
+use crate::brokers::{NODES, Trio};
+use crate::engine::{self, Topology};
+use crate::rows::Row;
+
+/// Batches of 16 KiB that it lacks: 10 GB.
+const LACKING: u64 = 610_000;
+/// For writing them.
+const FILL_PATIENCE: Duration = Duration::from_secs(900);
+const CATCH_UP_PATIENCE: Duration = Duration::from_secs(900);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How much later the last of a hundred answers may come meanwhile.
+const RATIO_MAX: f64 = 1.3;
+
+pub fn measure(trio: &mut Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
+    let mut fill = with_replicas(3, FILL_PATIENCE);
+    fill.acks = 1;
+    fill.count = Some(LACKING);
+    fill.topic = Topology::prepare(&trio.bootstrap(), &fill)?.topic;
+    fill.keep_topic = true;
+    let alone = open_loop(trio, time)?;
+
+    let away = other_than(controller(trio)?).0 as usize;
+    trio.process(away).end();
+    let outcome = engine::run(&trio.bootstrap(), &fill, None)?;
+    ensure!(outcome.errors.is_empty(), "produce failed: {:?}", outcome.errors);
+    trio.restart(away)?;
+    let back = Instant::now();
+    let beside = open_loop(trio, time)?;
+    let beside_took = back.elapsed();
+    wait_until_in_sync(trio, &fill.topic)?;
+    let took = back.elapsed();
+
+    let (alone, beside) = (
+        alone.value_at_quantile(0.99) as f64,
+        beside.value_at_quantile(0.99) as f64,
+    );
+    let row = |what, value, unit, goal, note| Row {
+        what,
+        value,
+        unit,
+        goal,
+        note,
+    };
+    let gb = outcome.produced.bytes as f64 / 1e9;
+    let note = format!(
+        "{:.1} ms, {:.1} ms before; {RATE:.0} records of 1 KiB a second, three replicas, acks=all, for {:.0} s",
+        beside / 1e3,
+        alone / 1e3,
+        beside_took.as_secs_f64()
+    );
+    Ok(vec![
+        row(
+            "99 % of the answers while a broker catches up, by those before",
+            beside / alone,
+            "times",
+            Some(RATIO_MAX),
+            note,
+        ),
+        row(
+            "until the broker has caught up",
+            took.as_secs_f64(),
+            "s",
+            None,
+            format!("{gb:.1} GB"),
+        ),
+    ])
+}
+
+fn wait_until_in_sync(trio: &Trio, topic: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + CATCH_UP_PATIENCE;
+    let mut cluster = Cluster::connect(&trio.bootstrap(), "corelane-bench")?;
+    loop {
+        let answer = cluster.metadata(Some(&[topic]), false)?;
+        let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        if partitions.all(|partition| partition.isr_nodes.len() == NODES) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{topic} is not in sync again");
+        thread::sleep(LOOK_EVERY);
+    }
+}
