@@ -40,7 +40,7 @@ const RULES: [(Rule, u64); 7] = [
     (Rule::MaximalIsr, 100),
     (Rule::HeldHighWatermark, 50),
     (Rule::ActiveMember, 50),
-    (Rule::RequestEpoch, 50),
+    (Rule::RequestEpoch, 200),
     (Rule::UncleanEnd, 50),
     (Rule::Lease, 50),
 ];
