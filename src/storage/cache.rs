@@ -62,7 +62,7 @@ impl Cache {
         }
     }
 
-    /// Bytes held, overhead included.
+    /// Bytes held, overhead included; not what is remembered of evicted ones, which is little.
     pub fn bytes(&self) -> usize {
         self.written.bytes + self.ahead.bytes
     }
@@ -88,12 +88,16 @@ impl Cache {
     pub(super) fn admit_written(&mut self, log: u64, run: Run, held: usize) {
         let evicted = &mut self.evicted;
         let on_evicted = |key, entry: Entry| evicted.add(key, entry.run.next_offset(), entry.cost as u64);
+        // One that is larger than all the others together shall not be turned away.
+        let needed = cost(&run, held).min(self.written_limit_max);
+        self.written.limit = self.written.limit.max(needed);
         self.written.insert((log, run.first_offset()), run, held, on_evicted);
     }
 
-    /// A reader takes what is at `offset` from the disk. Where a larger cache would hold it still, this one grows by as much.
-    pub(super) fn on_missed(&mut self, log: u64, offset: i64) {
-        let Some(missed) = self.evicted.take(log, offset) else {
+    /// A reader takes up to `bytes` from `offset` on from the disk. Where a larger cache would hold them still, this one grows
+    /// by as much.
+    pub(super) fn on_missed(&mut self, log: u64, offset: i64, bytes: usize) {
+        let Some(missed) = self.evicted.take(log, offset, bytes as u64) else {
             return;
         };
         let limit = self.written.limit as u64;
@@ -131,6 +135,10 @@ struct Entry {
     spared: bool,
 }
 
+fn cost(run: &Run, held: usize) -> usize {
+    held + run.overhead_bytes() + ENTRY_BYTES
+}
+
 impl Part {
     fn new(limit: usize) -> Part {
         Part {
@@ -147,7 +155,7 @@ impl Part {
     }
 
     fn insert(&mut self, key: Key, run: Run, held: usize, mut on_evicted: impl FnMut(Key, Entry)) {
-        let cost = held + run.overhead_bytes() + ENTRY_BYTES;
+        let cost = cost(&run, held);
         if cost > self.limit {
             return;
         }
@@ -259,14 +267,14 @@ mod tests {
         let start = cache.limit_bytes();
         let admit = |cache: &mut Cache, offset| cache.admit_written(1, run(offset, RUN), RUN);
         (0..100).for_each(|offset| admit(&mut cache, offset));
-        cache.on_missed(1, 99);
-        cache.on_missed(2, 10);
+        cache.on_missed(1, 99, RUN);
+        cache.on_missed(2, 10, RUN);
         assert_eq!(cache.limit_bytes(), start, "nobody missed anything that had been there");
         assert!(cache.bytes() <= START_BYTES);
 
         let missed: Vec<i64> = (0..100).filter(|offset| cache.find(1, *offset).is_none()).collect();
         for _ in 0..2 {
-            missed.iter().for_each(|offset| cache.on_missed(1, *offset));
+            missed.iter().for_each(|offset| cache.on_missed(1, *offset, RUN));
         }
         let grown = cache.limit_bytes() - start;
         assert!(
@@ -276,9 +284,11 @@ mod tests {
         assert!(cache.limit_bytes() <= LIMIT);
 
         (100..1000).for_each(|offset| admit(&mut cache, offset));
-        (0..1000).for_each(|offset| cache.on_missed(1, offset));
+        (0..1000).for_each(|offset| cache.on_missed(1, offset, RUN));
         assert!(cache.limit_bytes() <= LIMIT);
         assert!(cache.bytes() <= cache.limit_bytes());
+        cache.admit_written(1, run(1000, LIMIT / 2), LIMIT / 2);
+        assert!(cache.find(1, 1000).is_some(), "it fits into what the cache may become");
     }
 
     #[test] // Goal: a log with another number keeps its tail and nothing else; what is admitted late under the old one is lost.

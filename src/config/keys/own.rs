@@ -12,7 +12,7 @@ pub(super) const KEYS: &[Key] = &[
     long("shard.io.memory.bytes").default("8388608").at_least(262144).own()
         .doc("Bytes of registered I/O buffers per shard, locked in memory: the sum over all shards must fit into RLIMIT_MEMLOCK."),
     long("shard.cache.bytes").at_least(0).own()
-        .doc("Bytes of recent batches that a shard keeps in memory for readers, at most: it begins with 32 MiB and grows as readers come for what had to leave it. Unset: the shards share an eighth of the memory that the machine or the control group has, 64 MiB each at least."),
+        .doc("Bytes of recent batches that a shard keeps in memory for readers, at most. What was written has 32 MiB at first, and more, for good, as readers come for what had to leave it; an eighth of the whole is for what is read ahead. Unset: the shards share an eighth of the memory that the machine or the control group has, 64 MiB each at least."),
     long("shard.request.memory.bytes").default("134217728").at_least(1048576).own()
         .doc("Bytes of request bodies a shard admits at once; beyond them it stops reading from its connections."),
     long("shard.fetch.memory.bytes").default("67108864").at_least(1048576).own()

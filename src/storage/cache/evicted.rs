@@ -1,5 +1,5 @@
 //! What had to leave the cache, remembered without its bytes: a reader who comes for it tells by how much the cache is too
-//! small.
+//! small. What a log lost under an earlier number (before it was cut, or compacted) is not found any more.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,16 +23,17 @@ pub(super) struct Evicted {
 
 struct Stretch {
     next_offset: i64,
+    /// Those that no reader has come for yet.
     bytes: u64,
     /// The total when it began to leave.
     began: u64,
 }
 
-/// A stretch that a reader came for.
+/// What a reader came for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Missed {
     pub bytes: u64,
-    /// Bytes that have left since, its own included: a cache larger by these would hold it.
+    /// Bytes that have left since, its own included: a cache larger by these would hold all of it.
     pub lacking: u64,
 }
 
@@ -70,19 +71,30 @@ impl Evicted {
         self.forget_old();
     }
 
-    /// Takes out the stretch that holds the offset: it is counted once.
-    pub fn take(&mut self, log: u64, offset: i64) -> Option<Missed> {
-        let (key, stretch) = self.stretches.range((log, i64::MIN)..=(log, offset)).next_back()?;
-        if offset >= stretch.next_offset {
-            return None;
+    /// What a read of up to `span` bytes from this offset on finds here. Each byte is counted once.
+    pub fn take(&mut self, log: u64, offset: i64, span: u64) -> Option<Missed> {
+        let mut missed: Option<Missed> = None;
+        let (mut offset, mut left) = (offset, span);
+        while left > 0 {
+            let holds = self.stretches.range_mut((log, i64::MIN)..=(log, offset)).next_back();
+            let Some((key, stretch)) = holds.filter(|(_, stretch)| offset < stretch.next_offset) else {
+                break;
+            };
+            let bytes = stretch.bytes.min(left);
+            stretch.bytes -= bytes;
+            left -= bytes;
+            offset = stretch.next_offset;
+            let so_far = missed.unwrap_or(Missed { bytes: 0, lacking: 0 });
+            missed = Some(Missed {
+                bytes: so_far.bytes + bytes,
+                lacking: so_far.lacking.max(self.total - stretch.began),
+            });
+            if stretch.bytes == 0 {
+                let key = *key;
+                self.stretches.remove(&key);
+            }
         }
-        let missed = Missed {
-            bytes: stretch.bytes,
-            lacking: self.total - stretch.began,
-        };
-        let key = *key;
-        self.stretches.remove(&key);
-        Some(missed)
+        missed
     }
 
     fn forget_old(&mut self) {
@@ -110,22 +122,25 @@ mod tests {
         }
     }
 
-    /// What left is known by any offset in it, once, with its age.
+    /// What left is known by any offset in it, with its age, as far as a read goes, and each byte once.
     #[test]
-    fn a_stretch_is_taken_once() {
+    fn what_a_read_would_have_found_is_taken_once() {
         let mut evicted = Evicted::new(16_000);
         evict(&mut evicted, 0..20);
-        let first = evicted.take(3, 4);
-        // A grain is 1,000 bytes: ten rounds, of which the last may not end before log 3's turn.
-        let missed = Missed {
-            bytes: 100,
-            lacking: 2000 - 30,
-        };
-        assert_eq!(first, Some(missed));
-        assert_eq!(evicted.take(3, 0), None);
-        assert_eq!(evicted.take(3, 20), None, "it never left");
-        assert_eq!(evicted.take(11, 4), None);
-        assert!(evicted.take(3, 19).is_some_and(|missed| missed.lacking < 1100));
+        // A grain is 1,000 bytes: ten rounds, of which the first ends before log 3's turn comes again.
+        let lacking = 2000 - 30;
+        assert_eq!(evicted.take(3, 4, 70), Some(Missed { bytes: 70, lacking }));
+        assert_eq!(
+            evicted.take(3, 4, 70),
+            Some(Missed { bytes: 70, lacking }),
+            "over the end of a stretch"
+        );
+        assert_eq!(evicted.take(3, 0, 70), None);
+        assert_eq!(evicted.take(3, 20, 70), None, "it never left");
+        assert_eq!(evicted.take(11, 4, 70), None);
+        let rest = evicted.take(3, 19, 1000).unwrap();
+        assert_eq!(rest.bytes, 60);
+        assert!(rest.lacking < 1100);
     }
 
     /// What is out of reach is forgotten, also where some of it was taken before, and however many logs there are.
@@ -133,10 +148,10 @@ mod tests {
     fn what_is_out_of_reach_is_forgotten() {
         let mut evicted = Evicted::new(1600);
         evict(&mut evicted, 0..8);
-        assert!(evicted.take(5, 0).is_some());
+        assert!(evicted.take(5, 0, 1).is_some());
         evict(&mut evicted, 8..1000);
-        assert_eq!(evicted.take(4, 980), None);
-        assert!(evicted.take(4, 998).is_some());
+        assert_eq!(evicted.take(4, 980, 1), None);
+        assert!(evicted.take(4, 998, 1).is_some());
         assert!(evicted.stretches.len() <= 160 && evicted.order.len() <= 161);
 
         let mut evicted = Evicted::new(u64::MAX);

@@ -37,12 +37,13 @@ impl Log {
         let source = match self.cached(ask, cache) {
             Some((batches, next_offset)) => Source::Memory(batches, next_offset),
             None => {
-                cache.on_missed(self.id, offset);
-                Source::Disk(DiskRead {
+                let read = DiskRead {
                     log: self.id,
                     ask,
                     segments: self.extents_from(offset),
-                })
+                };
+                cache.on_missed(self.id, offset, read.bytes());
+                Source::Disk(read)
             }
         };
         Ok(ReadPlan::new(source))
