@@ -1,5 +1,5 @@
-//! `kafka-features.sh`: the features of the brokers, with their levels, and to ask for another level; flags and output as
-//! Kafka 4.3 has them.
+//! `kafka-features.sh`: the features of the brokers, with their levels, and to ask for another level, by name; output as Kafka
+//! 4.3 has it.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ use anyhow::{Context, bail, ensure};
 
 use super::connect::ServerArgs;
 use crate::client::{ClientError, Cluster};
+use crate::model::ErrorCode;
 use crate::wire::messages::*;
 
 #[derive(clap::Args)]
@@ -32,8 +33,8 @@ enum Action {
         #[command(flatten)]
         levels: Levels,
         /// Even if metadata are lost by it
-        #[arg(long)]
-        r#unsafe: bool,
+        #[arg(long = "unsafe")]
+        lossy: bool,
     },
     /// Take features down to level 0
     Disable {
@@ -41,8 +42,8 @@ enum Action {
         #[arg(long)]
         feature: Vec<String>,
         /// Even if metadata are lost by it
-        #[arg(long)]
-        r#unsafe: bool,
+        #[arg(long = "unsafe")]
+        lossy: bool,
         /// Say whether it could be done, and do not do it
         #[arg(long)]
         dry_run: bool,
@@ -80,14 +81,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Action::Upgrade { levels } => Change::to("upgrade", UPGRADE, &levels)?,
-        Action::Downgrade { levels, r#unsafe } => Change::to("downgrade", downgrade(r#unsafe), &levels)?,
+        Action::Downgrade { levels, lossy } => Change::to("downgrade", downgrade(lossy), &levels)?,
         Action::Disable {
             feature,
-            r#unsafe,
+            lossy,
             dry_run,
         } => Change {
             verb: "disable",
-            way: downgrade(r#unsafe),
+            way: downgrade(lossy),
             levels: once(feature.into_iter().map(|name| Ok((name, 0))))?,
             dry_run,
         },
@@ -95,8 +96,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     change.make(&mut args.connect.cluster("admin")?)
 }
 
-fn downgrade(is_unsafe: bool) -> i8 {
-    if is_unsafe { UNSAFE_DOWNGRADE } else { SAFE_DOWNGRADE }
+fn downgrade(lossy: bool) -> i8 {
+    if lossy { UNSAFE_DOWNGRADE } else { SAFE_DOWNGRADE }
 }
 
 /// No feature twice.
@@ -139,13 +140,12 @@ impl Change {
             bail!("You must specify at least one feature to {}", self.verb);
         }
         let answer = cluster.controller()?.call(&self.request())?;
-        let refused = answer.error_code != 0;
-        let message = answer.error_message.as_ref().map(text).unwrap_or_default();
+        let refusal = refusal(&answer);
         for (name, level) in &self.levels {
-            println!("{}", self.said(name, *level, refused.then_some(message.as_str())));
+            println!("{}", self.said(name, *level, refusal.as_deref()));
         }
         let all = self.levels.len();
-        ensure!(!refused, "{all} out of {all} operation(s) failed.");
+        ensure!(refusal.is_none(), "{all} out of {all} operation(s) failed.");
         Ok(ExitCode::SUCCESS)
     }
 
@@ -161,7 +161,7 @@ impl Change {
             .with_validate_only(self.dry_run)
     }
 
-    /// What became of one feature; all of them succeed or fail.
+    /// What is said of one feature; all of them succeed or fail.
     fn said(&self, name: &str, level: i16, refused: Option<&str>) -> String {
         let verb = self.verb;
         let to = match verb {
@@ -175,6 +175,18 @@ impl Change {
             (None, false) => format!("{name} was {verb}d{to}."),
         }
     }
+}
+
+/// Of all features, or of the first that is refused: before version 2 a broker may say so of each alone.
+fn refusal(answer: &UpdateFeaturesResponseData) -> Option<String> {
+    let each = answer
+        .results
+        .iter()
+        .map(|result| (result.error_code, &result.error_message));
+    let mut all = std::iter::once((answer.error_code, &answer.error_message)).chain(each);
+    let (code, message) = all.find(|(code, _)| *code != 0)?;
+    let message = message.as_ref().map(text);
+    Some(message.unwrap_or_else(|| format!("{:?}", ErrorCode::from_code(code))))
 }
 
 fn ask(cluster: &mut Cluster) -> anyhow::Result<ApiVersionsResponseData> {
@@ -236,6 +248,20 @@ mod tests {
                 "{features:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_refusal_may_be_of_one_feature_only() {
+        let mut answer = UpdateFeaturesResponseData::default();
+        assert_eq!(refusal(&answer), None);
+        let refused = UpdatableFeatureResult::default()
+            .with_feature(kafka_string("share.version"))
+            .with_error_code(ErrorCode::InvalidUpdateVersion.code());
+        answer.results = vec![UpdatableFeatureResult::default(), refused];
+        assert_eq!(refusal(&answer).as_deref(), Some("InvalidUpdateVersion"));
+        answer.error_code = ErrorCode::InvalidUpdateVersion.code();
+        answer.error_message = Some(kafka_string("no"));
+        assert_eq!(refusal(&answer).as_deref(), Some("no"));
     }
 
     /// As Kafka's tool printed it.

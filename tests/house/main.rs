@@ -42,7 +42,11 @@ const OUTSIDE_WORLD: &[(&str, &str)] = &[
     ("std::thread", "rt::run_shards or rt::run_control"),
     ("std::time::Instant", "rt::now"),
     ("std::time::SystemTime", "rt::wall_ms"),
-    ("unsafe", "a safe function of rt"),
+    // The word alone may be what a user reads.
+    ("unsafe {", "a safe function of rt"),
+    ("unsafe fn", "a safe function of rt"),
+    ("unsafe impl", "a safe function of rt"),
+    ("unsafe extern", "a safe function of rt"),
 ];
 
 /// Crates that one module hides from all others.
