@@ -1,12 +1,13 @@
 //! A cluster of very many partitions: how long they take to be made, to be described, and to serve again after a start, and
 //! the memory that all three brokers use for them.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use corelane::client::Cluster;
-use corelane::wire::messages::MetadataResponseData;
+use corelane::wire::messages::{KafkaString, MetadataResponseData};
 
 use crate::brokers::{NODES, Trio};
 use crate::engine::Topology;
@@ -31,7 +32,7 @@ pub fn measure(trio: &mut Trio, _: Duration) -> anyhow::Result<Vec<Row>> {
 
     let begun = Instant::now();
     ensure!(
-        led(&describe(trio)?) >= TOPICS * PARTITIONS,
+        led(&describe(trio)?, &topics) == TOPICS * PARTITIONS,
         "not every partition is told of"
     );
     let described = begun.elapsed();
@@ -44,7 +45,7 @@ pub fn measure(trio: &mut Trio, _: Duration) -> anyhow::Result<Vec<Row>> {
     }
     let begun = Instant::now();
     trio.restart_all()?;
-    while led(&describe(trio)?) < TOPICS * PARTITIONS {
+    while led(&describe(trio)?, &topics) < TOPICS * PARTITIONS {
         ensure!(begun.elapsed() < PATIENCE, "not every partition is led again");
         thread::sleep(LOOK_EVERY);
     }
@@ -75,9 +76,12 @@ fn describe(trio: &Trio) -> anyhow::Result<MetadataResponseData> {
     Ok(cluster.metadata(None, false)?)
 }
 
-/// Partitions that have a leader.
-fn led(answer: &MetadataResponseData) -> usize {
-    let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+/// Partitions of these topics that have a leader.
+fn led(answer: &MetadataResponseData, topics: &[Topology]) -> usize {
+    let names: BTreeSet<&str> = topics.iter().map(|topic| topic.topic.as_str()).collect();
+    let is_ours = |name: Option<&KafkaString>| name.is_some_and(|name| names.contains(name.as_str()));
+    let told = answer.topics.iter().filter(|topic| is_ours(topic.name.as_ref()));
+    let partitions = told.flat_map(|topic| &topic.partitions);
     partitions.filter(|partition| partition.leader_id >= 0).count()
 }
 

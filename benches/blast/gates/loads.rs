@@ -33,10 +33,11 @@ pub fn produce_small(window: usize, count: u64) -> Workload {
 }
 
 /// The same with one in flight, but so slowly that it takes `seconds`.
-pub fn produce_small_slowly(count: u64, seconds: u64) -> Workload {
-    let records_per_second = 16 * count / seconds;
-    let flags =
-        format!("--producers 1 --rate {records_per_second} --arrival constant --record-bytes 100 --batch-records 16");
+pub fn produce_small_slowly(count: u64, seconds: f64) -> Workload {
+    let records_per_second = (16.0 * count as f64 / seconds).round();
+    let flags = format!(
+        "--producers 1 --window 1 --rate {records_per_second} --arrival constant --record-bytes 100 --batch-records 16"
+    );
     bounded(&flags, count)
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::engine::probe::written_bytes;
 use crate::engine::workload::Workload;
@@ -61,8 +61,9 @@ struct Spent {
     seconds: f64,
 }
 
-/// Far longer than the loads that it is compared with.
-const SLOW_SECONDS: u64 = 5;
+/// How much slower the slow load is to be, and how much it has to be.
+const SLOWER: f64 = 5.0;
+const SLOWER_MIN: f64 = 2.0;
 
 /// As [`per_batch`], with one small batch in flight, and without what the clock adds: a shard that is awake ticks a hundred
 /// times a second, so a machine half as fast has twice as many ticks per batch. What a second of them costs is seen where
@@ -77,7 +78,13 @@ fn per_batch_alone(batches: u64, mut spend: impl FnMut(Workload) -> anyhow::Resu
     };
     let once = least_of(&|| loads::produce_small(1, batches))?;
     let twice = least_of(&|| loads::produce_small(1, 2 * batches))?;
-    let slowly = least_of(&|| loads::produce_small_slowly(batches, SLOW_SECONDS))?;
+    let slowly = least_of(&|| loads::produce_small_slowly(batches, SLOWER * once.seconds))?;
+    ensure!(
+        slowly.seconds >= SLOWER_MIN * once.seconds,
+        "the slow load took {:.1} s, and the quick one {:.1} s",
+        slowly.seconds,
+        once.seconds
+    );
     Ok(without_clock(&once, &twice, &slowly) / batches as f64)
 }
 
@@ -121,7 +128,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn judge(args: &Args, figures: &Figures) -> anyhow::Result<ExitCode> {
     let limits = limits::read(&args.limits)?;
     for name in figures.keys() {
-        anyhow::ensure!(
+        ensure!(
             limits.iter().any(|limit| limit.name == *name),
             "{name} has no row in {}",
             args.limits.display()
