@@ -112,7 +112,10 @@ impl Connection {
             let problem = format!("correlation id {correlation_id} instead of {}", expected.correlation_id);
             return Err(ClientError::answer(&self.address, problem));
         }
-        R::decode_answer(body, expected.version)
+        R::decode_answer(body, expected.version).map_err(|problem| match problem {
+            ClientError::Request(unreadable) => ClientError::answer(&self.address, unreadable),
+            other => other,
+        })
     }
 
     fn write<R: Request>(&mut self, request: &R) -> Result<i32, ClientError> {

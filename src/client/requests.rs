@@ -21,9 +21,6 @@ pub trait Request {
     fn decode_answer(body: Bytes, version: i16) -> Result<Self::Response, ClientError>;
 }
 
-/// Answers come from a broker that the user chose: bounded, but generously.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
-
 macro_rules! requests {
     ($($request:ident => $response:ident, $key:ident $oldest:literal to $newest:literal;)*) => {$(
         impl Request for $request {
@@ -37,7 +34,7 @@ macro_rules! requests {
             }
 
             fn decode_answer(body: Bytes, version: i16) -> Result<$response, ClientError> {
-                Ok($response::decode(body, version, ANSWER_BYTES_MAX)?)
+                Ok(<$response as Decode>::decode_answer(body, version)?)
             }
         }
     )*};

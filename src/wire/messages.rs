@@ -204,6 +204,7 @@ pub use kacrab_protocol::generated::{
 };
 pub use kacrab_protocol::{KafkaString, KafkaUuid};
 
+use super::primitives::{ANSWER_ELEMENTS_MAX, ELEMENTS_MAX, Reader};
 use super::{ApiKey, DecodeError, is_flexible, shape};
 use crate::model::TopicId;
 
@@ -217,13 +218,37 @@ pub enum MessageError {
     Generated(#[from] kacrab_protocol::ProtocolError),
 }
 
+/// What a message may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub bytes: usize,
+    /// Array elements and tags.
+    pub elements: usize,
+}
+
+/// Answers come from a broker that the user chose: bounded, but generously.
+const ANSWER_LIMITS: Limits = Limits {
+    bytes: 256 << 20,
+    elements: ANSWER_ELEMENTS_MAX,
+};
+
 /// A generated message that can be read. Implemented for each message of the table below.
 pub trait Decode: Sized {
     /// The message, and how many bytes lay behind it: Kafka ignores them, we count them.
-    fn decode_with_trailing(body: Bytes, version: i16, limit: usize) -> Result<(Self, usize), MessageError>;
+    fn decode_within(body: Bytes, version: i16, limits: Limits) -> Result<(Self, usize), MessageError>;
+
+    fn decode_with_trailing(body: Bytes, version: i16, limit: usize) -> Result<(Self, usize), MessageError> {
+        let elements = ELEMENTS_MAX;
+        Self::decode_within(body, version, Limits { bytes: limit, elements })
+    }
 
     fn decode(body: Bytes, version: i16, limit: usize) -> Result<Self, MessageError> {
         Self::decode_with_trailing(body, version, limit).map(|(message, _)| message)
+    }
+
+    /// Of an answer to a request of ours.
+    fn decode_answer(body: Bytes, version: i16) -> Result<Self, MessageError> {
+        Self::decode_within(body, version, ANSWER_LIMITS).map(|(message, _)| message)
     }
 }
 
@@ -241,16 +266,17 @@ macro_rules! messages {
     ($($message:ident: $key:ident, $shape:ident;)*) => {
         $(
             impl Decode for $message {
-                fn decode_with_trailing(
+                fn decode_within(
                     mut body: Bytes,
                     version: i16,
-                    limit: usize,
+                    limits: Limits,
                 ) -> Result<(Self, usize), MessageError> {
-                    if body.len() > limit {
-                        return Err(MessageError::TooLarge { len: body.len(), limit });
+                    if body.len() > limits.bytes {
+                        return Err(MessageError::TooLarge { len: body.len(), limit: limits.bytes });
                     }
                     let flexible = is_flexible(ApiKey::$key, version);
-                    let trailing = shape::check(&body, &shape::$shape, flexible, version)?;
+                    let reader = Reader::bounded(&body, flexible, limits.elements);
+                    let trailing = shape::check(reader, &shape::$shape, version)?;
                     Ok(($message::read(&mut body, version)?, trailing))
                 }
             }

@@ -9,6 +9,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// How many array elements and tags (topics and partitions together) one message may hold. An element takes up to 24
 /// times its wire size in memory, so without this a body of 100 MiB could ask for gigabytes.
 pub const ELEMENTS_MAX: usize = 1 << 18;
+/// The same of an answer, which comes from a broker that the user chose: the metadata of a million partitions fit.
+pub const ANSWER_ELEMENTS_MAX: usize = 1 << 24;
 
 /// What stops a message from being read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,16 +38,23 @@ pub struct Reader<'a> {
     at: usize,
     end: usize,
     elements_left: usize,
+    elements_max: usize,
     flexible: bool,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(body: &'a Bytes, flexible: bool) -> Reader<'a> {
+        Reader::bounded(body, flexible, ELEMENTS_MAX)
+    }
+
+    /// Of a message that may hold so many array elements and tags.
+    pub fn bounded(body: &'a Bytes, flexible: bool, elements_max: usize) -> Reader<'a> {
         Reader {
             body,
             at: 0,
             end: body.len(),
-            elements_left: ELEMENTS_MAX,
+            elements_left: elements_max,
+            elements_max,
             flexible,
         }
     }
@@ -138,7 +147,7 @@ impl<'a> Reader<'a> {
         self.elements_left = self
             .elements_left
             .checked_sub(len)
-            .ok_or(DecodeError::TooMany(ELEMENTS_MAX))?;
+            .ok_or(DecodeError::TooMany(self.elements_max))?;
         let mut elements = Vec::with_capacity(len);
         for _ in 0..len {
             elements.push(element(self)?);
@@ -199,7 +208,7 @@ impl<'a> Reader<'a> {
         self.elements_left = self
             .elements_left
             .checked_sub(count)
-            .ok_or(DecodeError::TooMany(ELEMENTS_MAX))?;
+            .ok_or(DecodeError::TooMany(self.elements_max))?;
         Ok(())
     }
 

@@ -27,9 +27,8 @@ pub(super) enum Shape {
 /// A field of a structure: the first and the last version that carry it, and its shape.
 pub(super) type Row = (i16, i16, Shape);
 
-/// Checks that `body` begins with a message of this shape, and counts the bytes behind it.
-pub(super) fn check(body: &bytes::Bytes, shape: &Shape, flexible: bool, version: i16) -> Result<usize, DecodeError> {
-    let mut reader = Reader::new(body, flexible);
+/// Checks that it begins with a message of this shape, and counts the bytes behind that.
+pub(super) fn check(mut reader: Reader<'_>, shape: &Shape, version: i16) -> Result<usize, DecodeError> {
     walk(&mut reader, shape, version)?;
     Ok(reader.remaining())
 }

@@ -14,7 +14,7 @@ use super::produce_fetch::{
 };
 use crate::wire::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic, ForgottenTopic};
 use crate::wire::messages::*;
-use crate::wire::primitives::ELEMENTS_MAX;
+use crate::wire::primitives::{ELEMENTS_MAX, Reader};
 use crate::wire::produce::{DecodeError, ProducePartition, ProduceRequest, ProduceResponse, ProduceTopic};
 use crate::wire::{ApiKey, RequestHeader, is_flexible, parse_response, shape};
 
@@ -34,7 +34,7 @@ macro_rules! generated_targets {
             versions: $versions,
             decode: |body, version| {
                 let flexible = is_flexible(ApiKey::$key, version);
-                let checked = shape::check(&body, &shape::$shape, flexible, version);
+                let checked = shape::check(Reader::new(&body, flexible), &shape::$shape, version);
                 if let Ok(trailing) = checked {
                     let mut rest = body.clone();
                     $message::read(&mut rest, version).expect("what passes the check can be read");
@@ -193,6 +193,24 @@ fn too_many_elements_are_refused() {
         ProduceRequest::decode(body.into(), 3),
         Err(DecodeError::TooMany(ELEMENTS_MAX))
     );
+}
+
+/// The metadata of 100,000 partitions, with three replicas each, are read as an answer, which is bounded as well.
+#[test]
+fn an_answer_may_be_large() {
+    let partition = MetadataResponsePartition::default()
+        .with_replica_nodes(vec![1, 2, 3])
+        .with_isr_nodes(vec![1, 2, 3]);
+    let topic = |partitions| MetadataResponseTopic::default().with_partitions(vec![partition.clone(); partitions]);
+    let answer = MetadataResponseData::default().with_topics(vec![topic(1_000); 100]);
+    let bytes = answer.encode(9).unwrap();
+    let read = MetadataResponseData::decode_answer(bytes.clone(), 9).unwrap();
+    assert_eq!(read.topics.len(), 100);
+    let as_request = MetadataResponseData::decode(bytes, 9, usize::MAX);
+    assert!(matches!(
+        as_request,
+        Err(MessageError::Shape(DecodeError::TooMany(ELEMENTS_MAX)))
+    ));
 }
 
 /// //= Kafka: null is refused for an array that cannot be null; Metadata 0 is such a one, from version 1 on null means
