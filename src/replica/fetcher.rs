@@ -8,13 +8,13 @@ use bytes::Bytes;
 use super::ReplicaSpec;
 use super::answer::{self, Sorted};
 use super::ends;
-use super::leaders::{Order, Orders};
+use super::leaders::{Order, Orders, Standing};
 use super::partitions::{Asker, Partitions};
 use crate::metadata::Image;
 use crate::metrics::Metric;
 use crate::model::{BrokerId, ErrorCode, PartitionId};
 use crate::rt::{self, Instant, Rx};
-use crate::shard::{BrokerConnection, CallProblem, Copied, CopyOutcomes, CutLog, Fetched, Manner, endpoint};
+use crate::shard::{BrokerConnection, CallProblem, Copied, CopyOutcomes, CutLog, Fetched, Follow, Manner, endpoint};
 use crate::wire::ApiKey;
 use crate::wire::fetch::FetchResponse;
 
@@ -29,12 +29,25 @@ const HOLD_MAX: Duration = Duration::from_millis(500);
 /// The rest of a partition whose leader has another image than this broker: one of the two is about to change.
 const IMAGE_PATIENCE: Duration = Duration::from_millis(50);
 
+/// What a task has of its leader's partitions, and the way to the task that has the others.
+pub(super) struct Desk {
+    pub(super) standing: Standing,
+    pub(super) orders: Rc<Orders>,
+    pub(super) bell: Rx<()>,
+    pub(super) other: Rc<Orders>,
+}
+
 pub(super) struct Fetcher {
     spec: ReplicaSpec,
     leader: BrokerId,
+    standing: Standing,
     orders: Rc<Orders>,
     bell: Rx<()>,
+    /// The task of the replicas that stand otherwise.
+    other: Rc<Orders>,
     partitions: Partitions,
+    /// Copied since it was last looked whether they still belong here.
+    grown: Vec<PartitionId>,
     connection: Option<BrokerConnection>,
     /// After a failure of the connection.
     rests: Option<Instant>,
@@ -45,13 +58,16 @@ pub(super) struct Fetcher {
 }
 
 impl Fetcher {
-    pub(super) fn new(spec: ReplicaSpec, leader: BrokerId, orders: Rc<Orders>, bell: Rx<()>) -> Fetcher {
+    pub(super) fn new(spec: ReplicaSpec, leader: BrokerId, desk: Desk) -> Fetcher {
         Fetcher {
             spec,
             leader,
-            orders,
-            bell,
+            standing: desk.standing,
+            orders: desk.orders,
+            bell: desk.bell,
+            other: desk.other,
             partitions: Partitions::default(),
+            grown: Vec::new(),
             connection: None,
             rests: None,
             complained: false,
@@ -62,6 +78,7 @@ impl Fetcher {
     pub(super) async fn run(mut self) {
         while !self.orders.is_closed() {
             self.take_orders();
+            self.hand_over();
             let now = rt::now();
             self.partitions.wake(now);
             self.hold_throttled(now);
@@ -99,6 +116,27 @@ impl Fetcher {
                 Order::Begin(follow) => self.partitions.begin(follow),
                 Order::End(partition) => self.partitions.end(partition),
             }
+        }
+    }
+
+    /// Replicas that have come into sync, or fallen out of it, go to the other task. Nothing comes between this and the
+    /// orders that were taken before it: what is handed over has not been ended, or begun anew, meanwhile.
+    fn hand_over(&mut self) {
+        if self.grown.is_empty() {
+            return;
+        }
+        let (image, me) = (self.spec.router.image(), self.spec.me());
+        for id in self.grown.drain(..) {
+            let stays = Standing::of(&id, &image, me).is_none_or(|standing| standing == self.standing);
+            let Some(known) = self.partitions.get(id).filter(|_| !stays) else {
+                continue;
+            };
+            self.other.push(Order::Begin(Follow {
+                life: known.life,
+                leader: self.leader,
+                end: known.end,
+            }));
+            self.partitions.end(id);
         }
     }
 
@@ -161,7 +199,15 @@ impl Fetcher {
         let replication = &config.replication;
         let answer_bytes_max = replication.response_bytes_max.max(config.socket_request_max_bytes);
         let manner = Manner {
-            client_id: Bytes::from(format!("broker-{}-fetcher-{}", config.broker_id, self.spec.shard.0)),
+            client_id: Bytes::from(format!(
+                "broker-{}-fetcher-{}{}",
+                config.broker_id,
+                self.spec.shard.0,
+                match self.standing {
+                    Standing::InSync => "",
+                    Standing::Behind => "-behind",
+                }
+            )),
             frame_bytes_max: answer_bytes_max.saturating_add(ANSWER_SLACK_BYTES),
             patience: replication.answer_patience + replication.fetch_wait,
         };
@@ -242,7 +288,11 @@ impl Fetcher {
             match outcome {
                 // Where the partition is followed on, the order for it is here or under way.
                 None => self.partitions.end(id),
-                Some(Copied { end, failure: None }) => self.partitions.advance(id, end),
+                Some(Copied { end, failure: None }) => {
+                    if self.partitions.advance(id, end) {
+                        self.grown.push(id);
+                    }
+                }
                 Some(Copied {
                     end,
                     failure: Some(why),

@@ -1,4 +1,4 @@
-//! The partitions by leader: a task for each leader that is followed, and its orders.
+//! The partitions by leader: two tasks for each leader that is followed, and their orders.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::ReplicaSpec;
-use super::fetcher::Fetcher;
+use super::fetcher::{Desk, Fetcher};
+use crate::metadata::Image;
 use crate::model::{BrokerId, PartitionId};
 use crate::rt::{self, Rx, Stream, Tx};
 use crate::shard::{Follow, FollowChange};
@@ -20,8 +21,27 @@ pub(super) enum Order {
     End(PartitionId),
 }
 
-/// The way from the supervisor to one task. A leader without partitions keeps its idle task: there is one per broker that
-/// was ever followed, and it holds no connection.
+/// What a task copies. Replicas in sync do not share a connection with those that lack much: what producers wait for would
+/// wait for what the leader reads from its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    InSync,
+    Behind,
+}
+
+impl Standing {
+    /// Of this broker's replica, as far as the image has it.
+    pub(super) fn of(id: &PartitionId, image: &Image, me: BrokerId) -> Option<Standing> {
+        let (_, state) = image.partition(id)?;
+        Some(match state.isr.contains(&me) {
+            true => Standing::InSync,
+            false => Standing::Behind,
+        })
+    }
+}
+
+/// The way to one task, from the supervisor and from the other task of the same leader. A task without partitions stays, idle
+/// and without a connection: there are two per broker that was ever followed.
 pub(super) struct Orders {
     waiting: Cell<Vec<Order>>,
     closed: Cell<bool>,
@@ -41,7 +61,7 @@ impl Orders {
         (Rc::new(orders), rung)
     }
 
-    fn push(&self, order: Order) {
+    pub(super) fn push(&self, order: Order) {
         let mut waiting = self.waiting.take();
         waiting.push(order);
         self.waiting.set(waiting);
@@ -94,7 +114,7 @@ pub(super) async fn supervise(spec: ReplicaSpec) {
             }
         }
     }
-    leaders.tasks.values().for_each(|orders| orders.close());
+    leaders.tasks.values().for_each(Pair::close);
     drop(leaders);
     // Nothing is ever sent: the lane ends with the last task. One that is about to connect may take longer than a stop may.
     let _ = rt::timeout(END_PATIENCE, ended.recv_burst(&mut Vec::new(), 1)).await;
@@ -103,9 +123,62 @@ pub(super) async fn supervise(spec: ReplicaSpec) {
 struct Leaders {
     /// Each task holds a clone.
     running: Tx<()>,
-    tasks: BTreeMap<BrokerId, Rc<Orders>>,
-    /// Whose task has the partition.
+    tasks: BTreeMap<BrokerId, Pair>,
+    /// Whose tasks have the partition.
     followed: BTreeMap<PartitionId, BrokerId>,
+}
+
+/// The tasks of one leader.
+struct Pair {
+    in_sync: Rc<Orders>,
+    behind: Rc<Orders>,
+}
+
+impl Pair {
+    fn spawn(spec: &ReplicaSpec, leader: BrokerId, running: &Tx<()>) -> Pair {
+        let (in_sync, in_sync_bell) = Orders::new();
+        let (behind, behind_bell) = Orders::new();
+        let of_in_sync = Desk {
+            standing: Standing::InSync,
+            orders: in_sync.clone(),
+            bell: in_sync_bell,
+            other: behind.clone(),
+        };
+        let of_behind = Desk {
+            standing: Standing::Behind,
+            orders: behind.clone(),
+            bell: behind_bell,
+            other: in_sync.clone(),
+        };
+        for desk in [of_in_sync, of_behind] {
+            let fetcher = Fetcher::new(spec.clone(), leader, desk);
+            let running = running.clone();
+            rt::spawn(async move {
+                fetcher.run().await;
+                drop(running);
+            });
+        }
+        Pair { in_sync, behind }
+    }
+
+    /// It may be with either: they hand partitions over to each other.
+    fn end(&self, partition: PartitionId) {
+        self.in_sync.push(Order::End(partition));
+        self.behind.push(Order::End(partition));
+    }
+
+    fn begin(&self, follow: Follow, standing: Standing) {
+        self.end(follow.life.partition);
+        match standing {
+            Standing::InSync => self.in_sync.push(Order::Begin(follow)),
+            Standing::Behind => self.behind.push(Order::Begin(follow)),
+        }
+    }
+
+    fn close(&self) {
+        self.in_sync.close();
+        self.behind.close();
+    }
 }
 
 impl Leaders {
@@ -120,23 +193,18 @@ impl Leaders {
         }
         self.followed.insert(partition, follow.leader);
         let running = &self.running;
-        let orders = self.tasks.entry(follow.leader).or_insert_with(|| {
-            let (orders, bell) = Orders::new();
-            let fetcher = Fetcher::new(spec.clone(), follow.leader, orders.clone(), bell);
-            let running = running.clone();
-            rt::spawn(async move {
-                fetcher.run().await;
-                drop(running);
-            });
-            orders
-        });
-        orders.push(Order::Begin(follow));
+        let pair = self
+            .tasks
+            .entry(follow.leader)
+            .or_insert_with(|| Pair::spawn(spec, follow.leader, running));
+        let standing = Standing::of(&partition, &spec.router.image(), spec.me());
+        pair.begin(follow, standing.unwrap_or(Standing::Behind));
     }
 
     fn end(&mut self, partition: PartitionId) {
         let leader = self.followed.remove(&partition);
-        if let Some(orders) = leader.and_then(|leader| self.tasks.get(&leader)) {
-            orders.push(Order::End(partition));
+        if let Some(pair) = leader.and_then(|leader| self.tasks.get(&leader)) {
+            pair.end(partition);
         }
     }
 }

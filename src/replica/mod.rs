@@ -1,10 +1,10 @@
 //! A follower's copying: each shard fetches its own partitions from their leaders, with Kafka's own Fetch.
 //!
-//! One task per leader broker has one connection and one request in flight. What to copy comes from the pump
-//! ([`Router::follow_changes`]) after each image; what was fetched goes to the pump as it came, and where the log then ends
-//! is where the next request goes on: behind what is written, since the leader takes a follower's fetch offset for what
-//! that follower holds. Nothing of a partition's state is shared: a task knows lives and ends of logs, and a life that is
-//! over makes the pump refuse what was fetched for it.
+//! Two tasks per leader broker, one for the replicas in sync and one for those behind, have one connection and one request
+//! in flight each. What to copy comes from the pump ([`Router::follow_changes`]) after each image; what was fetched goes to
+//! the pump as it came, and where the log then ends is where the next request goes on: behind what is written, since the
+//! leader takes a follower's fetch offset for what that follower holds. Nothing of a partition's state is shared: a task
+//! knows lives and ends of logs, and a life that is over makes the pump refuse what was fetched for it.
 //!
 //! A leader may let a request wait for records. Partitions that are to be copied from it meanwhile do not wait with it: a second
 //! request on the same connection tells it to answer now ([`BrokerConnection::call_until`](crate::shard::BrokerConnection)),
@@ -14,7 +14,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | leaders | the partitions by leader; the tasks and their orders |
+//! | leaders | the partitions by leader and by standing; the tasks and their orders |
 //! | fetcher | the loop of one task: request, answer, rest |
 //! | partitions | what is asked for, as the leader's fetch session knows it; pure |
 //! | answer | what becomes of each partition of an answer; pure |

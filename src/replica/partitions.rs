@@ -85,22 +85,22 @@ impl Partitions {
         self.copying.get(&id)
     }
 
-    /// It was copied, and its log ends here now.
-    pub(super) fn advance(&mut self, id: PartitionId, end: LogEnd) {
+    /// It was copied, and its log ends here now. True: elsewhere than before.
+    pub(super) fn advance(&mut self, id: PartitionId, end: LogEnd) -> bool {
         self.failing.remove(&id);
-        self.move_to(id, end);
+        self.move_to(id, end)
     }
 
-    /// Its log ends here now, though it was not copied as it should have been.
-    pub(super) fn move_to(&mut self, id: PartitionId, end: LogEnd) {
-        let Some(known) = self.copying.get_mut(&id) else {
-            return;
+    /// Its log ends here now, though it was not copied as it should have been. True: elsewhere than before.
+    pub(super) fn move_to(&mut self, id: PartitionId, end: LogEnd) -> bool {
+        let moved = self.copying.get_mut(&id).filter(|known| known.end != end);
+        let Some(known) = moved else {
+            return false;
         };
-        if known.end != end {
-            known.end = end;
-            self.filled = Some(id);
-            self.tell(id);
-        }
+        known.end = end;
+        self.filled = Some(id);
+        self.tell(id);
+        true
     }
 
     /// After a failure: not asked for until then. True: this is news to whoever reads the log.

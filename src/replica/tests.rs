@@ -41,6 +41,7 @@ struct Node {
     handle: ShardHandle,
     router: Router,
     server: Server,
+    registry: Arc<Registry>,
     address: SocketAddr,
 }
 
@@ -161,6 +162,21 @@ impl Node {
             router: self.router.clone(),
             config: self.config.clone(),
         }));
+    }
+
+    /// Waits until followers copy from this broker under exactly these names.
+    async fn until_copied_by(&self, names: &[&str]) {
+        let deadline = rt::now().after(PATIENCE);
+        loop {
+            let connections = self.registry.connections().list();
+            let mut seen: Vec<_> = connections.iter().map(|(_, cells)| cells.client_id()).collect();
+            seen.sort_unstable();
+            if seen == names {
+                return;
+            }
+            assert!(rt::now() < deadline, "copied by {seen:?}, not by {names:?}");
+            rt::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// Until this broker leads.
@@ -298,7 +314,7 @@ fn start(prepared: Prepared) -> Node {
         image,
         _scratch,
     } = prepared;
-    let registry = Registry::new(1);
+    let registry = Arc::new(Registry::new(1));
     let (router, pump) = shard::run(ShardSpec {
         inbox,
         config: config.clone(),
@@ -331,6 +347,7 @@ fn start(prepared: Prepared) -> Node {
         handle,
         router,
         server,
+        registry,
         address,
     }
 }
@@ -488,6 +505,43 @@ fn a_new_follower_does_not_wait_behind_a_long_poll() {
         });
         let acked = cluster.node(1).append(b"b", Acks::All, PATIENCE).await;
         assert_eq!(acked.error, ErrorCode::None);
+    });
+}
+
+/// What is in sync and what is behind have a connection each, and change over with the next records: nothing that producers
+/// wait for waits for what the leader reads from its disk for others.
+#[test]
+fn replicas_behind_are_copied_apart() {
+    let lead = |isr| Lead {
+        leader: 1,
+        epoch: 0,
+        isr,
+    };
+    with_cluster(2, move |cluster| async move {
+        let (leader, follower) = (cluster.node(1), cluster.node(2));
+        cluster.publish(lead(&[1]));
+        follower.start_copying();
+        let (in_sync, behind) = ("broker-2-fetcher-0", "broker-2-fetcher-0-behind");
+        let mut end = 0;
+        for (isr, before, after) in [
+            (&[1][..], behind, behind),
+            (BOTH, behind, in_sync),
+            (BOTH, in_sync, in_sync),
+            (&[1], in_sync, behind),
+        ] {
+            leader.until_copied_by(&[before]).await;
+            cluster.publish(lead(isr));
+            // The first one of those that copy it now finds that it stands otherwise; the other copies the next.
+            for _ in 0..2 {
+                let written = leader.append(b"record", Acks::All, PATIENCE).await;
+                assert_eq!((written.error, written.base_offset), (ErrorCode::None, end));
+                end += 1;
+                follower.read(0, end).await;
+            }
+            leader.until_copied_by(&[after]).await;
+        }
+        let bytes = leader.read(0, end).await;
+        assert_eq!(follower.read(0, end).await, bytes);
     });
 }
 
