@@ -89,11 +89,12 @@ fn spawn_ticker(post: Rc<Post>) {
     });
 }
 
-/// Runs one job and reports how it ended.
+/// Runs one job and reports how it ended. A task is moved several times until it runs: what does not come with every batch is
+/// kept aside, so that the task of a write is small.
 async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
     let done = match job {
-        Job::Open(life, options) => Done::Opened(life, open(*options).await.map(Box::new)),
-        Job::Prepare(life, job) => Done::Prepared(life, job.run().await),
+        Job::Open(life, options) => Done::Opened(life, Box::pin(open(*options)).await.map(Box::new)),
+        Job::Prepare(life, job) => Done::Prepared(life, Box::pin(job.run()).await),
         Job::Write(life, job) => {
             metrics.add(Metric::DiskWrites, 1);
             metrics.add(Metric::DiskWriteBytes, job.bytes() as i64);
@@ -105,41 +106,41 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
             metrics.add(Metric::DiskWriteBytes, job.bytes() as i64);
             Done::Journaled(at, lives, timed(&metrics, Stage::DiskWrite, job.run()).await)
         }
-        Job::MakeJournal(at, job) => Done::JournalMade(at, Box::new(job.run().await)),
+        Job::MakeJournal(at, job) => Done::JournalMade(at, Box::new(Box::pin(job.run()).await)),
         Job::RemoveJournals(journals) => {
-            remove(journals).await;
+            Box::pin(remove(journals)).await;
             Done::JournalsRemoved
         }
-        Job::Free(life, job) => Done::Freed(life, job.run().await),
-        Job::Compact(life, job) => Done::Compacted(life, job.run().await),
+        Job::Free(life, job) => Done::Freed(life, Box::pin(job.run()).await),
+        Job::Compact(life, job) => Done::Compacted(life, Box::pin(job.run()).await),
         Job::Close(life, place, closing) => {
-            let result = closing.log.close(closing.producer_snapshot).await;
+            let result = Box::pin(closing.log.close(closing.producer_snapshot)).await;
             drop(closing.claim);
             Done::Closed(life, place, result)
         }
         Job::Remove(life, closing) => {
-            let result = closing.log.delete().await;
+            let result = Box::pin(closing.log.delete()).await;
             drop(closing.claim);
             Done::Removed(life, result)
         }
         Job::Discard(life, place, claim) => {
             let dir = place.directory(life.partition);
-            let result = Log::discard(&dir, &place.dir, &place.topic, life.partition).await;
+            let result = Box::pin(Log::discard(&dir, &place.dir, &place.topic, life.partition)).await;
             drop(claim);
             Done::Removed(life, result)
         }
-        Job::Read(job) => Done::Read(timed(&metrics, Stage::DiskRead, read(job, &metrics)).await),
+        Job::Read(job) => Done::Read(timed(&metrics, Stage::DiskRead, Box::pin(read(job, &metrics))).await),
         Job::ReadAhead(AheadJob { piece, plan, held }) => {
-            let result = timed(&metrics, Stage::DiskRead, read_plan(plan, &metrics)).await;
+            let result = timed(&metrics, Stage::DiskRead, Box::pin(read_plan(plan, &metrics))).await;
             Done::ReadAhead(AheadDone { piece, result, held })
         }
-        Job::Times(job) => Done::Times(search(job).await),
-        Job::Load(life, job) => Done::Loaded(life, Box::new(job.run().await)),
-        Job::Search(id, job) => Done::Searched(id, Box::new(job.run().await)),
-        Job::Markers(job) => Done::Markers(Box::new(job.run(Router::new(post.clone())).await)),
-        Job::Truncate(life, job) => Done::Truncated(life, Box::new(truncate(*job).await)),
-        Job::AlterIsr(job) => Done::IsrAltered(Box::new(job.run(post.metadata().clone()).await)),
-        Job::Share(job) => Done::Share(Box::new(job.run(Router::new(post.clone())).await)),
+        Job::Times(job) => Done::Times(Box::pin(search(job)).await),
+        Job::Load(life, job) => Done::Loaded(life, Box::new(Box::pin(job.run()).await)),
+        Job::Search(id, job) => Done::Searched(id, Box::new(Box::pin(job.run()).await)),
+        Job::Markers(job) => Done::Markers(Box::new(Box::pin(job.run(Router::new(post.clone()))).await)),
+        Job::Truncate(life, job) => Done::Truncated(life, Box::new(Box::pin(truncate(*job)).await)),
+        Job::AlterIsr(job) => Done::IsrAltered(Box::new(Box::pin(job.run(post.metadata().clone())).await)),
+        Job::Share(job) => Done::Share(Box::new(Box::pin(job.run(Router::new(post.clone()))).await)),
         Job::Alarm(at) => {
             rt::sleep(at.since(rt::now())).await;
             return post.push(Local::Alarm(at));
@@ -209,5 +210,19 @@ async fn search(job: TimesJob) -> TimesDone {
         request: job.request,
         answers: job.answers,
         found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is moved five times on the way to its first poll.
+    #[test]
+    fn the_task_of_a_write_is_small() {
+        fn size<F>(_: fn(Job, Cells, Rc<Post>) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(run) <= 2_560, "{} bytes", size(run));
     }
 }

@@ -58,7 +58,11 @@ impl File {
         let len = range.len();
         let dsync = match sync {
             Sync::No => None,
-            Sync::Data => Some(self.dsync().await?),
+            Sync::Data => Some(match self.opened_dsync() {
+                Some(file) => file,
+                // Once for a file: kept out of what every write is as a task.
+                None => Box::pin(self.open_dsync()).await?,
+            }),
         };
         let file = dsync.as_deref().unwrap_or(&self.0.plain);
         let whole = (len == buf.as_slice().len()).then(|| buf.whole_at_home()).flatten();
@@ -75,10 +79,11 @@ impl File {
         }
     }
 
-    async fn dsync(&self) -> io::Result<Rc<DmaFile>> {
-        if let Some(file) = &*self.0.dsync.borrow() {
-            return Ok(file.clone());
-        }
+    fn opened_dsync(&self) -> Option<Rc<DmaFile>> {
+        self.0.dsync.borrow().clone()
+    }
+
+    async fn open_dsync(&self) -> io::Result<Rc<DmaFile>> {
         let file = Rc::new(reopen(self.fd(), Open::ReadWrite, libc::O_DSYNC).await?);
         // Two first writes at once both open it; the later one stays.
         self.0.dsync.replace(Some(file.clone()));
