@@ -10,7 +10,7 @@ use super::answer::{self, Sorted};
 use super::ends;
 use super::leaders::{Order, Orders, Standing};
 use super::partitions::{Asker, Partitions};
-use crate::metadata::Image;
+use crate::metadata::{Image, ImageEpoch};
 use crate::metrics::Metric;
 use crate::model::{BrokerId, ErrorCode, PartitionId};
 use crate::rt::{self, Instant, Rx};
@@ -26,6 +26,8 @@ const ANSWER_SLACK_BYTES: i32 = 16 << 20;
 const GROUP_BYTES_MAX: usize = 1 << 20;
 /// How long a throttled replica is left out before it is looked whether it still is one.
 const HOLD_MAX: Duration = Duration::from_millis(500);
+/// Between two looks at all replicas behind, of which there may be very many.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The rest of a partition whose leader has another image than this broker: one of the two is about to change.
 const IMAGE_PATIENCE: Duration = Duration::from_millis(50);
 
@@ -46,8 +48,10 @@ pub(super) struct Fetcher {
     /// The task of the replicas that stand otherwise.
     other: Rc<Orders>,
     partitions: Partitions,
-    /// Copied since it was last looked whether they still belong here.
-    grown: Vec<PartitionId>,
+    /// Whose logs end elsewhere since it was last looked whether they still belong here.
+    moved: Vec<PartitionId>,
+    /// All of those behind were looked at under this image, and are not again before then.
+    looked: (ImageEpoch, Instant),
     connection: Option<BrokerConnection>,
     /// After a failure of the connection.
     rests: Option<Instant>,
@@ -67,7 +71,8 @@ impl Fetcher {
             bell: desk.bell,
             other: desk.other,
             partitions: Partitions::default(),
-            grown: Vec::new(),
+            moved: Vec::new(),
+            looked: (ImageEpoch(0), Instant(0)),
             connection: None,
             rests: None,
             complained: false,
@@ -78,12 +83,12 @@ impl Fetcher {
     pub(super) async fn run(mut self) {
         while !self.orders.is_closed() {
             self.take_orders();
-            self.hand_over();
             let now = rt::now();
+            self.hand_over(now);
             self.partitions.wake(now);
             self.hold_throttled(now);
             if self.partitions.is_empty() {
-                self.disconnect();
+                self.leave().await;
                 self.wait(None).await;
             } else if let Some(until) = self.rests_until(now) {
                 self.wait(Some(until.since(now))).await;
@@ -121,14 +126,17 @@ impl Fetcher {
 
     /// Replicas that have come into sync, or fallen out of it, go to the other task. Nothing comes between this and the
     /// orders that were taken before it: what is handed over has not been ended, or begun anew, meanwhile.
-    fn hand_over(&mut self) {
-        if self.grown.is_empty() {
-            return;
-        }
+    fn hand_over(&mut self, now: Instant) {
         let (image, me) = (self.spec.router.image(), self.spec.me());
-        for id in self.grown.drain(..) {
+        let mut ids = std::mem::take(&mut self.moved);
+        // One that came into sync may have no more records for long, and the first of them is waited for.
+        if self.standing == Standing::Behind && self.looked.0 != image.epoch && self.looked.1 <= now {
+            self.looked = (image.epoch, now.after(LOOK_EVERY));
+            ids = self.partitions.ids();
+        }
+        for id in ids {
             let stays = Standing::of(&id, &image, me).is_none_or(|standing| standing == self.standing);
-            let Some(known) = self.partitions.get(id).filter(|_| !stays) else {
+            let Some(known) = self.partitions.get(id).filter(|known| !stays && !known.rests()) else {
                 continue;
             };
             self.other.push(Order::Begin(Follow {
@@ -187,9 +195,24 @@ impl Fetcher {
         self.take(response, &mut connection, &image).await?;
         self.connection = Some(connection);
         if std::mem::take(&mut self.complained) {
-            tracing::info!(leader = self.leader.0, "copying from the leader again");
+            let (leader, standing) = (self.leader.0, self.standing);
+            tracing::info!(leader, ?standing, "copying from the leader again");
         }
         Ok(())
+    }
+
+    /// Nothing is asked for any more: the leader need not keep the session.
+    async fn leave(&mut self) {
+        if let (Some(mut connection), Some(last)) =
+            (self.connection.take(), self.partitions.last_request(self.spec.me()))
+        {
+            // Where it is not heard the session ends by itself, later.
+            let body = last.encode(FETCH_VERSION);
+            let _ = connection.call(ApiKey::FETCH, FETCH_VERSION, body).await;
+            self.connection = Some(connection);
+        }
+        self.partitions.on_lost_connection();
+        self.disconnect();
     }
 
     async fn connect(&mut self, image: &Image) -> Result<BrokerConnection, CallProblem> {
@@ -290,7 +313,7 @@ impl Fetcher {
                 None => self.partitions.end(id),
                 Some(Copied { end, failure: None }) => {
                     if self.partitions.advance(id, end) {
-                        self.grown.push(id);
+                        self.moved.push(id);
                     }
                 }
                 Some(Copied {
@@ -326,7 +349,8 @@ impl Fetcher {
         self.disconnect();
         self.rests = Some(rt::now().after(self.spec.config.replication.backoff));
         if !self.orders.is_closed() && !std::mem::replace(&mut self.complained, true) {
-            tracing::warn!(leader = self.leader.0, %problem, "cannot copy from the leader: tried again until it answers");
+            let (leader, standing) = (self.leader.0, self.standing);
+            tracing::warn!(leader, ?standing, %problem, "cannot copy from the leader: tried again until it answers");
         }
     }
 

@@ -14,6 +14,8 @@ use crate::wire::fetch::{FetchPartition, FetchRequest, FetchTopic, ForgottenTopi
 
 /// A session's first request, which names every partition.
 const EPOCH_FULL: i32 = 0;
+/// Its last one.
+const EPOCH_LAST: i32 = -1;
 /// No session.
 const NO_SESSION: i32 = 0;
 
@@ -56,6 +58,13 @@ pub(super) struct Asker<'a> {
     pub(super) now: Instant,
 }
 
+impl Copying {
+    /// Not asked for at the moment.
+    pub(super) fn rests(&self) -> bool {
+        self.rests.is_some()
+    }
+}
+
 impl Partitions {
     pub(super) fn begin(&mut self, follow: Follow) {
         let id = follow.life.partition;
@@ -79,6 +88,10 @@ impl Partitions {
             self.forgotten.insert(id);
         }
         self.changed.remove(&id);
+    }
+
+    pub(super) fn ids(&self) -> Vec<PartitionId> {
+        self.copying.keys().copied().collect()
     }
 
     pub(super) fn get(&self, id: PartitionId) -> Option<&Copying> {
@@ -190,6 +203,16 @@ impl Partitions {
             forgotten,
             ..Default::default()
         }
+    }
+
+    /// Ends the session, where there is one.
+    pub(super) fn last_request(&self, me: BrokerId) -> Option<FetchRequest> {
+        (self.session.id != NO_SESSION).then(|| FetchRequest {
+            replica_id: me.0,
+            session_id: self.session.id,
+            session_epoch: EPOCH_LAST,
+            ..Default::default()
+        })
     }
 
     /// No longer than until the next one has rested.
