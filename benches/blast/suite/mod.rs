@@ -82,10 +82,6 @@ const FULL_FORM: Form = Form {
 };
 /// Before each slice's measurement: connections, topics and caches settle.
 const SLICE_WARM_UP: Duration = Duration::from_millis(1_000);
-/// The same with many partitions: Kafka makes the files of each, and syncs one of them, when it is first written to, which
-/// takes 10 ms and more where syncs are slow.
-const SLICE_WARM_UP_MANY: Duration = Duration::from_millis(20_000);
-const MANY_PARTITIONS: i32 = 1_000;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let form = if args.short { SHORT_FORM } else { FULL_FORM };
@@ -172,10 +168,7 @@ impl Results {
     /// The workload of a load; an open loop's rate follows from what was measured before.
     fn workload_of(&self, load: &Load, table: &[Load], seconds: f64) -> Result<Workload, String> {
         let mut workload = loads::workload(load.flags);
-        workload.warm_up = match workload.partitions >= MANY_PARTITIONS {
-            true => SLICE_WARM_UP_MANY,
-            false => SLICE_WARM_UP,
-        };
+        workload.warm_up = SLICE_WARM_UP;
         workload.time = Duration::from_secs_f64(seconds);
         if let Some((share, of)) = load.share_of {
             let of = table.iter().find(|other| other.name == of).ok_or("no such load")?;

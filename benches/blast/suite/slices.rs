@@ -17,6 +17,9 @@ use super::neutral;
 
 /// How long the machine is watched before a slice while nothing of ours runs.
 const QUIET: Duration = Duration::from_millis(300);
+/// From this many on the first batch of each is no part of a slice.
+const MANY_PARTITIONS: i32 = 1_000;
+const FIRST_BATCHES_PATIENCE: Duration = Duration::from_secs(180);
 
 pub struct Bench {
     pub brokers: Vec<Broker>,
@@ -134,10 +137,30 @@ impl Bench {
 
 /// Runs a workload on a topic of its own, which is gone afterwards.
 pub fn run_once(broker: &Broker, workload: &Workload) -> anyhow::Result<Outcome> {
-    let outcome = engine::run(&broker.bootstrap, workload, Some(broker.pid()))?;
+    let mut workload = workload.clone();
+    if workload.partitions >= MANY_PARTITIONS {
+        workload.topic = written_to(broker, &workload)?;
+        workload.keep_topic = true;
+    }
+    let outcome = engine::run(&broker.bootstrap, &workload, Some(broker.pid()))?;
     outcome.topology.delete(&broker.bootstrap)?;
     settle();
     Ok(outcome)
+}
+
+/// A new topic with a batch in every partition. Kafka makes a partition's files, and syncs one of them, when it is first
+/// written to: with very many partitions that takes longer than a slice.
+fn written_to(broker: &Broker, workload: &Workload) -> anyhow::Result<String> {
+    let mut first = workload.clone();
+    first.rate = None;
+    first.fan_out = 0;
+    first.warm_up = Duration::ZERO;
+    first.time = FIRST_BATCHES_PATIENCE;
+    // Each producer goes through all partitions.
+    first.count = Some(workload.partitions as u64 * workload.producers as u64);
+    let outcome = engine::run(&broker.bootstrap, &first, Some(broker.pid()))?;
+    settle();
+    Ok(outcome.topology.topic)
 }
 
 fn fill_and_read(broker: &Broker, fill: &str, workload: &Workload) -> anyhow::Result<Outcome> {
