@@ -68,7 +68,7 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     } = preflight::check(&config, cores.len())?;
     config.share_memory(rt::host::memory_bytes(), cores.len());
     rt::keep_freed_memory();
-    let listeners = endpoints::claim(&mut config)?;
+    let listeners = endpoints::claim(&mut config, cores.len())?;
     let config = Arc::new(config);
     let sources = start_admin(&config, cores.len())?;
     let metadata_dir = config.metadata_log_dir.join(METADATA_DIR);
@@ -430,6 +430,7 @@ impl ShardParts {
     async fn run(self, id: ShardId) {
         let at = usize::from(id.0);
         let metrics = self.registry.shard(at);
+        let is_own = |bound: &&BoundListener| bound.shard.is_none_or(|shard| shard == id);
         let (router, pump) = shard::run(ShardSpec {
             inbox: take(&self.inboxes, at),
             config: self.config.clone(),
@@ -446,7 +447,7 @@ impl ShardParts {
             config: self.config.clone(),
         });
         let server = conn::serve(ServeSpec {
-            listeners: self.listeners.iter().map(bind).collect(),
+            listeners: self.listeners.iter().filter(is_own).map(bind).collect(),
             services: Services::new(router, self.config, metrics, self.beats.len()),
             limits: self.limits,
         });

@@ -1,6 +1,8 @@
 //! The cluster as one listener's clients see it: brokers with an endpoint on that listener, and partitions with their leaders.
-//! Shared by Metadata, DescribeCluster and DescribeTopicPartitions, so that they never disagree.
+//! Shared by Metadata, DescribeCluster and DescribeTopicPartitions, so that they never disagree; but for shards that are nodes
+//! of their own ([`super::shard_nodes`]), which only Metadata names.
 
+use crate::config::without_shard;
 use crate::metadata::{BrokerState, Endpoint, Image, PartitionState, Topic};
 use crate::model::{BrokerId, ErrorCode, OFFSETS_TOPIC, PartitionId, SHARE_STATE_TOPIC, TRANSACTIONS_TOPIC};
 
@@ -21,7 +23,7 @@ pub struct Node<'a> {
 
 /// Live brokers with an endpoint on `listener`: nobody is sent to an address of another network.
 pub fn nodes<'a>(image: &'a Image, listener: &str) -> Vec<Node<'a>> {
-    nodes_that(image, listener, |broker| !broker.fenced)
+    nodes_that(image, listener, live)
 }
 
 /// Brokers that are registered and not heard of, each where it was.
@@ -29,7 +31,12 @@ pub fn fenced_nodes<'a>(image: &'a Image, listener: &str) -> Vec<Node<'a>> {
     nodes_that(image, listener, |broker| broker.fenced)
 }
 
+pub fn live(broker: &BrokerState) -> bool {
+    !broker.fenced
+}
+
 fn nodes_that<'a>(image: &'a Image, listener: &str, wanted: impl Fn(&BrokerState) -> bool) -> Vec<Node<'a>> {
+    let listener = without_shard(listener);
     let brokers = image.brokers.values().filter(|broker| wanted(broker));
     brokers
         .filter_map(|broker| {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, split_listener};
 use crate::metadata::Image;
 use crate::metrics::{Cells, ConnectionCells, Entry, Metric};
 use crate::model::{BrokerId, ShardId};
@@ -70,6 +70,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// The client takes this shard for a node of its own, beside its broker.
+    pub fn is_shard_node(&self) -> bool {
+        split_listener(&self.listener).1.is_some()
+    }
+
     pub fn router(&self) -> &Router {
         &self.services.router
     }

@@ -27,6 +27,10 @@ pub const API: Api = Api {
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
     let message = request.decode::<DescribeLogDirsRequestData>(&cx)?;
+    // They are the broker's: who asks every node would add them up.
+    if cx.is_shard_node() {
+        return Answer::message(&DescribeLogDirsResponseData::default(), version);
+    }
     let partitions = hosted(&cx.image(), &message, cx.broker_id());
     let items = partitions
         .iter()

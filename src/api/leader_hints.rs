@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::cluster_view::{self, Node};
+use super::shard_nodes::ShardNodes;
 use crate::metadata::{Image, Topic};
-use crate::model::ErrorCode;
+use crate::model::{ErrorCode, PartitionId};
 use crate::wire::produce::NodeEndpoint;
 
 /// The hints of one response, and the endpoints that they refer to.
 pub struct LeaderHints<'a> {
     nodes: Vec<Node<'a>>,
+    shards: ShardNodes<'a>,
     endpoints: BTreeMap<i32, NodeEndpoint>,
 }
 
@@ -17,6 +19,7 @@ impl<'a> LeaderHints<'a> {
     pub fn new(image: &'a Image, listener: &str) -> LeaderHints<'a> {
         LeaderHints {
             nodes: cluster_view::nodes(image, listener),
+            shards: ShardNodes::of(image, listener),
             endpoints: BTreeMap::new(),
         }
     }
@@ -24,10 +27,17 @@ impl<'a> LeaderHints<'a> {
     /// (leader id, leader epoch): id -1 where nobody leads. A leader without an endpoint on this listener is named alone.
     pub fn leader_of(&mut self, topic: &Topic, index: i32) -> Option<(i32, i32)> {
         let partition = topic.partitions.get(usize::try_from(index).ok()?)?;
-        if let Some(node) = self.nodes.iter().find(|node| Some(node.id) == partition.leader) {
+        let epoch = partition.leader_epoch.0;
+        let Some(leader) = partition.leader else {
+            return Some((-1, epoch));
+        };
+        let id = PartitionId { topic: topic.id, index };
+        let of_shard = self.shards.owner_of(id, leader);
+        let node = of_shard.or_else(|| self.nodes.iter().find(|node| node.id == leader));
+        if let Some(node) = node {
             self.endpoints.entry(node.id.0).or_insert_with(|| endpoint(node));
         }
-        Some((partition.leader.map_or(-1, |id| id.0), partition.leader_epoch.0))
+        Some((node.map_or(leader, |node| node.id).0, epoch))
     }
 
     pub fn into_endpoints(self) -> Vec<NodeEndpoint> {

@@ -34,11 +34,9 @@ async fn list(cx: &Context, message: &ListTransactionsRequestData) -> ListTransa
         Ok(filter) => filter,
         Err(error) => return refused(error),
     };
+    let ask = |partition| cx.router().transaction(partition, TxnRequest::List);
     // All are asked before the first answer is awaited.
-    let asked: Vec<_> = coordinators(cx)
-        .into_iter()
-        .map(|partition| cx.router().transaction(partition, TxnRequest::List))
-        .collect();
+    let asked: Vec<_> = coordinators(cx).into_iter().map(ask).collect();
     let mut response = ListTransactionsResponseData {
         unknown_state_filters: unknown_states(&message.state_filters),
         ..Default::default()
@@ -62,7 +60,7 @@ fn refused(error: ErrorCode) -> ListTransactionsResponseData {
 
 fn coordinators(cx: &Context) -> Vec<PartitionId> {
     let image = cx.image();
-    let Some(topic) = image.topic(TRANSACTIONS_TOPIC) else {
+    let Some(topic) = image.topic(TRANSACTIONS_TOPIC).filter(|_| !cx.is_shard_node()) else {
         return Vec::new();
     };
     let led = topic

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::metadata::{Image, Topic};
-use crate::model::{ErrorCode, TopicId};
+use crate::metadata::{Image, PartitionState, Topic};
+use crate::model::{ErrorCode, PartitionId, TopicId};
 use crate::wire::ApiKey;
 use crate::wire::messages::{
     MetadataRequestData, MetadataRequestTopic, MetadataResponseBroker, MetadataResponseData, MetadataResponsePartition,
@@ -12,6 +12,7 @@ use crate::wire::messages::{
 };
 
 use super::cluster_view::{self, Node};
+use super::shard_nodes::ShardNodes;
 use super::{Answer, Api, Context, Refusal, Request};
 
 pub const API: Api = Api {
@@ -30,6 +31,7 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let described = View {
         image: &image,
         listener: &cx.listener,
+        shards: ShardNodes::of(&image, &cx.listener),
         version,
     }
     .describe(&asked, &message);
@@ -72,6 +74,7 @@ fn allows_creation(request: &MetadataRequestData, version: i16) -> bool {
 struct View<'a> {
     image: &'a Image,
     listener: &'a str,
+    shards: ShardNodes<'a>,
     version: i16,
 }
 
@@ -106,7 +109,7 @@ impl View<'_> {
             .iter_mut()
             .for_each(|topic| topic.topic_authorized_operations = operations);
         let response = MetadataResponseData {
-            brokers: nodes.iter().map(broker).collect(),
+            brokers: nodes.iter().chain(self.shards.iter()).map(broker).collect(),
             cluster_id: Some(kafka_string(&self.image.cluster_id)),
             controller_id: cluster_view::controller_id(self.image, &nodes),
             topics,
@@ -166,14 +169,19 @@ impl View<'_> {
             partitions: topic
                 .partitions
                 .iter()
-                .map(|partition| self.partition(partition, nodes))
+                .map(|partition| self.partition(topic.id, partition, nodes))
                 .collect(),
             ..Default::default()
         }
     }
 
-    fn partition(&self, state: &crate::metadata::PartitionState, nodes: &[Node<'_>]) -> MetadataResponsePartition {
+    fn partition(&self, topic: TopicId, state: &PartitionState, nodes: &[Node<'_>]) -> MetadataResponsePartition {
         let view = cluster_view::partition_view(self.image, nodes, state);
+        let id = PartitionId {
+            topic,
+            index: state.index,
+        };
+        let shard = state.leader.and_then(|leader| self.shards.owner_of(id, leader));
         let error = match view.error {
             ErrorCode::ListenerNotFound if self.version <= 5 => ErrorCode::LeaderNotAvailable,
             error => error,
@@ -181,7 +189,7 @@ impl View<'_> {
         MetadataResponsePartition {
             error_code: error.code(),
             partition_index: state.index,
-            leader_id: view.leader_id,
+            leader_id: shard.map_or(view.leader_id, |node| node.id.0),
             leader_epoch: state.leader_epoch.0,
             replica_nodes: view.replicas,
             isr_nodes: view.isr,
@@ -237,6 +245,7 @@ mod tests {
         View {
             image,
             listener: "PLAINTEXT",
+            shards: ShardNodes::of(image, "PLAINTEXT"),
             version,
         }
         .describe(&Asked::of(request, version), request)
@@ -315,6 +324,7 @@ mod tests {
             let view = View {
                 image: &image,
                 listener: "EXTERNAL",
+                shards: ShardNodes::of(&image, "EXTERNAL"),
                 version,
             };
             let elsewhere = view.describe(&Asked::All, &all).response;

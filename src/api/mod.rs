@@ -57,6 +57,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod remove_raft_voter;
+mod shard_nodes;
 mod share_acknowledge;
 mod share_batches;
 mod share_fetch;

@@ -125,9 +125,9 @@ impl Cluster {
         })
     }
 
-    /// The brokers that are known, in the order of their ids.
+    /// The brokers that are known, in the order of their ids; none of the shards that are nodes of their own.
     pub fn brokers(&self) -> Vec<BrokerId> {
-        self.brokers.keys().copied().collect()
+        self.brokers.keys().copied().filter(|id| !id.is_shard()).collect()
     }
 
     /// Where a broker is; empty if it is not known.

@@ -13,6 +13,7 @@ use super::listeners;
 use super::properties::{ConfigProblem, Properties};
 use super::quorum::{self, QuorumConfig};
 use super::replication::ReplicationConfig;
+use super::shard_nodes;
 use super::shares::ShareConfig;
 use super::topic::TopicConfig;
 use super::transactions::TransactionConfig;
@@ -61,6 +62,8 @@ pub struct BrokerConfig {
     pub listeners: Vec<ListenerSpec>,
     /// same order as listeners; "" as the host = this machine's name, 0 as the port = the one that was bound
     pub advertised: Vec<ListenerSpec>,
+    /// On these each shard is a node of its own besides.
+    pub shard_nodes: Vec<String>,
     /// `None`: this node keeps its metadata alone.
     pub quorum: Option<QuorumConfig>,
     pub log_dirs: Vec<PathBuf>,
@@ -181,12 +184,14 @@ impl BrokerConfig {
             }
             None => listeners::note_unserved(&listeners.controllers, report),
         }
+        let shard_nodes = shard_nodes::read(values, broker_id, &listeners.served, report);
         let ids = ["broker.id", "node.id"].map(|name| (name.to_string(), broker_id.to_string()));
         BrokerConfig {
             broker_id,
             quorum,
             listeners: listeners.served,
             advertised: listeners.advertised,
+            shard_nodes,
             metadata_log_dir: values.get("metadata.log.dir").map_or(first_dir, PathBuf::from),
             log_dirs,
             rack: values.get("broker.rack").map(str::to_string),

@@ -5,6 +5,7 @@
 use super::broker::ListenerSpec;
 use super::keys::list_items;
 use super::properties::{ConfigProblem, Properties};
+use super::shard_nodes::SHARD_MARK;
 use super::values::Values;
 
 /// Most listeners of one broker.
@@ -206,6 +207,9 @@ fn parse(item: &str) -> Result<ListenerSpec, &'static str> {
     let (name, address) = item.split_once("://").ok_or("no ://")?;
     if name.is_empty() {
         return Err("no listener name");
+    }
+    if name.contains(SHARD_MARK) {
+        return Err("a listener's name has no #");
     }
     let (host, port) = parse_address(address)?;
     Ok(ListenerSpec {

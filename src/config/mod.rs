@@ -21,6 +21,7 @@ mod quorum;
 mod render;
 mod replication;
 mod reread;
+mod shard_nodes;
 mod shares;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use quorum::{QuorumConfig, VoterSpec};
 pub use render::server_properties;
 pub use replication::ReplicationConfig;
 pub use reread::Reread;
+pub use shard_nodes::{of_shard, split_listener, without_shard};
 pub use shares::{ShareConfig, ShareReset};
 pub use topic::{CleanupPolicy, CompressionLevels, ThrottledReplicas, TopicConfig, check_topic_configs};
 pub use transactions::TransactionConfig;

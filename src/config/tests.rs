@@ -111,6 +111,26 @@ fn notebooks_three_listeners_are_refused_with_the_cure() {
     );
 }
 
+/// Listeners whose shards are nodes are served ones, of a broker whose number leaves room for theirs.
+#[test]
+fn shards_are_nodes_on_listeners_that_are_served() {
+    assert!(accepted("").0.shard_nodes.is_empty());
+    let (config, _) = accepted("shard.nodes.listeners=plaintext\nbroker.id=524287\n");
+    assert_eq!(config.shard_nodes, ["PLAINTEXT"]);
+    assert!(refused("shard.nodes.listeners=FAST\n").contains("names FAST, which is not a listener of this broker"));
+    assert!(refused("shard.nodes.listeners=PLAINTEXT\nbroker.id=524288\n").contains("a broker.id below 524288"));
+    assert!(refused("listeners=A#0://:9092\n").contains("a listener's name has no #"));
+    let name = of_shard("FAST", 12);
+    assert_eq!(
+        (split_listener(&name), without_shard(&name)),
+        (("FAST", Some(12)), "FAST")
+    );
+    assert_eq!(
+        (split_listener("FAST"), without_shard("FAST")),
+        (("FAST", None), "FAST")
+    );
+}
+
 #[test] // With one listener the notebook's file works, and says once that ZooKeeper is not used.
 fn notebooks_file_with_one_listener_is_accepted() {
     let text = NOTEBOOK.replace(",PLAINTEXT://node02:9092,PLAINTEXT://node03:9092", "");

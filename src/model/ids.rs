@@ -10,6 +10,25 @@ use rkyv::{Archive, Deserialize, Serialize};
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BrokerId(pub i32);
 
+/// Shards of one broker that can be nodes of their own (`shard.nodes.listeners`).
+pub const SHARD_NODES_MAX: u16 = 1 << 10;
+/// Brokers from this number on can have none for their shards.
+pub const SHARD_NODES_BROKER_END: i32 = 1 << 19;
+/// The shards' numbers begin here, far from any that an operator gives a broker. They end below those that Java's client makes
+/// up for coordinators, which it counts down from the largest.
+const SHARD_NODES_BEGIN: i32 = 1 << 30;
+
+impl BrokerId {
+    /// The number of one of its shards, where that is a node of its own.
+    pub fn of_shard(self, shard: u16) -> BrokerId {
+        BrokerId(SHARD_NODES_BEGIN + self.0 % SHARD_NODES_BROKER_END * i32::from(SHARD_NODES_MAX) + i32::from(shard))
+    }
+
+    pub fn is_shard(self) -> bool {
+        self.0 >= SHARD_NODES_BEGIN
+    }
+}
+
 /// One core's worth of broker, numbered from 0. Never stored on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardId(pub u16);

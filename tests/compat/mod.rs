@@ -5,6 +5,7 @@ mod exactly_once;
 mod groups;
 mod librdkafka;
 mod segments;
+mod shard_nodes;
 mod shares;
 mod streams;
 
@@ -125,9 +126,13 @@ fn odradeks_conformance_checks_get_no_worse() {
 /// Runs tests/clients/`script` with `interpreter` against a broker of its own and shows its output when it fails.
 fn run_script(client: &str, interpreter: &str, script: &str) {
     let broker = Broker::start(&[("shard.count", "2")]);
+    run_script_against(&broker, &broker.bootstrap(), client, interpreter, script);
+}
+
+fn run_script_against(broker: &Broker, bootstrap: &str, client: &str, interpreter: &str, script: &str) {
     let output = Command::new(interpreter)
         .arg(root().join("tests/clients").join(script))
-        .env("BOOTSTRAP", broker.bootstrap())
+        .env("BOOTSTRAP", bootstrap)
         .env("WORK", &broker.dir)
         .env("NODE_PATH", target_dir().join("clients/node/node_modules"))
         .stdin(Stdio::null())

@@ -9,6 +9,8 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Shards of this broker, one thread and one core each. Unset: one per core that the process may use."),
     list("shard.cpus").own()
         .doc("The cores to pin the shards to, as in 0-3,5. Unset: the cores of the process's affinity mask."),
+    list("shard.nodes.listeners").own()
+        .doc("Listeners on which each shard is a node of its own besides, on the ports behind the listener's (9092: shard 0 on 9093, shard 1 on 9094): clients send what they ask of a partition to the core that owns it. Clients must reach those ports."),
     long("shard.io.memory.bytes").default("8388608").at_least(262144).own()
         .doc("Bytes of registered I/O buffers per shard, locked in memory: the sum over all shards must fit into RLIMIT_MEMLOCK."),
     long("shard.cache.bytes").at_least(0).own()
