@@ -5,6 +5,9 @@ use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 const SIZE: (u32, u32) = (760, 400);
+/// Of a picture with bars, beside them, and what each group with its name takes; many groups make it wider.
+const AXIS_WIDTH: u32 = 90;
+const GROUP_WIDTH: u32 = 125;
 const FONT: &str = "sans-serif";
 /// Told apart with most kinds of colour blindness, too.
 const COLOURS: &[RGBColor] = &[
@@ -138,6 +141,15 @@ where
         .map_err(drawing)
 }
 
+/// Three digits.
+fn figure(value: f64) -> String {
+    match value {
+        value if value < 10.0 => format!("{value:.2}"),
+        value if value < 100.0 => format!("{value:.1}"),
+        value => format!("{value:.0}"),
+    }
+}
+
 /// Groups side by side, one bar per broker with its 95 % interval.
 pub fn bars(title: &str, unit: &str, names: &[String], groups: &[Group]) -> anyhow::Result<String> {
     let highest = groups
@@ -146,9 +158,10 @@ pub fn bars(title: &str, unit: &str, names: &[String], groups: &[Group]) -> anyh
         .map(|bar| bar.high)
         .fold(0.0, f64::max);
     let slots = names.len() as f64 + 1.0;
+    let width = SIZE.0.max(AXIS_WIDTH + groups.len() as u32 * GROUP_WIDTH);
     let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let area = SVGBackend::with_string(&mut svg, (width, SIZE.1)).into_drawing_area();
         area.fill(&WHITE).map_err(drawing)?;
         let mut chart = ChartBuilder::on(&area)
             .caption(title, (FONT, 17))
@@ -190,7 +203,7 @@ pub fn bars(title: &str, unit: &str, names: &[String], groups: &[Group]) -> anyh
             chart.draw_series(whiskers).map_err(drawing)?;
             let figures = placed.iter().map(|(at, bar)| {
                 Text::new(
-                    plain(&bar.value),
+                    figure(bar.value),
                     (left(*at) + 0.1, bar.high + highest * 0.05),
                     (FONT, 12).into_font(),
                 )
