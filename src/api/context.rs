@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crate::config::{BrokerConfig, split_listener};
 use crate::metadata::Image;
 use crate::metrics::{Cells, ConnectionCells, Entry, Metric};
-use crate::model::{BrokerId, ShardId};
+use crate::model::{BrokerId, PartitionId, ShardId};
 use crate::shard::Router;
 
+use super::cluster_view::led_partition;
 use super::fetch_session::FetchSessions;
 use super::init_producer_id::ProducerIds;
 use super::share_session::{ShareSessions, ShareSlots};
@@ -77,6 +78,19 @@ impl Context {
 
     pub fn router(&self) -> &Router {
         &self.services.router
+    }
+
+    /// The coordinators that this broker has in a topic of the broker's own; none where it is asked as one of its shards, so
+    /// that who asks every node hears of each once.
+    pub fn coordinators(&self, topic: &str) -> Vec<PartitionId> {
+        let image = self.image();
+        let Some(topic) = image.topic(topic).filter(|_| !self.is_shard_node()) else {
+            return Vec::new();
+        };
+        let indexes = 0..topic.partitions.len() as i32;
+        indexes
+            .filter_map(|index| led_partition(topic, index, self.broker_id()).ok())
+            .collect()
     }
 
     /// This shard's newest image.

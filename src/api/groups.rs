@@ -30,18 +30,6 @@ pub fn coordinator_of(cx: &Context, group: &str) -> Result<PartitionId, ErrorCod
     led_partition(topic, index, cx.broker_id()).map_err(|_| ErrorCode::NotCoordinator)
 }
 
-/// Every coordinator of this broker, which a shard that is a node has none of: who asks every node hears of each once.
-pub fn coordinators(cx: &Context) -> Vec<PartitionId> {
-    let image = cx.image();
-    let Some(topic) = image.topic(OFFSETS_TOPIC).filter(|_| !cx.is_shard_node()) else {
-        return Vec::new();
-    };
-    let indexes = 0..topic.partitions.len() as i32;
-    indexes
-        .filter_map(|index| led_partition(topic, index, cx.broker_id()).ok())
-        .collect()
-}
-
 /// A coordinator answered another question than it was asked.
 pub fn mistaken<T>() -> Result<T, ErrorCode> {
     Err(ErrorCode::UnknownServerError)

@@ -3,11 +3,10 @@
 use std::rc::Rc;
 
 use crate::group::{self, GroupReply, GroupRequest, ListFilter};
-use crate::model::ErrorCode;
+use crate::model::{ErrorCode, OFFSETS_TOPIC};
 use crate::wire::ApiKey;
 use crate::wire::messages::{ListGroupsRequestData, ListGroupsResponseData, ListedGroup, kafka_string, text};
 
-use super::groups::coordinators;
 use super::{Answer, Api, Context, Refusal, Request};
 
 pub const API: Api = Api {
@@ -29,7 +28,7 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         cx.router().group(partition, GroupRequest::List(filter))
     };
     // All are asked before the first answer is awaited.
-    let asked: Vec<_> = coordinators(&cx).into_iter().map(ask).collect();
+    let asked: Vec<_> = cx.coordinators(OFFSETS_TOPIC).into_iter().map(ask).collect();
     let (mut groups, mut error) = (Vec::new(), ErrorCode::None);
     for answer in asked {
         match answer.await {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::model::{ErrorCode, PartitionId, TRANSACTIONS_TOPIC};
+use crate::model::{ErrorCode, TRANSACTIONS_TOPIC};
 use crate::rt;
 use crate::txn::{State, Transaction, TxnReply, TxnRequest};
 use crate::wire::ApiKey;
@@ -36,7 +36,7 @@ async fn list(cx: &Context, message: &ListTransactionsRequestData) -> ListTransa
     };
     let ask = |partition| cx.router().transaction(partition, TxnRequest::List);
     // All are asked before the first answer is awaited.
-    let asked: Vec<_> = coordinators(cx).into_iter().map(ask).collect();
+    let asked: Vec<_> = cx.coordinators(TRANSACTIONS_TOPIC).into_iter().map(ask).collect();
     let mut response = ListTransactionsResponseData {
         unknown_state_filters: unknown_states(&message.state_filters),
         ..Default::default()
@@ -56,22 +56,6 @@ fn refused(error: ErrorCode) -> ListTransactionsResponseData {
         error_code: error.code(),
         ..Default::default()
     }
-}
-
-fn coordinators(cx: &Context) -> Vec<PartitionId> {
-    let image = cx.image();
-    let Some(topic) = image.topic(TRANSACTIONS_TOPIC).filter(|_| !cx.is_shard_node()) else {
-        return Vec::new();
-    };
-    let led = topic
-        .partitions
-        .iter()
-        .filter(|partition| partition.leader == Some(cx.broker_id()));
-    led.map(|partition| PartitionId {
-        topic: topic.id,
-        index: partition.index,
-    })
-    .collect()
 }
 
 /// States that may be named: those that there are, and two of Kafka's that do not outlast a decision here.

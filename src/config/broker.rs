@@ -60,7 +60,8 @@ pub struct CompactionConfig {
 pub struct BrokerConfig {
     pub broker_id: i32,
     pub listeners: Vec<ListenerSpec>,
-    /// same order as listeners; "" as the host = this machine's name, 0 as the port = the one that was bound
+    /// same order as listeners, the shards' own ports (`shard_nodes`) behind them; "" as the host = this machine's name, 0 as
+    /// the port = the one that was bound
     pub advertised: Vec<ListenerSpec>,
     /// On these each shard is a node of its own besides.
     pub shard_nodes: Vec<String>,

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::run_script_against;
 use crate::admin::get;
@@ -77,6 +78,26 @@ fn kafkas_own_tools() {
 fn aiokafka_in_transactions() {
     let python = target_dir().join("clients/aiokafka/bin/python");
     run("aiokafka", python.to_str().unwrap(), "aiokafka_transactions.py");
+}
+
+/// librdkafka asks every node for its groups, and puts the answers one behind the other.
+#[test]
+fn a_group_is_listed_once() {
+    let broker = start(&[]);
+    broker.tool("topics", "--create --topic spread --partitions 2", "");
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", address(&broker, "SHARDS"))
+        .set("group.id", "once")
+        .create()
+        .unwrap();
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset("spread", 0, Offset::Offset(0)).unwrap();
+    consumer.commit(&offsets, CommitMode::Sync).unwrap();
+    let all = consumer.fetch_metadata(None, PATIENCE).unwrap();
+    assert_eq!(all.brokers().len(), 3, "the broker and its shards");
+    let groups = consumer.fetch_group_list(None, PATIENCE).unwrap();
+    let names: Vec<&str> = groups.groups().iter().map(|group| group.name()).collect();
+    assert_eq!(names, ["once"]);
 }
 
 /// What is produced to a partition comes over a connection of the shard that is said to lead it; on the other listener the
