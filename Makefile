@@ -6,6 +6,7 @@ PREFIX ?= /usr/local
 ROUNDS ?= 50
 SEEDS  ?= 1000
 PROFILE ?= ci
+BROKERS ?= corelane,kafka,tansu
 BENCH  := target/release/examples/corelane-bench
 
 .DEFAULT_GOAL := help
@@ -43,11 +44,11 @@ tune-check: ## what this machine is set to, and what it should be (tuning/tune h
 
 bench: bench-build ## Corelane beside Kafka, three loads, 5 minutes: target/bench/report.html
 	sh benches/install.sh kafka
-	$(BENCH) suite --short
+	$(BENCH) suite --short $(ARGS)
 
 bench-compare: bench-build ## every load and measure, beside Kafka, Tansu and Redis, one to three hours: target/bench-compare/report.html
 	sh benches/install.sh kafka tansu redis
-	$(BENCH) suite --brokers corelane,kafka,tansu --extras --out target/bench-compare
+	$(BENCH) suite --brokers $(BROKERS) --extras --out target/bench-compare $(ARGS)
 
 bench-gates: bench-build ## what a batch costs, counted (instructions, allocations, copies, system calls), against benches/limits.tsv
 	$(BENCH) gates

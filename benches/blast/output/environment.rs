@@ -1,12 +1,14 @@
 //! Where a run took place: without it a number means nothing.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
 pub fn capture() -> Value {
     let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
+    let device = output("df", &["--output=source", "."]).and_then(|text| text.lines().last().map(str::to_owned));
     let governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
     json!({
         "at": date(),
@@ -20,11 +22,24 @@ pub fn capture() -> Value {
         "cpu_pressure": read("/proc/pressure/cpu"),
         "io_pressure": read("/proc/pressure/io"),
         "file_system": output("stat", &["-f", "-c", "%T", "."]),
-        "device": output("df", &["--output=source", "."]).and_then(|text| text.lines().last().map(str::to_owned)),
+        // Kafka maps its index files, and reads through the page cache.
+        "read_ahead_kb": device.as_deref().and_then(read_ahead_kb),
+        "device": device,
         "revision": revision(),
         "bench": env!("CARGO_PKG_VERSION"),
         "profile": if cfg!(debug_assertions) { "dev" } else { "release" },
     })
+}
+
+/// How far the kernel reads ahead on a block device, or on the disk that it is a part of.
+fn read_ahead_kb(device: &str) -> Option<u64> {
+    let name = Path::new(device).file_name()?;
+    let block = fs::canonicalize(Path::new("/sys/class/block").join(name)).ok()?;
+    let queue = [Some(block.as_path()), block.parent()]
+        .into_iter()
+        .flatten()
+        .find_map(|dir| fs::read_to_string(dir.join("queue/read_ahead_kb")).ok())?;
+    queue.trim().parse().ok()
 }
 
 /// The commit, and whether the tree differs from it.
