@@ -291,6 +291,9 @@ fn kernel(binary: &Path, data: &Path, figures: &mut Figures) -> anyhow::Result<(
 mod tests {
     use super::*;
 
+    /// Beside other tests a shard falls asleep more often, and each pass of its loop allocates.
+    const LENIENCE: f64 = 3.0;
+
     /// 70 a batch, 1,000 a second, and 500 for connecting.
     #[test]
     fn what_the_clock_adds_is_not_the_batches() {
@@ -301,14 +304,17 @@ mod tests {
         let alone = without_clock(&spent(400.0, 0.9), &spent(800.0, 1.5), &spent(400.0, 5.0));
         assert!((alone - 70.0 * 400.0).abs() < 1e-6, "{alone}");
     }
-    /// Beside other tests a shard falls asleep more often, and each pass of its loop allocates.
-    const TOLERANCE: f64 = 3.0;
 
     /// The gate that every run of the tests passes, whatever the build.
     #[test]
     fn a_batch_allocates_no_more_than_its_limit() {
         let beside_us = std::env::current_exe().expect("a test has a file");
         let counted = beside_us.with_file_name("corelane-counted");
+        assert!(
+            counted.exists(),
+            "cargo test builds {}, unless it is told which target",
+            counted.display()
+        );
         let data = tempfile::tempdir_in(counted.parent().expect("it lies in a directory")).expect("a directory");
         let mut figures = Figures::new();
         let broker = Counted::start(&counted, data.path()).expect("the counted broker starts");
@@ -317,7 +323,10 @@ mod tests {
         let limits = limits::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/limits.tsv")).expect("limits");
         for (name, figure) in &figures {
             let mut limit = limits.iter().find(|limit| limit.name == *name).expect("a row").clone();
-            limit.tolerance *= TOLERANCE;
+            limit.tolerance *= LENIENCE;
+            if limit.tolerance == 0.0 {
+                limit.value *= LENIENCE;
+            }
             assert_ne!(limit.judge(*figure), Verdict::Worse, "{name} is {figure}: {limit:?}");
         }
         assert_eq!(figures.len(), 3);
