@@ -35,11 +35,8 @@ pub fn capture() -> Value {
 fn read_ahead_kb(device: &str) -> Option<u64> {
     let name = Path::new(device).file_name()?;
     let block = fs::canonicalize(Path::new("/sys/class/block").join(name)).ok()?;
-    let queue = [Some(block.as_path()), block.parent()]
-        .into_iter()
-        .flatten()
-        .find_map(|dir| fs::read_to_string(dir.join("queue/read_ahead_kb")).ok())?;
-    queue.trim().parse().ok()
+    let read = |dir: &Path| fs::read_to_string(dir.join("queue/read_ahead_kb")).ok();
+    block.ancestors().take(2).find_map(read)?.trim().parse().ok()
 }
 
 /// The commit, and whether the tree differs from it.
