@@ -41,6 +41,10 @@ node_packages() {
     npm install --silent --no-audit --no-fund --prefix "$dir/node" kafkajs@2.2.4
 }
 
+franz_go() { # no stamp: go builds again only what has changed
+    (cd tests/clients/franz_go && go build -buildvcs=false -o "$dir/franz_go" .)
+}
+
 debian() { # PACKAGE…
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
@@ -54,6 +58,11 @@ step kafkajs node_packages
 step kafka-with-streams kit kafka
 step kafka-0.8 kit kafka-0.8
 step odradek odradek
+if command -v go >/dev/null; then
+    franz_go
+else
+    echo "go is not installed: the tests of franz-go will be skipped"
+fi
 if ! command -v kcat >/dev/null; then
     if [ "$(id -u)" = 0 ]; then
         step kcat debian kcat

@@ -64,6 +64,23 @@ fn kafkajs() {
 }
 
 #[test]
+fn franz_go() {
+    if let Some(program) = franz_go_program() {
+        run_script("franz-go", &program, "franz_go/main.go");
+    }
+}
+
+/// tests/clients/franz_go, built, where there was a Go to build it with.
+fn franz_go_program() -> Option<String> {
+    let program = target_dir().join("clients/franz_go");
+    if program.exists() {
+        return Some(program.to_str().unwrap().to_owned());
+    }
+    eprintln!("skipped: go is not installed");
+    None
+}
+
+#[test]
 fn kafkas_own_tools() {
     run_script("Kafka's tools", "sh", "java.sh");
 }

@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::run_script_against;
+use super::{franz_go_program, run_script_against};
 use crate::admin::get;
 use crate::support::{Broker, PATIENCE, free_port, target_dir, wait_until};
 
@@ -67,6 +67,13 @@ fn kafka_python_3() {
 #[test]
 fn kafkajs() {
     run("kafkajs", "node", "kafkajs.js");
+}
+
+#[test]
+fn franz_go() {
+    if let Some(program) = franz_go_program() {
+        run("franz-go", &program, "franz_go/main.go");
+    }
 }
 
 #[test]
