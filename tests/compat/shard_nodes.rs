@@ -102,7 +102,12 @@ fn a_group_is_listed_once() {
     consumer.commit(&offsets, CommitMode::Sync).unwrap();
     let all = consumer.fetch_metadata(None, PATIENCE).unwrap();
     assert_eq!(all.brokers().len(), 3, "the broker and its shards");
-    let groups = consumer.fetch_group_list(None, PATIENCE).unwrap();
+    let mut groups = None;
+    wait_until("every coordinator has loaded its groups", || {
+        groups = consumer.fetch_group_list(None, PATIENCE).ok();
+        groups.is_some()
+    });
+    let groups = groups.unwrap();
     let names: Vec<&str> = groups.groups().iter().map(|group| group.name()).collect();
     assert_eq!(names, ["once"]);
 }
