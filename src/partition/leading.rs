@@ -3,7 +3,7 @@
 use super::followers::{FollowerError, FollowerFetch, Followers, IsrAnswer, IsrProposal};
 use super::following::Following;
 use super::{AckToken, Leadership, Partition};
-use crate::model::{BrokerId, LeaderEpoch};
+use crate::model::LeaderEpoch;
 #[cfg(test)]
 use crate::rt;
 use crate::rt::Instant;
@@ -84,14 +84,6 @@ impl Partition {
             return false;
         }
         followers.isr_count() < self.required_in_sync()
-    }
-
-    /// Whether what is written here with acks=all waits for the broker to copy it.
-    pub fn waits_for(&self, broker: BrokerId) -> bool {
-        match &self.role {
-            Role::Leader(followers) => followers.waits_for(broker),
-            Role::Alone | Role::Follower(_) => false,
-        }
     }
 
     /// How many replicas, the leader among them, must be in sync for the high watermark to move on.

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::catchup::{Class, Part, Step};
+use super::catchup::{Part, Step};
 use super::fetch_memory::FetchMemory;
 use super::hosted::{Hosted, Open, open_at};
 use super::long_poll::cut;
@@ -35,7 +35,7 @@ struct Stores<'a> {
 /// What became of one item.
 enum Fetching {
     Ready(FetchedPartition),
-    FromDisk(FetchedPartition, Life, ReadPlan, Class),
+    FromDisk(FetchedPartition, Life, ReadPlan),
 }
 
 impl Shard {
@@ -46,7 +46,6 @@ impl Shard {
             first: true,
         };
         let mut part = Part {
-            class: Class::Behind,
             to: from,
             request,
             mark: self.mark(WaitKind::of(ask.reader), ask.items.iter().map(|item| &item.partition)),
@@ -58,8 +57,7 @@ impl Shard {
         for item in &ask.items {
             match self.fetch_one(item, ask.reader, &mut budget, now) {
                 Fetching::Ready(fetched) => part.partitions.push(fetched),
-                Fetching::FromDisk(fetched, life, plan, class) => {
-                    part.class = part.class.min(class);
+                Fetching::FromDisk(fetched, life, plan) => {
                     part.plans.push_back((part.partitions.len(), life, plan));
                     part.partitions.push(fetched);
                 }
@@ -184,13 +182,13 @@ impl Shard {
                 }
             }
         }
-        for (piece, class) in self.aheads.take_wanted() {
-            self.read_ahead(piece, class, now);
+        for piece in self.aheads.take_wanted() {
+            self.read_ahead(piece, now);
         }
     }
 
     /// Reads the piece into the cache, if it lies on the disk and there is room for it.
-    fn read_ahead(&mut self, piece: Piece, class: Class, now: Now) {
+    fn read_ahead(&mut self, piece: Piece, now: Now) {
         let Some(open) = open_at(&mut self.hosted, piece.life) else {
             return;
         };
@@ -212,7 +210,7 @@ impl Shard {
         let Some(held) = self.fetch_memory.admit_more(bytes) else {
             return;
         };
-        if self.catchup.begin_ahead(class, bytes, now.instant) {
+        if self.catchup.begin_ahead(bytes, now.instant) {
             self.aheads.begin(piece, bytes);
             self.jobs.push(Job::ReadAhead(AheadJob { piece, plan, held }));
         }
@@ -242,14 +240,12 @@ impl Shard {
 
     /// The read of a fetch was made ahead of it.
     fn on_read_for(&mut self, part: u64, slot: usize, life: Life, result: ReadResult) {
-        let next = Piece {
+        self.aheads.want(Piece {
             life,
             offset: result.next_offset,
-        };
+        });
         let memory = self.fetch_memory.clone();
-        let aheads = &mut self.aheads;
         let done = self.catchup.on_ended(part, |part| {
-            aheads.want(next, part.class);
             if let Some(fetched) = part.partitions.get_mut(slot) {
                 fetched.records = result.batches;
                 fetched.aborted = result.aborted;
@@ -271,11 +267,12 @@ impl Shard {
         } = done;
         let mut failed = None;
         let mut read_ahead = None;
-        let mut next = None;
-        let done = self.catchup.on_read(part, |part| {
-            match (result, part.partitions.get_mut(slot)) {
+        let mut next_offset = None;
+        let done = self
+            .catchup
+            .on_read(part, |part| match (result, part.partitions.get_mut(slot)) {
                 (Ok(result), Some(fetched)) => {
-                    next = Some((result.next_offset, part.class));
+                    next_offset = Some(result.next_offset);
                     fetched.records = result.batches;
                     // From the cache, if only the aborted transactions had to be loaded.
                     held.set(result.disk_bytes.max(fetched.record_bytes()));
@@ -288,14 +285,14 @@ impl Shard {
                     failed = Some(error);
                 }
                 (_, None) => {}
-            }
-        });
+            });
         if let Some(chunk) = read_ahead {
             // Who takes all of a piece is about to take the next one.
-            if let Some((offset, class)) = next
-                && offset == chunk.next_offset()
-            {
-                self.aheads.want(Piece { life, offset }, class);
+            if next_offset == Some(chunk.next_offset()) {
+                self.aheads.want(Piece {
+                    life,
+                    offset: chunk.next_offset(),
+                });
             }
             self.cache.admit_read(chunk);
         }
@@ -365,7 +362,6 @@ fn read(open: &mut Open, item: &FetchItem, reader: Reader, budget: &mut Budget, 
         },
     };
     let life = open.life();
-    let class = class(open, reader);
     let mut fetched = offsets(open);
     match open.partition.plan_read(&ask, cache) {
         Err(ReadRefusal::OutOfRange) => refused(ErrorCode::OffsetOutOfRange),
@@ -382,7 +378,6 @@ fn read(open: &mut Open, item: &FetchItem, reader: Reader, budget: &mut Budget, 
                         offset: item.offset,
                     },
                     result.next_offset,
-                    class,
                 );
                 fetched.records = result.batches;
                 fetched.aborted = result.aborted;
@@ -397,16 +392,9 @@ fn read(open: &mut Open, item: &FetchItem, reader: Reader, budget: &mut Budget, 
             Err(plan) => {
                 // How much it will be is known only after the read: count what it may be.
                 budget.take(ask.max_bytes.min(plan.disk_bytes()).max(1));
-                Fetching::FromDisk(fetched, life, plan, class)
+                Fetching::FromDisk(fetched, life, plan)
             }
         },
-    }
-}
-
-fn class(open: &Open, reader: Reader) -> Class {
-    match reader {
-        Reader::Follower { broker, .. } if !open.partition.waits_for(broker) => Class::Behind,
-        Reader::Follower { .. } | Reader::Consumer { .. } => Class::Awaited,
     }
 }
 

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::catchup::Class;
 use super::message::Life;
 use crate::rt::Instant;
 use crate::storage::ReadPlan;
@@ -34,7 +33,7 @@ pub(super) struct Waiting {
 #[derive(Default)]
 pub(super) struct ReadAheads {
     /// To be read when there is room, at the end of the turn.
-    wanted: Vec<(Piece, Class)>,
+    wanted: Vec<Piece>,
     running: Vec<Running>,
     /// Read, and not asked for so far; the oldest first.
     unread: VecDeque<Unread>,
@@ -54,13 +53,13 @@ struct Unread {
 
 impl ReadAheads {
     /// A reader has taken all in front of the piece.
-    pub(super) fn want(&mut self, piece: Piece, class: Class) {
-        if !self.wanted.iter().any(|(wanted, _)| *wanted == piece) && self.running(piece).is_none() {
-            self.wanted.push((piece, class));
+    pub(super) fn want(&mut self, piece: Piece) {
+        if !self.wanted.contains(&piece) && self.running(piece).is_none() {
+            self.wanted.push(piece);
         }
     }
 
-    pub(super) fn take_wanted(&mut self) -> Vec<(Piece, Class)> {
+    pub(super) fn take_wanted(&mut self) -> Vec<Piece> {
         std::mem::take(&mut self.wanted)
     }
 
@@ -113,16 +112,15 @@ impl ReadAheads {
     }
 
     /// A reader was served from the cache up to `next_offset`: if by what was read ahead of it, it will want more.
-    pub(super) fn on_cached(&mut self, piece: Piece, next_offset: i64, class: Class) {
+    pub(super) fn on_cached(&mut self, piece: Piece, next_offset: i64) {
         let Some(at) = self.unread.iter().position(|unread| unread.piece == piece) else {
             return;
         };
         self.unread.remove(at);
-        let next = Piece {
+        self.want(Piece {
             offset: next_offset,
             ..piece
-        };
-        self.want(next, class);
+        });
     }
 
     fn running(&self, piece: Piece) -> Option<usize> {
@@ -157,8 +155,8 @@ mod tests {
         assert!(!aheads.has_room(1, 100, now));
         assert!(aheads.end(piece(1), now).is_empty());
         assert!(!aheads.has_room(1, 100, now));
-        aheads.on_cached(piece(1), 2, Class::Awaited);
-        assert_eq!(aheads.take_wanted(), [(piece(2), Class::Awaited)]);
+        aheads.on_cached(piece(1), 2);
+        assert_eq!(aheads.take_wanted(), [piece(2)]);
         assert!(aheads.has_room(50, 100, now));
         aheads.begin(piece(2), 50);
         aheads.end(piece(2), now);
@@ -170,11 +168,11 @@ mod tests {
     #[test]
     fn a_piece_is_read_once() {
         let mut aheads = ReadAheads::default();
-        aheads.want(piece(1), Class::Awaited);
-        aheads.want(piece(1), Class::Awaited);
-        assert_eq!(aheads.take_wanted(), [(piece(1), Class::Awaited)]);
+        aheads.want(piece(1));
+        aheads.want(piece(1));
+        assert_eq!(aheads.take_wanted(), [piece(1)]);
         aheads.begin(piece(1), 10);
-        aheads.want(piece(1), Class::Awaited);
+        aheads.want(piece(1));
         assert!(aheads.take_wanted().is_empty());
         let waiting = Waiting {
             part: 7,
@@ -187,7 +185,7 @@ mod tests {
             ended.iter().map(|one| (one.part, one.slot)).collect::<Vec<_>>(),
             [(7, 3)]
         );
-        aheads.on_cached(piece(1), 2, Class::Awaited);
+        aheads.on_cached(piece(1), 2);
         assert!(
             aheads.take_wanted().is_empty(),
             "somebody has it, and says what he wants"
