@@ -17,7 +17,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
-use crate::support::{Broker, PATIENCE, free_port, wait_until};
+use crate::support::{self, Broker, PATIENCE, free_port, wait_until};
 
 /// A broker with an admin port.
 struct Admin {
@@ -150,7 +150,7 @@ fn unchunked(head: &str, body: &str) -> String {
 
 /// Whether a program is installed; says so where it is not, so that a skipped test can be seen.
 fn is_installed(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
+    let found = support::is_installed(program);
     if !found {
         eprintln!("skipped: {program} is not installed (make clients installs it as root)");
     }

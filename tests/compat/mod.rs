@@ -11,7 +11,7 @@ mod streams;
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Broker, root, target_dir};
+use crate::support::{Broker, is_installed, root, target_dir};
 
 #[test]
 fn confluent_kafka() {
@@ -70,14 +70,13 @@ fn franz_go() {
     }
 }
 
-/// tests/clients/franz_go, built, where there was a Go to build it with.
+/// tests/clients/franz_go, built, where there is a Go to build it with.
 fn franz_go_program() -> Option<String> {
-    let program = target_dir().join("clients/franz_go");
-    if program.exists() {
-        return Some(program.to_str().unwrap().to_owned());
+    if !is_installed("go") {
+        eprintln!("skipped: go is not installed");
+        return None;
     }
-    eprintln!("skipped: go is not installed");
-    None
+    Some(target_dir().join("clients/franz_go").to_str().unwrap().to_owned())
 }
 
 #[test]
@@ -101,13 +100,7 @@ fn kafka_python_2_as_for_old_brokers() {
 
 #[test]
 fn kcat_on_an_old_librdkafka() {
-    if Command::new("kcat")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_err()
-    {
+    if !is_installed("kcat") {
         eprintln!("skipped: kcat is not installed, and installing it needs root");
         return;
     }

@@ -5,14 +5,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::{corelane, out};
-use crate::support::{free_port, root, scratch_dir};
+use crate::support::{free_port, is_installed, root, scratch_dir};
 
 /// What the broker's unit may expose at most, in tenths of systemd's scale from 0 to 10.
 const EXPOSURE_MAX: &str = "20";
-
-fn is_installed(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok()
-}
 
 /// The units with a program in the place of what is not installed here, so that systemd finds it.
 fn units() -> PathBuf {

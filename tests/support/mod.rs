@@ -269,6 +269,15 @@ pub fn scratch_dir() -> PathBuf {
     dir
 }
 
+/// Whether the shell finds it.
+pub fn is_installed(program: &str) -> bool {
+    let asked = Command::new("sh")
+        .args(["-c", "command -v \"$0\"", program])
+        .stdout(Stdio::null())
+        .status();
+    asked.unwrap().success()
+}
+
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

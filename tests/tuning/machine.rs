@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::{root, scratch_dir};
+use crate::support::{is_installed, root, scratch_dir};
 
 pub const FIXTURES: [&str; 5] = ["nvme-16c", "gcp-localssd", "virtio-2c", "container", "rhel9"];
 
@@ -21,14 +21,6 @@ pub fn shells() -> Vec<Vec<&'static str>> {
         }
     }
     found
-}
-
-pub fn is_installed(program: &str) -> bool {
-    let asked = Command::new("sh")
-        .args(["-c", "command -v \"$0\"", program])
-        .stdout(Stdio::null())
-        .status();
-    asked.unwrap().success()
 }
 
 pub fn tune_dir() -> PathBuf {

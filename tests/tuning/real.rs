@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use super::machine::{Machine, is_installed, tune_dir};
-use crate::support::scratch_dir;
+use super::machine::{Machine, tune_dir};
+use crate::support::{is_installed, scratch_dir};
 
 /// Looks at this machine, and changes nothing. The kernel's files answer the first read only: a shell that reads them
 /// byte by byte sees one digit.

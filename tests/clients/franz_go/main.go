@@ -133,7 +133,7 @@ func offsetsByTime(ctx context.Context) {
 	expect(offset.Offset == 4, "after the deletion the start is %d", offset.Offset)
 }
 
-// Two members of a group, each in its own client, and a third process' view of what they committed.
+// Two members of a group, each in its own client, and a third one's view of what they committed.
 func group(ctx context.Context) {
 	topic, name := create(ctx, "franz-group", 4, nil), fresh("group")
 	found := make(chan string)
@@ -158,8 +158,12 @@ func group(ctx context.Context) {
 	defer a.Close()
 	until(ctx, "the group is stable with two members", func() bool {
 		described, problem := a.DescribeGroups(ctx, name)
-		one := described[name] // none while the first group's coordinator is being made
-		return problem == nil && one.State == "Stable" && len(one.Members) == 2
+		if errors.Is(problem, kerr.CoordinatorNotAvailable) || errors.Is(problem, kerr.CoordinatorLoadInProgress) {
+			return false // the first group's coordinator is being made
+		}
+		check(problem)
+		one := described[name]
+		return one.State == "Stable" && len(one.Members) == 2
 	})
 	producer := client()
 	defer producer.Close()
