@@ -165,6 +165,12 @@ impl Followers {
         counted.map(|follower| follower.end).fold(own, i64::min)
     }
 
+    /// Whether the high watermark does not pass what the broker's replica holds.
+    pub fn waits_for(&self, broker: BrokerId) -> bool {
+        let of = |follower: &&Follower| follower.broker == broker;
+        self.all.iter().find(of).is_some_and(|follower| self.counts(follower))
+    }
+
     fn counts(&self, follower: &Follower) -> bool {
         #[cfg(test)]
         if rt::sim::is_off(rt::sim::Rule::MaximalIsr) {

@@ -3,7 +3,7 @@
 use super::followers::{FollowerError, FollowerFetch, Followers, IsrAnswer, IsrProposal};
 use super::following::Following;
 use super::{AckToken, Leadership, Partition};
-use crate::model::LeaderEpoch;
+use crate::model::{BrokerId, LeaderEpoch};
 #[cfg(test)]
 use crate::rt;
 use crate::rt::Instant;
@@ -84,6 +84,14 @@ impl Partition {
             return false;
         }
         followers.isr_count() < self.required_in_sync()
+    }
+
+    /// Whether what is written here with acks=all waits for the broker to copy it: while too few are in sync, for any.
+    pub fn waits_for(&self, broker: BrokerId) -> bool {
+        match &self.role {
+            Role::Leader(followers) => self.is_held(followers) || followers.waits_for(broker),
+            Role::Alone | Role::Follower(_) => false,
+        }
     }
 
     /// How many replicas, the leader among them, must be in sync for the high watermark to move on.

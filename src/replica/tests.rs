@@ -224,6 +224,42 @@ impl Node {
         self.router.fetch(spec).await.remove(0)
     }
 
+    /// As broker 2: waits until there is something.
+    async fn fetch_as_follower(&self, from: &[(PartitionId, i64)]) -> Vec<FetchedPartition> {
+        let item = |&(partition, offset): &(PartitionId, i64)| FetchItem {
+            partition,
+            offset,
+            max_bytes: 1 << 20,
+            leader_epoch: 0,
+            last_fetched_epoch: -1,
+            log_start: -1,
+            held: false,
+        };
+        let spec = FetchSpec {
+            items: from.iter().map(item).collect(),
+            min_bytes: 1,
+            max_bytes: 1 << 20,
+            max_wait: PATIENCE,
+            reader: Reader::Follower {
+                broker: BrokerId(2),
+                epoch: 1,
+            },
+            no_wait: false,
+        };
+        self.router.fetch(spec).await
+    }
+
+    /// A record each millisecond, until it is over.
+    fn write_on(&self, partition: PartitionId, is_over: Rc<Cell<bool>>) {
+        let router = self.router.clone();
+        rt::spawn(async move {
+            while !is_over.get() {
+                router.append(vec![item(partition, b"x")], Acks::Leader, PATIENCE).await;
+                rt::sleep(Duration::from_millis(1)).await;
+            }
+        });
+    }
+
     /// Every byte from `start` on that consumers may read from this broker, once they may read up to `high_watermark`.
     async fn read(&self, start: i64, high_watermark: i64) -> Vec<u8> {
         let reader = Reader::Consumer {
@@ -276,7 +312,7 @@ fn item(partition: PartitionId, value: &[u8]) -> AppendItem {
     }
 }
 
-fn prepare(id: i32, fetch_wait: Duration) -> Prepared {
+fn prepare(id: i32, change: impl Fn(&mut BrokerConfig)) -> Prepared {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let mut config = BrokerConfig {
         broker_id: id,
@@ -284,7 +320,7 @@ fn prepare(id: i32, fetch_wait: Duration) -> Prepared {
         ..BrokerConfig::embedded(scratch.path())
     };
     config.replication.backoff = Duration::from_millis(20);
-    config.replication.fetch_wait = fetch_wait;
+    change(&mut config);
     let config = Arc::new(config);
     let (dirs, cluster_id) = LogDirs::open(&config.log_dirs, id).expect("a fresh directory");
     let ids = dirs.dirs.iter().map(|dir| dir.id).collect();
@@ -367,7 +403,16 @@ where
     F: FnOnce(Rc<Cluster>) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    let prepared: Vec<Prepared> = (1..=count).map(|id| prepare(id, fetch_wait)).collect();
+    with_brokers(topic, count, |config| config.replication.fetch_wait = fetch_wait, test);
+}
+
+/// `change`: how the brokers' configuration is another one.
+fn with_brokers<F, Fut>(topic: &'static str, count: i32, change: impl Fn(&mut BrokerConfig), test: F)
+where
+    F: FnOnce(Rc<Cluster>) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let prepared: Vec<Prepared> = (1..=count).map(|id| prepare(id, &change)).collect();
     let controls: Vec<metadata::Handle> = prepared.iter().map(|one| one.metadata.clone()).collect();
     rt::testing::on_shard(move || async move {
         let cluster = Rc::new(Cluster {
@@ -539,6 +584,50 @@ fn replicas_behind_are_copied_apart() {
         }
         let bytes = leader.read(0, end).await;
         assert_eq!(follower.read(0, end).await, bytes);
+    });
+}
+
+/// What is read from the disk at a pace of its own holds up nothing else of the same fetch, and comes when it may.
+#[test]
+fn what_is_put_off_holds_up_nothing() {
+    let change = |config: &mut BrokerConfig| {
+        config.shard_cache_bytes = 200_000;
+        config.shard_catchup_replica_bytes_per_second = 1;
+    };
+    with_brokers("t", 2, change, |cluster| async move {
+        cluster.has_beside.set(true);
+        cluster.publish(Lead {
+            leader: 1,
+            epoch: 0,
+            isr: &[1],
+        });
+        let leader = cluster.node(1);
+        for _ in 0..150 {
+            leader.append_to(BESIDE, &[7; 10_000], Acks::Leader, PATIENCE).await;
+        }
+        let is_over = Rc::new(Cell::new(false));
+        leader.write_on(BESIDE, is_over.clone());
+        // The pace is kept while something is written: on a busy machine the writer may pause now and then.
+        let deadline = rt::now().after(PATIENCE);
+        for end in 0.. {
+            leader.fetch_as_follower(&[(BESIDE, 0)]).await;
+            let (router, record) = (leader.router.clone(), item(PARTITION, b"awaited"));
+            rt::spawn(async move {
+                rt::sleep(Duration::from_millis(20)).await;
+                router.append(vec![record], Acks::Leader, PATIENCE).await;
+            });
+            let fetched = leader.fetch_as_follower(&[(PARTITION, end), (BESIDE, 0)]).await;
+            leader.until_written(end + 1).await;
+            if fetched.iter().map(|one| one.records.is_empty()).eq([false, true]) {
+                let began = rt::now();
+                let rest = leader.fetch_as_follower(&[(PARTITION, end + 1), (BESIDE, 0)]).await;
+                assert!(rest[0].records.is_empty() && !rest[1].records.is_empty());
+                assert!(rt::now().since(began) < PATIENCE);
+                break;
+            }
+            assert!(rt::now() < deadline, "what is awaited comes with the rest: {fetched:?}");
+        }
+        is_over.set(true);
     });
 }
 

@@ -124,6 +124,7 @@ impl Shard {
                     self.touched.push(item.partition);
                     let staging = stage(open, token, &item, acks, now);
                     if staging.error().is_none() {
+                        self.catchup.on_append(item.batch.bytes.len(), now.instant);
                         self.tell_coordinator(&item);
                     }
                     staging

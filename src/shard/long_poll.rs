@@ -41,6 +41,7 @@ struct PollPart {
     state: PartState,
     mark: u64,
     asked: Instant,
+    put_off: Option<PutOff>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,19 @@ enum PartState {
     Answered,
     /// It answered too little and will notify once.
     Waiting,
+}
+
+impl PollPart {
+    /// The partitions that may have more at any time.
+    fn waits_for(&self) -> Vec<PartitionId> {
+        let is_put_off = |slot: usize| {
+            self.put_off
+                .as_ref()
+                .is_some_and(|put_off| put_off.slots.contains(&slot))
+        };
+        let waiting = self.items.iter().enumerate().filter(|(slot, _)| !is_put_off(*slot));
+        waiting.map(|(_, item)| item.partition).collect()
+    }
 }
 
 impl LongPoll {
@@ -64,6 +78,7 @@ impl LongPoll {
         );
         part.state = PartState::Answered;
         part.mark = answer.mark;
+        part.put_off = answer.put_off;
         took.add_to(&mut self.spent, part.asked);
         for (slot, fetched) in part.slots.iter().zip(answer.partitions) {
             self.fetched[*slot as usize] = Some(fetched);
@@ -120,6 +135,7 @@ impl Shard {
             state: PartState::Asked,
             mark: 0,
             asked: begin.at,
+            put_off: None,
         });
         let poll = LongPoll {
             parts: parts.collect(),
@@ -165,15 +181,14 @@ impl Shard {
         let mut waits = Vec::with_capacity(poll.parts.len());
         for part in &mut poll.parts {
             part.state = PartState::Waiting;
+            if let Some(put_off) = &part.put_off {
+                self.timers.add(put_off.until, Due::PutOff(request));
+            }
             let wait = Wait {
                 request,
                 from,
                 kind,
-                partitions: part
-                    .items
-                    .iter()
-                    .map(|item| item.partition)
-                    .collect::<Vec<PartitionId>>(),
+                partitions: part.waits_for(),
                 mark: part.mark,
                 wanted,
             };
@@ -184,9 +199,20 @@ impl Shard {
         }
     }
 
-    /// An owner has more: only it is asked again. Where nobody wants the answer any more, a follower may hold another end by
-    /// now than this request says.
+    /// An owner has more: only it is asked again.
     pub(super) fn on_notify(&mut self, request: u64, from: ShardId) {
+        self.ask_again(request, |part| part.shard == from);
+    }
+
+    /// So are those that may give by now what they have.
+    pub(super) fn on_put_off(&mut self, request: u64) {
+        let now = self.clock;
+        let is_over = |put_off: &PutOff| put_off.until <= now;
+        self.ask_again(request, |part| part.put_off.as_ref().is_some_and(is_over));
+    }
+
+    /// Where nobody wants the answer any more, a follower may hold another end by now than this request says.
+    fn ask_again(&mut self, request: u64, has_more: impl Fn(&PollPart) -> bool) {
         let now = self.clock;
         let Some(poll) = self.joins.fetch(request) else {
             return;
@@ -195,15 +221,19 @@ impl Shard {
             return self.finish_fetch(request);
         }
         let limits = poll.limits;
-        let waiting = |part: &&mut PollPart| part.shard == from && part.state == PartState::Waiting;
-        let Some(part) = poll.parts.iter_mut().find(waiting) else {
-            return;
-        };
-        part.state = PartState::Asked;
-        part.asked = now;
-        let question = fetch_question(part.items.clone(), limits);
-        poll.end_wait(now);
-        self.ask(from, request, question);
+        let mut questions = Vec::new();
+        for part in &mut poll.parts {
+            if part.state == PartState::Waiting && has_more(part) {
+                (part.state, part.asked) = (PartState::Asked, now);
+                questions.push((part.shard, fetch_question(part.items.clone(), limits)));
+            }
+        }
+        if !questions.is_empty() {
+            poll.end_wait(now);
+        }
+        for (shard, question) in questions {
+            self.ask(shard, request, question);
+        }
     }
 
     pub(super) fn on_fetch_timeout(&mut self, request: u64) {
@@ -219,6 +249,9 @@ impl Shard {
         };
         poll.end_wait(self.clock);
         self.timers.remove(poll.deadline, Due::Fetch(request));
+        for put_off in poll.parts.iter().filter_map(|part| part.put_off.as_ref()) {
+            self.timers.remove(put_off.until, Due::PutOff(request));
+        }
         let from = self.id;
         for part in poll.parts.iter().filter(|part| part.state == PartState::Waiting) {
             self.send(part.shard, Message::Forget { request, from });

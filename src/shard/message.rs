@@ -122,6 +122,14 @@ pub(super) struct FetchAnswer {
     pub(super) partitions: Vec<FetchedPartition>,
     /// What there was in all these partitions when they were read, as [`Wait`] counts it: a long poll goes on from here.
     pub(super) mark: u64,
+    pub(super) put_off: Option<PutOff>,
+}
+
+/// Partitions of an answer that have more, which is not read before a certain time. The mark is without them.
+pub(super) struct PutOff {
+    pub(super) until: Instant,
+    /// Their places.
+    pub(super) slots: Vec<usize>,
 }
 
 /// A long poll: notify `from` when there is `wanted` more than `mark`.
@@ -359,6 +367,7 @@ impl Question {
             Question::Fetch(part) => Answer::Fetch(FetchAnswer {
                 partitions: vec![FetchedPartition::refused(error); part.items.len()],
                 mark: 0,
+                put_off: None,
             }),
             Question::ListOffsets(items) => Answer::ListOffsets(vec![ListedOffset::refused(error); items.len()]),
             Question::EpochEnds(items) => Answer::EpochEnds(vec![EpochEnd::refused(error); items.len()]),

@@ -16,7 +16,7 @@
 //! | coordinator | the coordinators of groups, on their partitions' owners |
 //! | share | share groups' side of the partitions |
 //! | early | questions that come before their log is open |
-//! | catchup, read_ahead, fetch_memory | reads from the disk in turn and at a pace, some ahead of the reader; the memory for what they bring |
+//! | catchup, pace, read_ahead, fetch_memory | reads from the disk in turn and at a pace, some ahead of the reader; the memory for what they bring |
 //! | throttle | how fast throttled replicas are copied |
 //! | following, isr | the follower's side of replication; what the leader asks of the controller for its followers |
 //! | connection, peers | requests to other brokers |
@@ -41,6 +41,7 @@ mod journals;
 mod long_poll;
 mod mesh;
 mod message;
+mod pace;
 mod peers;
 mod placement;
 mod post;

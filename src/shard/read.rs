@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::catchup::{Part, Step};
+use super::catchup::{Class, Part, Planned, Step};
 use super::fetch_memory::FetchMemory;
 use super::hosted::{Hosted, Open, open_at};
 use super::long_poll::cut;
@@ -35,7 +35,7 @@ struct Stores<'a> {
 /// What became of one item.
 enum Fetching {
     Ready(FetchedPartition),
-    FromDisk(FetchedPartition, Life, ReadPlan),
+    FromDisk(FetchedPartition, Life, ReadPlan, Class),
 }
 
 impl Shard {
@@ -46,6 +46,11 @@ impl Shard {
             first: true,
         };
         let mut part = Part {
+            class: Class::Behind,
+            follower: match ask.reader {
+                Reader::Follower { broker, .. } => Some(broker),
+                Reader::Consumer { .. } => None,
+            },
             to: from,
             request,
             mark: self.mark(WaitKind::of(ask.reader), ask.items.iter().map(|item| &item.partition)),
@@ -53,12 +58,20 @@ impl Shard {
             plans: VecDeque::new(),
             since: now.instant,
             running: 0,
+            put_off: None,
         };
+        let kind = WaitKind::of(ask.reader);
         for item in &ask.items {
             match self.fetch_one(item, ask.reader, &mut budget, now) {
                 Fetching::Ready(fetched) => part.partitions.push(fetched),
-                Fetching::FromDisk(fetched, life, plan) => {
-                    part.plans.push_back((part.partitions.len(), life, plan));
+                Fetching::FromDisk(fetched, life, plan, class) => {
+                    part.class = part.class.min(class);
+                    part.plans.push_back(Planned {
+                        slot: part.partitions.len(),
+                        life,
+                        plan,
+                        mark: self.mark(kind, [&item.partition]),
+                    });
                     part.partitions.push(fetched);
                 }
             }
@@ -72,18 +85,21 @@ impl Shard {
     /// Reads in turn; those that are being made ahead of their readers are waited for.
     fn queue_reads(&mut self, mut part: Part) {
         let (mut ahead, mut own) = (Vec::new(), VecDeque::new());
-        for (slot, life, plan) in part.plans {
-            let piece = plan.disk_offset().map(|offset| Piece { life, offset });
+        for planned in part.plans {
+            let piece = planned.plan.disk_offset().map(|offset| Piece {
+                life: planned.life,
+                offset,
+            });
             match piece.filter(|piece| self.aheads.is_running(*piece)) {
-                Some(piece) => ahead.push((piece, slot, plan)),
-                None => own.push_back((slot, life, plan)),
+                Some(piece) => ahead.push((piece, planned)),
+                None => own.push_back(planned),
             }
         }
         part.plans = own;
         part.running = ahead.len();
         let part = self.catchup.add(part);
-        for (piece, slot, plan) in ahead {
-            self.aheads.wait(piece, Waiting { part, slot, plan });
+        for (piece, planned) in ahead {
+            self.aheads.wait(piece, Waiting { part, planned });
         }
     }
 
@@ -91,6 +107,7 @@ impl Shard {
         let answer = FetchAnswer {
             partitions: part.partitions,
             mark: part.mark,
+            put_off: part.put_off,
         };
         self.answer_since(part.since, part.to, part.request, Answer::Fetch(answer));
     }
@@ -182,13 +199,13 @@ impl Shard {
                 }
             }
         }
-        for piece in self.aheads.take_wanted() {
-            self.read_ahead(piece, now);
+        for (piece, class) in self.aheads.take_wanted() {
+            self.read_ahead(piece, class, now);
         }
     }
 
     /// Reads the piece into the cache, if it lies on the disk and there is room for it.
-    fn read_ahead(&mut self, piece: Piece, now: Now) {
+    fn read_ahead(&mut self, piece: Piece, class: Class, now: Now) {
         let Some(open) = open_at(&mut self.hosted, piece.life) else {
             return;
         };
@@ -210,7 +227,7 @@ impl Shard {
         let Some(held) = self.fetch_memory.admit_more(bytes) else {
             return;
         };
-        if self.catchup.begin_ahead(bytes, now.instant) {
+        if self.catchup.begin_ahead(class, bytes, now.instant) {
             self.aheads.begin(piece, bytes);
             self.jobs.push(Job::ReadAhead(AheadJob { piece, plan, held }));
         }
@@ -223,14 +240,17 @@ impl Shard {
         let waiting = self.aheads.end(piece, now.instant);
         // What went wrong, the next reader is told.
         let chunk = result.ok().and_then(|result| result.read_ahead);
-        for Waiting { part, slot, plan } in waiting {
+        for Waiting { part, mut planned } in waiting {
             let ready = match &chunk {
-                Some(chunk) => plan.ready_from(chunk),
-                None => Err(plan),
+                Some(chunk) => planned.plan.ready_from(chunk),
+                None => Err(planned.plan),
             };
             match ready {
-                Ok(result) => self.on_read_for(part, slot, piece.life, result),
-                Err(plan) => self.catchup.put_back(part, slot, piece.life, plan),
+                Ok(result) => self.on_read_for(part, planned.slot, piece.life, result),
+                Err(plan) => {
+                    planned.plan = plan;
+                    self.catchup.put_back(part, planned);
+                }
             }
         }
         if let Some(chunk) = chunk {
@@ -240,12 +260,14 @@ impl Shard {
 
     /// The read of a fetch was made ahead of it.
     fn on_read_for(&mut self, part: u64, slot: usize, life: Life, result: ReadResult) {
-        self.aheads.want(Piece {
+        let next = Piece {
             life,
             offset: result.next_offset,
-        });
+        };
         let memory = self.fetch_memory.clone();
+        let aheads = &mut self.aheads;
         let done = self.catchup.on_ended(part, |part| {
+            aheads.want(next, part.class);
             if let Some(fetched) = part.partitions.get_mut(slot) {
                 fetched.records = result.batches;
                 fetched.aborted = result.aborted;
@@ -267,12 +289,11 @@ impl Shard {
         } = done;
         let mut failed = None;
         let mut read_ahead = None;
-        let mut next_offset = None;
-        let done = self
-            .catchup
-            .on_read(part, |part| match (result, part.partitions.get_mut(slot)) {
+        let mut next = None;
+        let done = self.catchup.on_read(part, |part| {
+            match (result, part.partitions.get_mut(slot)) {
                 (Ok(result), Some(fetched)) => {
-                    next_offset = Some(result.next_offset);
+                    next = Some((result.next_offset, part.class));
                     fetched.records = result.batches;
                     // From the cache, if only the aborted transactions had to be loaded.
                     held.set(result.disk_bytes.max(fetched.record_bytes()));
@@ -285,14 +306,14 @@ impl Shard {
                     failed = Some(error);
                 }
                 (_, None) => {}
-            });
+            }
+        });
         if let Some(chunk) = read_ahead {
             // Who takes all of a piece is about to take the next one.
-            if next_offset == Some(chunk.next_offset()) {
-                self.aheads.want(Piece {
-                    life,
-                    offset: chunk.next_offset(),
-                });
+            if let Some((offset, class)) = next
+                && offset == chunk.next_offset()
+            {
+                self.aheads.want(Piece { life, offset }, class);
             }
             self.cache.admit_read(chunk);
         }
@@ -362,6 +383,7 @@ fn read(open: &mut Open, item: &FetchItem, reader: Reader, budget: &mut Budget, 
         },
     };
     let life = open.life();
+    let class = class(open, reader);
     let mut fetched = offsets(open);
     match open.partition.plan_read(&ask, cache) {
         Err(ReadRefusal::OutOfRange) => refused(ErrorCode::OffsetOutOfRange),
@@ -378,6 +400,7 @@ fn read(open: &mut Open, item: &FetchItem, reader: Reader, budget: &mut Budget, 
                         offset: item.offset,
                     },
                     result.next_offset,
+                    class,
                 );
                 fetched.records = result.batches;
                 fetched.aborted = result.aborted;
@@ -392,9 +415,16 @@ fn read(open: &mut Open, item: &FetchItem, reader: Reader, budget: &mut Budget, 
             Err(plan) => {
                 // How much it will be is known only after the read: count what it may be.
                 budget.take(ask.max_bytes.min(plan.disk_bytes()).max(1));
-                Fetching::FromDisk(fetched, life, plan)
+                Fetching::FromDisk(fetched, life, plan, class)
             }
         },
+    }
+}
+
+fn class(open: &Open, reader: Reader) -> Class {
+    match reader {
+        Reader::Follower { broker, .. } if !open.partition.waits_for(broker) => Class::Behind,
+        Reader::Follower { .. } | Reader::Consumer { .. } => Class::Awaited,
     }
 }
 

@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::catchup::{Class, Planned};
 use super::message::Life;
 use crate::rt::Instant;
-use crate::storage::ReadPlan;
 
 /// This part of the cache for what was read may be filled ahead: the rest is for several readers of one log.
 const CACHE_SHARE: usize = 2;
@@ -26,14 +26,13 @@ pub(super) struct Piece {
 /// A read of a fetch that another one makes for it.
 pub(super) struct Waiting {
     pub(super) part: u64,
-    pub(super) slot: usize,
-    pub(super) plan: ReadPlan,
+    pub(super) planned: Planned,
 }
 
 #[derive(Default)]
 pub(super) struct ReadAheads {
     /// To be read when there is room, at the end of the turn.
-    wanted: Vec<Piece>,
+    wanted: Vec<(Piece, Class)>,
     running: Vec<Running>,
     /// Read, and not asked for so far; the oldest first.
     unread: VecDeque<Unread>,
@@ -53,13 +52,13 @@ struct Unread {
 
 impl ReadAheads {
     /// A reader has taken all in front of the piece.
-    pub(super) fn want(&mut self, piece: Piece) {
-        if !self.wanted.contains(&piece) && self.running(piece).is_none() {
-            self.wanted.push(piece);
+    pub(super) fn want(&mut self, piece: Piece, class: Class) {
+        if !self.wanted.iter().any(|(wanted, _)| *wanted == piece) && self.running(piece).is_none() {
+            self.wanted.push((piece, class));
         }
     }
 
-    pub(super) fn take_wanted(&mut self) -> Vec<Piece> {
+    pub(super) fn take_wanted(&mut self) -> Vec<(Piece, Class)> {
         std::mem::take(&mut self.wanted)
     }
 
@@ -112,15 +111,16 @@ impl ReadAheads {
     }
 
     /// A reader was served from the cache up to `next_offset`: if by what was read ahead of it, it will want more.
-    pub(super) fn on_cached(&mut self, piece: Piece, next_offset: i64) {
+    pub(super) fn on_cached(&mut self, piece: Piece, next_offset: i64, class: Class) {
         let Some(at) = self.unread.iter().position(|unread| unread.piece == piece) else {
             return;
         };
         self.unread.remove(at);
-        self.want(Piece {
+        let next = Piece {
             offset: next_offset,
             ..piece
-        });
+        };
+        self.want(next, class);
     }
 
     fn running(&self, piece: Piece) -> Option<usize> {
@@ -132,6 +132,7 @@ impl ReadAheads {
 mod tests {
     use super::*;
     use crate::model::{Incarnation, PartitionId, TopicId};
+    use crate::storage::ReadPlan;
 
     fn piece(offset: i64) -> Piece {
         let partition = PartitionId {
@@ -155,8 +156,8 @@ mod tests {
         assert!(!aheads.has_room(1, 100, now));
         assert!(aheads.end(piece(1), now).is_empty());
         assert!(!aheads.has_room(1, 100, now));
-        aheads.on_cached(piece(1), 2);
-        assert_eq!(aheads.take_wanted(), [piece(2)]);
+        aheads.on_cached(piece(1), 2, Class::Awaited);
+        assert_eq!(aheads.take_wanted(), [(piece(2), Class::Awaited)]);
         assert!(aheads.has_room(50, 100, now));
         aheads.begin(piece(2), 50);
         aheads.end(piece(2), now);
@@ -168,24 +169,28 @@ mod tests {
     #[test]
     fn a_piece_is_read_once() {
         let mut aheads = ReadAheads::default();
-        aheads.want(piece(1));
-        aheads.want(piece(1));
-        assert_eq!(aheads.take_wanted(), [piece(1)]);
+        aheads.want(piece(1), Class::Awaited);
+        aheads.want(piece(1), Class::Awaited);
+        assert_eq!(aheads.take_wanted(), [(piece(1), Class::Awaited)]);
         aheads.begin(piece(1), 10);
-        aheads.want(piece(1));
+        aheads.want(piece(1), Class::Awaited);
         assert!(aheads.take_wanted().is_empty());
         let waiting = Waiting {
             part: 7,
-            slot: 3,
-            plan: ReadPlan::of_disk_bytes(10),
+            planned: Planned {
+                slot: 3,
+                life: piece(1).life,
+                plan: ReadPlan::of_disk_bytes(10),
+                mark: 0,
+            },
         };
         aheads.wait(piece(1), waiting);
         let ended = aheads.end(piece(1), Instant(0));
         assert_eq!(
-            ended.iter().map(|one| (one.part, one.slot)).collect::<Vec<_>>(),
+            ended.iter().map(|one| (one.part, one.planned.slot)).collect::<Vec<_>>(),
             [(7, 3)]
         );
-        aheads.on_cached(piece(1), 2);
+        aheads.on_cached(piece(1), 2, Class::Awaited);
         assert!(
             aheads.take_wanted().is_empty(),
             "somebody has it, and says what he wants"

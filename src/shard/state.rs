@@ -204,6 +204,7 @@ impl Shard {
             match due {
                 Due::Ack(request) => self.on_ack_timeout(request),
                 Due::Fetch(request) => self.on_fetch_timeout(request),
+                Due::PutOff(request) => self.on_put_off(request),
                 Due::Coordinator(partition) => self.on_coordinator_due(partition, now),
                 Due::Share(partition) => self.on_share_due(partition, now),
                 Due::Deletion(request) => self.on_deletion_timeout(request),
@@ -309,7 +310,10 @@ impl Shard {
         self.submit_touched(now);
         self.propose_isrs(now);
         self.start_reads(now);
-        self.handle_own(now);
+        while !self.outbox[usize::from(self.id.0)].is_empty() {
+            self.handle_own(now);
+            self.start_reads(now);
+        }
         if !self.send_outboxes() && self.outbox_retry.is_none() {
             let at = Instant(now.instant.0 + OUTBOX_RETRY_NS);
             self.outbox_retry = Some(at);

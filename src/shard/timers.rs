@@ -12,6 +12,8 @@ pub(super) enum Due {
     Ack(u64),
     /// A long poll of a connection of this shard.
     Fetch(u64),
+    /// The owners that put a long poll of this shard off may be asked again.
+    PutOff(u64),
     /// What the coordinator of this partition wants to be reminded of.
     Coordinator(PartitionId),
     /// Locks of share groups on this partition's records.

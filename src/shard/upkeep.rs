@@ -145,7 +145,7 @@ impl Shard {
             .iter()
             .any(|job| matches!(job, Job::Write(..) | Job::Journal(..)))
         {
-            self.catchup.on_produce(now.instant);
+            self.catchup.on_write(now.instant);
         }
         self.touched = touched;
     }

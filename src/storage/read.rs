@@ -91,7 +91,8 @@ impl DiskRead {
 
     /// Bytes that one piece takes.
     pub fn bytes(&self) -> usize {
-        let there: u64 = self.segments.iter().map(|segment| segment.end).sum();
+        let behind = |segment: &Extent| segment.end.saturating_sub(segment.start.unwrap_or(0));
+        let there: u64 = self.segments.iter().map(behind).sum();
         self.at_once().min(usize::try_from(there).unwrap_or(usize::MAX))
     }
 

@@ -233,6 +233,10 @@ fn reads_keep_to_their_bounds() {
         let mut plan = |offset| rig.log.plan_read(offset, 1, 60, true, &mut rig.cache).err();
         assert!(matches!(plan(61), Some(ReadError::OutOfRange)));
         assert!(matches!(plan(-1), Some(ReadError::OutOfRange)));
+        rig.drop_cache();
+        let nothing = rig.log.plan_read(5, 0, 60, false, &mut rig.cache).expect("in range");
+        let read = nothing.ready().ok().expect("the disk is not asked for nothing");
+        assert!(read.batches.is_empty() && read.next_offset == 5);
     });
 }
 

@@ -20,9 +20,11 @@ pub(super) const KEYS: &[Key] = &[
     long("shard.fetch.memory.bytes").default("67108864").at_least(1048576).own()
         .doc("Bytes of fetched batches that a shard holds until they are sent; beyond them fetches get less, and reads from the disk wait."),
     int("shard.catchup.reads.max").default("8").at_least(1).own()
-        .doc("Reads from the disk that a shard has in flight for consumers; more wait in turn."),
+        .doc("Reads from the disk that a shard has in flight for consumers and replicas; more wait in turn."),
     long("shard.catchup.bytes.per.second").default("67108864").at_least(0).own()
-        .doc("Bytes a second of those reads while producers write to the same shard; without producers there is no limit. 0: never a limit."),
+        .doc("Bytes a second of those reads while the same shard writes, and more where producers append more than half of it; where nothing is written there is no limit. 0: never a limit."),
+    long("shard.catchup.replica.bytes.per.second").default("16777216").at_least(0).own()
+        .doc("The same for replicas that are behind, as those of a broker that comes back: apart from consumers, and from replicas that producers wait for. All of them together read faster than producers append."),
     long("shard.hang.abort.ms").default("10000").at_least(100).own()
         .doc("Milliseconds a shard may stand still before the process aborts, so that other brokers take over."),
     long("log.dir.min.free.bytes").default("1073741824").at_least(0).own()

@@ -136,8 +136,11 @@ fn too_few_in_sync_hold_the_high_watermark() {
             .expect("appended");
         assert_eq!(node.settle().await, [token(1)]);
         assert_eq!(node.up().high_watermark(), 0);
+        let waits_for = |node: &mut Node| [1, 2].map(|broker| node.up().waits_for(BrokerId(broker)));
+        assert_eq!(waits_for(&mut node), [true; 2], "for any that may join");
         let back = leadership(0, 1, 3, 0, &[0, 2], 3);
         node.up().set_leadership(back, &mut Vec::new(), at(1));
+        assert_eq!(waits_for(&mut node), [false, true]);
         let end = node.up().log().written();
         heard(&mut node, 2, end, 2);
         assert_eq!(node.up().high_watermark(), end);

@@ -13,7 +13,8 @@ use crate::storage::{AbortedPlan, Cache, ReadError, ReadPlan, TimePlan};
 const SLICES_MAX: usize = 512;
 
 impl Log {
-    /// What to read from `offset`: whole batches, at most `max_bytes` (but at least one batch if `at_least_one`), only batches that end at or below `limit`.
+    /// What to read from `offset`: whole batches, at most `max_bytes` (but at least one batch if `at_least_one`), only batches
+    /// that end at or below `limit`.
     pub fn plan_read(
         &mut self,
         offset: i64,
@@ -36,6 +37,7 @@ impl Log {
         };
         let source = match self.cached(ask, cache) {
             Some((batches, next_offset)) => Source::Memory(batches, next_offset),
+            None if max_bytes == 0 && !at_least_one => Source::Memory(Vec::new(), offset),
             None => {
                 let read = DiskRead {
                     log: self.id,
