@@ -26,7 +26,7 @@ const ANSWER_SLACK_BYTES: i32 = 16 << 20;
 const GROUP_BYTES_MAX: usize = 1 << 20;
 /// How long a throttled replica is left out before it is looked whether it still is one.
 const HOLD_MAX: Duration = Duration::from_millis(500);
-/// Between two looks at all replicas behind, of which there may be very many.
+/// Between two looks at all replicas, of which there may be very many.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The rest of a partition whose leader has another image than this broker: one of the two is about to change.
 const IMAGE_PATIENCE: Duration = Duration::from_millis(50);
@@ -50,7 +50,7 @@ pub(super) struct Fetcher {
     partitions: Partitions,
     /// Whose logs end elsewhere since it was last looked whether they still belong here.
     moved: Vec<PartitionId>,
-    /// All of those behind were looked at under this image, and are not again before then.
+    /// All were looked at under this image, and are not again before then.
     looked: (ImageEpoch, Instant),
     connection: Option<BrokerConnection>,
     /// After a failure of the connection.
@@ -129,8 +129,9 @@ impl Fetcher {
     fn hand_over(&mut self, now: Instant) {
         let (image, me) = (self.spec.router.image(), self.spec.me());
         let mut ids = std::mem::take(&mut self.moved);
-        // One that came into sync may have no more records for long, and the first of them is waited for.
-        if self.standing == Standing::Behind && self.looked.0 != image.epoch && self.looked.1 <= now {
+        // One that came into sync may have no more records for long, and the first of them is waited for. One that fell
+        // out of it may be read from the leader's disk, while the others wait.
+        if self.looked.0 != image.epoch && self.looked.1 <= now {
             self.looked = (image.epoch, now.after(LOOK_EVERY));
             ids = self.partitions.ids();
         }

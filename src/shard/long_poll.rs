@@ -59,7 +59,7 @@ impl PollPart {
         let is_put_off = |slot: usize| {
             self.put_off
                 .as_ref()
-                .is_some_and(|put_off| put_off.slots.contains(&slot))
+                .is_some_and(|put_off| put_off.slots.binary_search(&slot).is_ok())
         };
         let waiting = self.items.iter().enumerate().filter(|(slot, _)| !is_put_off(*slot));
         waiting.map(|(_, item)| item.partition).collect()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::catchup::Class;
 use super::claims::Claim;
 use super::coordinator::{
     CoordinatorReply, CoordinatorRequest, LoadDone, LoadJob, MarkerDone, MarkerJob, SearchDone, SearchJob,
@@ -128,8 +129,17 @@ pub(super) struct FetchAnswer {
 /// Partitions of an answer that have more, which is not read before a certain time. The mark is without them.
 pub(super) struct PutOff {
     pub(super) until: Instant,
-    /// Their places.
+    /// Their places, in ascending order.
     pub(super) slots: Vec<usize>,
+}
+
+impl PutOff {
+    pub(super) fn new(until: Instant) -> PutOff {
+        PutOff {
+            until,
+            slots: Vec::new(),
+        }
+    }
 }
 
 /// A long poll: notify `from` when there is `wanted` more than `mark`.
@@ -314,6 +324,7 @@ pub(super) enum Done {
 pub(super) struct ReadJob {
     /// The part of a fetch that waits for it, and the place in it.
     pub(super) part: u64,
+    pub(super) class: Class,
     pub(super) slot: usize,
     pub(super) life: Life,
     pub(super) plan: ReadPlan,
@@ -322,6 +333,7 @@ pub(super) struct ReadJob {
 
 pub(super) struct ReadDone {
     pub(super) part: u64,
+    pub(super) class: Class,
     pub(super) slot: usize,
     pub(super) life: Life,
     pub(super) result: Result<ReadResult, StorageError>,

@@ -11,50 +11,52 @@ pub(super) const WRITE_LINGER: Duration = Duration::from_millis(50);
 const DEBT_MAX: Duration = Duration::from_secs(1);
 /// Over which the speed of the appends is measured.
 const SPEED_WINDOW: Duration = Duration::from_secs(1);
+/// How much faster than producers append: of what a read takes, the last batch may be of no use.
+const NEARER: u64 = 2;
 const NS_PER_SECOND: u128 = 1_000_000_000;
 
-/// Of one class of readers. A read is paid for once it has begun, so that one of any size may.
+/// Of readers that share it. A read is paid for once it has begun, so that one of any size may.
 pub(super) struct Pace {
-    /// 0: any number.
-    bytes_per_second: u64,
+    /// What may be read at once, by the time that it is paid for in.
+    at_once: Duration,
     /// When the reads so far are paid for.
     paid: Instant,
+    /// So much was read at once: nothing before all of it is paid for.
+    is_spent: bool,
 }
 
 impl Pace {
-    pub(super) fn new(bytes_per_second: u64) -> Pace {
+    pub(super) fn new(at_once: Duration) -> Pace {
         Pace {
-            bytes_per_second,
+            at_once,
             paid: Instant(0),
+            is_spent: false,
         }
     }
 
     /// When the next read may begin, if not now.
     pub(super) fn wait_until(&self, produced: &Produced, now: Instant) -> Option<Instant> {
-        (self.is_kept(produced, now) && self.paid > now).then_some(self.paid)
+        (produced.goes_on(now) && self.is_spent && self.paid > now).then_some(self.paid)
     }
 
-    /// `sharing`: readers, each of which is to be faster than the producers.
-    pub(super) fn on_read(&mut self, bytes: usize, produced: &Produced, sharing: u64, now: Instant) {
-        let nearer = produced.per_second(now).saturating_mul(1 + sharing);
-        let speed = self.bytes_per_second.max(nearer).max(1);
+    /// `least`: bytes a second, however little is appended.
+    pub(super) fn on_read(&mut self, bytes: usize, least: u64, produced: &Produced, now: Instant) {
+        let speed = least.max(produced.per_second(now).saturating_mul(NEARER)).max(1);
         let price = bytes as u128 * NS_PER_SECOND / u128::from(speed);
-        let from = match self.is_kept(produced, now) {
+        let from = match produced.goes_on(now) {
             true => self.paid.max(now),
             false => now,
         };
         let paid = from.after(Duration::from_nanos(u64::try_from(price).unwrap_or(u64::MAX)));
         self.paid = paid.min(now.after(DEBT_MAX));
-    }
-
-    fn is_kept(&self, produced: &Produced, now: Instant) -> bool {
-        self.bytes_per_second > 0 && produced.last.is_some_and(|at| now.since(at) < WRITE_LINGER)
+        self.is_spent = (self.is_spent && from > now) || self.paid > now.after(self.at_once);
     }
 }
 
 /// What is written, and how much of it producers append.
 #[derive(Default)]
 pub(super) struct Produced {
+    /// The last write, of producers or of what is copied.
     last: Option<Instant>,
     /// In the window that was full last.
     per_second: u64,
@@ -68,7 +70,12 @@ impl Produced {
         self.last = Some(now);
     }
 
-    /// As long as they go on.
+    /// Something is being written.
+    fn goes_on(&self, now: Instant) -> bool {
+        self.last.is_some_and(|at| now.since(at) < WRITE_LINGER)
+    }
+
+    /// Of producers, as long as they append.
     fn per_second(&self, now: Instant) -> u64 {
         let goes_on = self.since.is_some_and(|since| now.since(since) < 2 * SPEED_WINDOW);
         if goes_on { self.per_second } else { 0 }
@@ -93,50 +100,64 @@ mod tests {
     const READ_BYTES: usize = 8_000;
 
     /// Reads that a pace lets begin within `ms` milliseconds, while a thousand bytes are appended in each.
-    fn reads(pace: &mut Pace, produced: &mut Produced, sharing: u64, ms: std::ops::Range<u64>) -> usize {
+    fn reads(pace: &mut Pace, produced: &mut Produced, least: u64, ms: std::ops::Range<u64>) -> usize {
         let instants = ms.map(|ms| Instant((1_000 + ms) * MS));
         let begin = |now| {
             produced.on_write(now);
             produced.on_append(1_000, now);
             let begins = pace.wait_until(produced, now).is_none();
             if begins {
-                pace.on_read(READ_BYTES, produced, sharing, now);
+                pace.on_read(READ_BYTES, least, produced, now);
             }
             begins
         };
         instants.map(begin).filter(|begins| *begins).count()
     }
 
-    /// Of a megabyte a second: at first nothing is known of the producers, who append as much; then a reader, and each of
-    /// two that share the pace, is as much faster than they are.
+    /// Of a megabyte a second: at first nothing is known of the producers, who append as much; then the reader is twice as
+    /// fast as they are.
     #[test]
     fn whoever_is_behind_comes_nearer() {
-        for (sharing, expected) in [(1, 5), (3, 10)] {
-            let (mut pace, mut produced) = (Pace::new(1_000_000), Produced::default());
-            assert_eq!(reads(&mut pace, &mut produced, sharing, 0..20), 3);
-            reads(&mut pace, &mut produced, sharing, 20..1_020);
-            assert_eq!(reads(&mut pace, &mut produced, sharing, 1_020..1_040), expected);
-        }
+        let (mut pace, mut produced) = (Pace::new(Duration::ZERO), Produced::default());
+        assert_eq!(reads(&mut pace, &mut produced, 1_000_000, 0..20), 3);
+        reads(&mut pace, &mut produced, 1_000_000, 20..1_020);
+        assert_eq!(reads(&mut pace, &mut produced, 1_000_000, 1_020..1_040), 5);
     }
 
-    /// Producers who append little leave the pace as it is; without one there is no limit.
+    /// Producers who append little leave the pace as it is.
     #[test]
     fn the_pace_is_the_least_speed() {
-        for (bytes_per_second, expected) in [(2_666_667, 7), (0, 20)] {
-            let (mut pace, mut produced) = (Pace::new(bytes_per_second), Produced::default());
-            reads(&mut pace, &mut produced, 1, 0..1_020);
-            let seen = reads(&mut pace, &mut produced, 1, 1_020..1_040);
-            assert!(seen.abs_diff(expected) <= 1, "{bytes_per_second}: {seen}");
+        let (mut pace, mut produced) = (Pace::new(Duration::ZERO), Produced::default());
+        reads(&mut pace, &mut produced, 2_666_667, 0..1_020);
+        let seen = reads(&mut pace, &mut produced, 2_666_667, 1_020..1_040);
+        assert!(seen.abs_diff(7) <= 1, "{seen}");
+    }
+
+    /// What may be read at once is, and then nothing before it is paid for; in the end it comes to the same.
+    #[test]
+    fn some_may_be_read_at_once() {
+        let (mut pace, mut produced) = (Pace::new(Duration::from_millis(20)), Produced::default());
+        let now = Instant(1_000 * MS);
+        produced.on_write(now);
+        let mut at_once = 0;
+        while pace.wait_until(&produced, now).is_none() {
+            pace.on_read(READ_BYTES, 1_000_000, &produced, now);
+            at_once += 1;
         }
+        let paid = now.after(Duration::from_millis(24));
+        assert_eq!((at_once, pace.wait_until(&produced, now)), (3, Some(paid)));
+        let before = now.after(Duration::from_millis(23));
+        assert_eq!(pace.wait_until(&produced, before), Some(paid));
+        assert_eq!(pace.wait_until(&produced, paid), None);
     }
 
     /// A read before the producers' speed was known does not hold up those after it.
     #[test]
     fn a_slow_pace_makes_no_long_debt() {
-        let (mut pace, mut produced) = (Pace::new(1), Produced::default());
+        let (mut pace, mut produced) = (Pace::new(Duration::ZERO), Produced::default());
         let now = Instant(0);
         produced.on_write(now);
-        pace.on_read(READ_BYTES, &produced, 1, now);
+        pace.on_read(READ_BYTES, 1, &produced, now);
         assert_eq!(pace.wait_until(&produced, now), Some(now.after(DEBT_MAX)));
     }
 }

@@ -185,6 +185,7 @@ async fn remove(journals: Vec<Journal>) {
 async fn read(job: ReadJob, metrics: &Cells) -> ReadDone {
     ReadDone {
         part: job.part,
+        class: job.class,
         slot: job.slot,
         life: job.life,
         result: read_plan(job.plan, metrics).await,

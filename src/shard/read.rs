@@ -1,8 +1,6 @@
 //! Fetches, on the owner's side: plan each read, answer from the cache at once, leave the rest to the class of reads from
 //! the disk.
 
-use std::collections::VecDeque;
-
 use super::catchup::{Class, Part, Planned, Step};
 use super::fetch_memory::FetchMemory;
 use super::hosted::{Hosted, Open, open_at};
@@ -34,6 +32,8 @@ struct Stores<'a> {
 
 /// What became of one item.
 enum Fetching {
+    /// Nobody waits for it: what is awaited comes first.
+    Later,
     Ready(FetchedPartition),
     FromDisk(FetchedPartition, Life, ReadPlan, Class),
 }
@@ -46,56 +46,70 @@ impl Shard {
             first: true,
         };
         let mut part = Part {
-            class: Class::Behind,
-            follower: match ask.reader {
-                Reader::Follower { broker, .. } => Some(broker),
-                Reader::Consumer { .. } => None,
-            },
             to: from,
             request,
             mark: self.mark(WaitKind::of(ask.reader), ask.items.iter().map(|item| &item.partition)),
             partitions: Vec::with_capacity(ask.items.len()),
-            plans: VecDeque::new(),
+            plans: Default::default(),
             since: now.instant,
             running: 0,
             put_off: None,
         };
-        let kind = WaitKind::of(ask.reader);
-        for item in &ask.items {
-            match self.fetch_one(item, ask.reader, &mut budget, now) {
-                Fetching::Ready(fetched) => part.partitions.push(fetched),
-                Fetching::FromDisk(fetched, life, plan, class) => {
-                    part.class = part.class.min(class);
-                    part.plans.push_back(Planned {
-                        slot: part.partitions.len(),
-                        life,
-                        plan,
-                        mark: self.mark(kind, [&item.partition]),
-                    });
-                    part.partitions.push(fetched);
-                }
+        let mut later = Vec::new();
+        for (slot, item) in ask.items.iter().enumerate() {
+            let fetching = self.fetch_one(item, ask.reader, &mut budget, true, now);
+            if matches!(fetching, Fetching::Later) {
+                later.push(slot);
             }
+            let fetched = self.take_up(&mut part, slot, item, fetching);
+            part.partitions.push(fetched);
         }
-        match part.plans.is_empty() {
-            true => self.answer_fetch(part),
-            false => self.queue_reads(part),
+        for slot in later {
+            let item = &ask.items[slot];
+            let fetching = self.fetch_one(item, ask.reader, &mut budget, false, now);
+            part.partitions[slot] = self.take_up(&mut part, slot, item, fetching);
+        }
+        match part.has_plans() {
+            true => self.queue_reads(part),
+            false => self.answer_fetch(part),
+        }
+    }
+
+    /// What is answered of the item if nothing is read.
+    fn take_up(&self, part: &mut Part, slot: usize, item: &FetchItem, fetching: Fetching) -> FetchedPartition {
+        match fetching {
+            Fetching::Later => FetchedPartition::refused(ErrorCode::None),
+            Fetching::Ready(fetched) => fetched,
+            Fetching::FromDisk(fetched, life, plan, class) => {
+                let mark = match class {
+                    Class::Awaited => 0,
+                    Class::Behind(_) => self.mark(WaitKind::Written, [&item.partition]),
+                };
+                part.plan(Planned {
+                    class,
+                    slot,
+                    life,
+                    plan,
+                    mark,
+                });
+                fetched
+            }
         }
     }
 
     /// Reads in turn; those that are being made ahead of their readers are waited for.
     fn queue_reads(&mut self, mut part: Part) {
-        let (mut ahead, mut own) = (Vec::new(), VecDeque::new());
-        for planned in part.plans {
+        let mut ahead = Vec::new();
+        for planned in std::mem::take(&mut part.plans).into_iter().flatten() {
             let piece = planned.plan.disk_offset().map(|offset| Piece {
                 life: planned.life,
                 offset,
             });
             match piece.filter(|piece| self.aheads.is_running(*piece)) {
                 Some(piece) => ahead.push((piece, planned)),
-                None => own.push_back(planned),
+                None => part.plan(planned),
             }
         }
-        part.plans = own;
         part.running = ahead.len();
         let part = self.catchup.add(part);
         for (piece, planned) in ahead {
@@ -112,7 +126,15 @@ impl Shard {
         self.answer_since(part.since, part.to, part.request, Answer::Fetch(answer));
     }
 
-    fn fetch_one(&mut self, item: &FetchItem, reader: Reader, budget: &mut Budget, now: Now) -> Fetching {
+    /// `awaited_first`: what is not awaited is left for later.
+    fn fetch_one(
+        &mut self,
+        item: &FetchItem,
+        reader: Reader,
+        budget: &mut Budget,
+        awaited_first: bool,
+        now: Now,
+    ) -> Fetching {
         let hosted = self.hosted.get_mut(&item.partition);
         let open = match (hosted, reader) {
             (None, _) => return refused(ErrorCode::UnknownTopicOrPartition),
@@ -128,12 +150,16 @@ impl Shard {
             Err(error) => return refused(error),
             Ok(open) => open,
         };
+        let class = class(open, reader);
+        if awaited_first && class != Class::Awaited {
+            return Fetching::Later;
+        }
         let stores = Stores {
             cache: &mut self.cache,
             aheads: &mut self.aheads,
             memory: &self.fetch_memory,
         };
-        let fetching = read(open, item, reader, budget, stores);
+        let fetching = read(open, item, (reader, class), budget, stores);
         self.count_read(&fetching);
         match (reader, &fetching) {
             (Reader::Follower { broker, epoch }, Fetching::Ready(fetched) | Fetching::FromDisk(fetched, ..))
@@ -183,7 +209,7 @@ impl Shard {
         match fetching {
             Fetching::FromDisk(..) => self.metrics.add(Metric::CacheMisses, 1),
             Fetching::Ready(fetched) if !fetched.records.is_empty() => self.metrics.add(Metric::CacheHits, 1),
-            Fetching::Ready(_) => {}
+            Fetching::Ready(_) | Fetching::Later => {}
         }
     }
 
@@ -246,7 +272,7 @@ impl Shard {
                 None => Err(planned.plan),
             };
             match ready {
-                Ok(result) => self.on_read_for(part, planned.slot, piece.life, result),
+                Ok(result) => self.on_read_for(part, (planned.slot, planned.class), piece.life, result),
                 Err(plan) => {
                     planned.plan = plan;
                     self.catchup.put_back(part, planned);
@@ -259,15 +285,14 @@ impl Shard {
     }
 
     /// The read of a fetch was made ahead of it.
-    fn on_read_for(&mut self, part: u64, slot: usize, life: Life, result: ReadResult) {
+    fn on_read_for(&mut self, part: u64, (slot, class): (usize, Class), life: Life, result: ReadResult) {
         let next = Piece {
             life,
             offset: result.next_offset,
         };
+        self.aheads.want(next, class);
         let memory = self.fetch_memory.clone();
-        let aheads = &mut self.aheads;
         let done = self.catchup.on_ended(part, |part| {
-            aheads.want(next, part.class);
             if let Some(fetched) = part.partitions.get_mut(slot) {
                 fetched.records = result.batches;
                 fetched.aborted = result.aborted;
@@ -282,6 +307,7 @@ impl Shard {
     pub(super) fn on_read(&mut self, done: ReadDone) {
         let ReadDone {
             part,
+            class,
             slot,
             life,
             result,
@@ -293,7 +319,7 @@ impl Shard {
         let done = self.catchup.on_read(part, |part| {
             match (result, part.partitions.get_mut(slot)) {
                 (Ok(result), Some(fetched)) => {
-                    next = Some((result.next_offset, part.class));
+                    next = Some(result.next_offset);
                     fetched.records = result.batches;
                     // From the cache, if only the aborted transactions had to be loaded.
                     held.set(result.disk_bytes.max(fetched.record_bytes()));
@@ -310,9 +336,7 @@ impl Shard {
         });
         if let Some(chunk) = read_ahead {
             // Who takes all of a piece is about to take the next one.
-            if let Some((offset, class)) = next
-                && offset == chunk.next_offset()
-            {
+            if let Some(offset) = next.filter(|offset| *offset == chunk.next_offset()) {
                 self.aheads.want(Piece { life, offset }, class);
             }
             self.cache.admit_read(chunk);
@@ -367,7 +391,13 @@ pub(super) fn read_refusal(error: &StorageError) -> ErrorCode {
     }
 }
 
-fn read(open: &mut Open, item: &FetchItem, reader: Reader, budget: &mut Budget, stores: Stores) -> Fetching {
+fn read(
+    open: &mut Open,
+    item: &FetchItem,
+    (reader, class): (Reader, Class),
+    budget: &mut Budget,
+    stores: Stores,
+) -> Fetching {
     let Stores { cache, aheads, memory } = stores;
     if let Err(error) = open.partition.check_epoch(item.leader_epoch) {
         return refused(epoch_refusal(error));
@@ -383,7 +413,6 @@ fn read(open: &mut Open, item: &FetchItem, reader: Reader, budget: &mut Budget, 
         },
     };
     let life = open.life();
-    let class = class(open, reader);
     let mut fetched = offsets(open);
     match open.partition.plan_read(&ask, cache) {
         Err(ReadRefusal::OutOfRange) => refused(ErrorCode::OffsetOutOfRange),
@@ -423,15 +452,16 @@ fn read(open: &mut Open, item: &FetchItem, reader: Reader, budget: &mut Budget, 
 
 fn class(open: &Open, reader: Reader) -> Class {
     match reader {
-        Reader::Follower { broker, .. } if !open.partition.waits_for(broker) => Class::Behind,
+        Reader::Follower { broker, .. } if !open.partition.waits_for(broker) => Class::Behind(broker),
         Reader::Follower { .. } | Reader::Consumer { .. } => Class::Awaited,
     }
 }
 
 impl Fetching {
     fn with_high_watermark(mut self, offset: i64) -> Fetching {
-        let (Fetching::Ready(fetched) | Fetching::FromDisk(fetched, ..)) = &mut self;
-        fetched.high_watermark = offset;
+        if let Fetching::Ready(fetched) | Fetching::FromDisk(fetched, ..) = &mut self {
+            fetched.high_watermark = offset;
+        }
         self
     }
 }

@@ -53,8 +53,12 @@ struct Unread {
 impl ReadAheads {
     /// A reader has taken all in front of the piece.
     pub(super) fn want(&mut self, piece: Piece, class: Class) {
-        if !self.wanted.iter().any(|(wanted, _)| *wanted == piece) && self.running(piece).is_none() {
-            self.wanted.push((piece, class));
+        if self.running(piece).is_some() {
+            return;
+        }
+        match self.wanted.iter_mut().find(|(wanted, _)| *wanted == piece) {
+            Some((_, wanted_by)) => *wanted_by = class.min(*wanted_by),
+            None => self.wanted.push((piece, class)),
         }
     }
 
@@ -115,6 +119,9 @@ impl ReadAheads {
         let Some(at) = self.unread.iter().position(|unread| unread.piece == piece) else {
             return;
         };
+        if next_offset <= piece.offset {
+            return;
+        }
         self.unread.remove(at);
         let next = Piece {
             offset: next_offset,
@@ -178,6 +185,7 @@ mod tests {
         let waiting = Waiting {
             part: 7,
             planned: Planned {
+                class: Class::Awaited,
                 slot: 3,
                 life: piece(1).life,
                 plan: ReadPlan::of_disk_bytes(10),

@@ -310,6 +310,7 @@ impl Shard {
         self.submit_touched(now);
         self.propose_isrs(now);
         self.start_reads(now);
+        // What answers lead to may want to read as well.
         while !self.outbox[usize::from(self.id.0)].is_empty() {
             self.handle_own(now);
             self.start_reads(now);

@@ -26,7 +26,7 @@ pub(super) enum Due {
     Read,
 }
 
-/// One entry per waiting request. Alarms cannot be cancelled, so there is one for the earliest deadline only, and the
+/// One entry per waiting request, or two. Alarms cannot be cancelled, so there is one for the earliest deadline only, and the
 /// next is set when it has gone off.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
