@@ -12,7 +12,7 @@ mod endpoints;
 mod strays;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
@@ -71,7 +71,7 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     let listeners = endpoints::claim(&mut config, cores.len())?;
     let config = Arc::new(config);
     let sources = start_admin(&config, cores.len())?;
-    let metadata_dir = config.metadata_log_dir.join(METADATA_DIR);
+    let metadata_dir = metadata_dir(&config);
     strays::refuse_lost_metadata(&config.log_dirs, &metadata_dir, config.quorum.is_some())?;
     let formed = form(&config, &metadata_dir)?;
     let known = formed.as_ref().map(|formed| formed.cluster_id.clone());
@@ -125,6 +125,11 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     let took_ms = rt::now().since(began).as_millis() as u64;
     info!(broker = config.broker_id, shards = cores.len(), took_ms, "started");
     broker.serve_until_stopped(shards, signals, reread)
+}
+
+/// Where a node keeps the cluster's metadata.
+pub fn metadata_dir(config: &BrokerConfig) -> PathBuf {
+    config.metadata_log_dir.join(METADATA_DIR)
 }
 
 /// What a node of a cluster must know of it first; it may have to wait for the others.
@@ -205,7 +210,7 @@ impl Broker {
             ..ControlOptions::new(
                 config.clone(),
                 cluster_id,
-                config.metadata_log_dir.join(METADATA_DIR),
+                metadata_dir(config),
                 dirs.dirs.iter().map(|dir| dir.id).collect(),
             )
         };

@@ -24,6 +24,7 @@ mod metadata_quorum;
 mod partitions;
 mod printing;
 mod reassign_partitions;
+mod recover_quorum;
 mod replica_verification;
 mod script_names;
 mod server_stop;
@@ -67,6 +68,8 @@ enum Command {
     /// Help others to find out what is wrong
     #[command(subcommand)]
     Debug(DebugCommand),
+    /// Go on with a node that is left when most of its quorum are lost for good
+    RecoverQuorum(recover_quorum::Args),
     /// Watch shards, topics, groups, clients and requests by load
     Top(top::Args),
     /// Show or set what brokers log, for a time
@@ -155,6 +158,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Generate(GenerateCommand::Completions(args)) => generate::completions(args),
         Command::Generate(GenerateCommand::ScriptNames) => generate::script_names(),
         Command::Debug(DebugCommand::Bundle(args)) => bundle::run(args),
+        Command::RecoverQuorum(args) => recover_quorum::run(args),
         Command::Top(args) => top::run(args),
         Command::LogLevel(args) => log_level::run(args),
         Command::Topics(args) => topics::run(args),

@@ -31,7 +31,7 @@ pub use decide::{
 };
 #[cfg(test)]
 pub use engine::SimulatedQuorum;
-pub use engine::{Embedded, Formed, form, is_quorum_dir};
+pub use engine::{Embedded, Formed, Salvage, form, is_quorum_dir};
 pub use handle::{Handle, Published, Updates};
 pub use image::{BrokerState, Endpoint, Image, ImageEpoch, PartitionState, Topic};
 pub use record::Record;

@@ -117,6 +117,18 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
+/// Each gets the other's name, at once.
+pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput);
+    let (one, other) = (name(one)?, name(other)?);
+    let here = libc::AT_FDCWD;
+    // SAFETY: both names end with a zero and live until the call is over.
+    match unsafe { libc::renameat2(here, one.as_ptr(), here, other.as_ptr(), libc::RENAME_EXCHANGE) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     if current() == World::Sim {

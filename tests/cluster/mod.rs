@@ -7,6 +7,7 @@ mod failover;
 mod few;
 mod growth;
 mod lost;
+mod majority;
 mod metrics;
 mod readers;
 mod replicas;

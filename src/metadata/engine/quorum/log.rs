@@ -16,7 +16,7 @@ use openraft::{OptionalSend, RaftLogReader};
 use super::super::StartError;
 use super::super::frame::{self, Frame, Kind};
 use super::codec::{self, Reader};
-use super::types::{Entry, LogId, Types, Vote};
+use super::types::{Commit, Entry, LogId, Payload, Types, Vote};
 use crate::rt::blocking::{self, AppendFile};
 
 const LOG: &str = "quorum-log";
@@ -86,6 +86,26 @@ impl LogStore {
             entries,
             vote: read_vote(dir)?,
         }))))
+    }
+
+    /// The last entry, be it that it is not here any more.
+    pub fn last(&self) -> Option<LogId> {
+        self.lock().last()
+    }
+
+    /// The commits that follow `applied`; `None`: some of them are not here.
+    pub fn commits_behind(&self, applied: Option<LogId>) -> Option<Vec<Commit>> {
+        let log = self.lock();
+        if log.base > applied {
+            return None;
+        }
+        let start = applied.map_or(0, |applied| applied.index() + 1);
+        let entries = log.read(start, u64::MAX, u64::MAX).into_iter();
+        let commits = entries.filter_map(|entry| match entry.payload {
+            Payload::Normal(commit) => Some(commit),
+            Payload::Blank | Payload::Membership(_) => None,
+        });
+        Some(commits.collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {

@@ -66,7 +66,12 @@ impl Machine {
         &self.state.image
     }
 
-    fn take(&mut self, commit: &Commit) -> io::Result<Applied> {
+    pub fn applied(&self) -> Option<LogId> {
+        self.state.applied
+    }
+
+    /// The commit's turn has come.
+    pub fn take(&mut self, commit: &Commit) -> io::Result<Applied> {
         let image = &mut self.state.image;
         if commit.base != image.epoch.0 {
             return Ok(Applied {

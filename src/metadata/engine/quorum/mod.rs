@@ -22,6 +22,7 @@ mod remote;
 mod removal;
 mod roles;
 mod rpc;
+mod salvage;
 mod serve;
 mod types;
 
@@ -57,6 +58,7 @@ use types::{Commit, Types, Voter};
 
 pub use form::{Formed, form};
 pub use remote::{Answered, NoAnswer, Remote};
+pub use salvage::Salvage;
 
 type Raft = openraft::Raft<Types, Machine>;
 

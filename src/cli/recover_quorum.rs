@@ -1,0 +1,78 @@
+//! `corelane recover-quorum`: when most nodes of a quorum are lost for good, makes one that is left the first of another.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use super::configuration::{self, Resolved, read_properties};
+use super::exit;
+use super::start::refuse;
+use crate::broker::metadata_dir;
+use crate::config::BrokerConfig;
+use crate::metadata::{Image, Salvage};
+use crate::storage::LogDirs;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The server.properties of a node that is left, and does not run
+    file: PathBuf,
+    /// Do it: what only the lost nodes had is lost, and they must never start with their old disks again
+    #[arg(long)]
+    accept_loss: bool,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match configuration::resolve(read_properties(&args.file)?, &[])? {
+        Ok(Resolved { config, .. }) => recover(config, args.accept_loss),
+        Err(problems) => Ok(refuse(&args.file.display().to_string(), &problems)),
+    }
+}
+
+fn recover(config: BrokerConfig, accept_loss: bool) -> anyhow::Result<ExitCode> {
+    if config.quorum.is_none() {
+        bail!("controller.quorum.voters names no other node: this one keeps its metadata alone, and needs no other");
+    }
+    if LogDirs::cluster_id(&config.log_dirs, config.broker_id)?.is_none() {
+        bail!("no log directory says to which cluster this node belongs: it has never been started");
+    }
+    // Locked meanwhile: the node cannot start, and if it runs this is refused.
+    let (_dirs, cluster_id) = LogDirs::open(&config.log_dirs, config.broker_id)?;
+    let dir = metadata_dir(&config);
+    let config = Arc::new(config);
+    let mut salvage = Salvage::read(&dir, Image::empty(&cluster_id, config))?;
+    print!("{}", told(&cluster_id, &salvage));
+    if !accept_loss {
+        eprintln!(
+            "Nothing was changed. What only the lost nodes had would be lost, and they must never start with their old \
+             disks again: together they would go on as another quorum. Where several nodes are left, take the one whose \
+             last entry is the greatest. To do it, say --accept-loss."
+        );
+        return Ok(exit::usage());
+    }
+    salvage.fence_others();
+    let aside = salvage
+        .make_single()
+        .context("put the metadata in the quorum's place")?;
+    println!(
+        "This node has them alone now; the quorum's files are in {}. Start it: the other nodes of controller.quorum.voters \
+         join it once they come with empty log directories.",
+        aside.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn told(cluster_id: &str, salvage: &Salvage) -> String {
+    let image = &salvage.image;
+    let partitions: usize = image.topics.values().map(|topic| topic.partitions.len()).sum();
+    let brokers: Vec<String> = image.brokers.keys().map(|id| id.0.to_string()).collect();
+    let (term, last) = salvage.last();
+    format!(
+        "Metadata of cluster {cluster_id} up to commit {}, the last entry {last} of term {term}: {} topics, {partitions} \
+         partitions, brokers {}\n",
+        image.epoch.0,
+        image.topics.len(),
+        brokers.join(", ")
+    )
+}

@@ -1,0 +1,90 @@
+//! Most of the quorum is lost with all its disks: what the operator's guide says of it, step by step.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use super::Cluster;
+use super::tools_partitions::ours;
+use crate::disk::{Client, payload};
+use crate::support::{Broker, wait_until};
+
+const TOPIC: &str = "kept";
+const LOST: [usize; 2] = [1, 2];
+const RECORDS: usize = 20;
+
+/// The node that is left refuses while it runs, and while the loss is not accepted; then it goes on with all that it has, and
+/// is joined by two that come with nothing.
+#[test]
+fn a_node_goes_on_without_the_majority() {
+    let mut cluster = Cluster::start();
+    cluster.nodes[0].tool(
+        "topics",
+        &format!("--create --topic {TOPIC} --replica-assignment 2:1:3"),
+        "",
+    );
+    wait_until("all are in sync", || cluster.in_sync(0, Some(TOPIC), 3));
+    let client = Client::with_acks(&cluster.nodes[0], "all");
+    (0..RECORDS).for_each(|n| assert_eq!(client.produce(TOPIC, n), Ok(n as i64)));
+    let id = cluster_id(&cluster);
+    for node in LOST {
+        cluster.nodes[node].kill_9();
+        fs::remove_dir_all(cluster.nodes[node].data_dir()).unwrap();
+    }
+    assert!(refused(&cluster.nodes[0], &["--accept-loss"], 1).contains("is in use by process"));
+    // What it has is whole: one that was killed may lead only after an unclean election.
+    assert!(cluster.nodes[0].terminate().success());
+    assert!(refused(&cluster.nodes[0], &[], 2).contains("Nothing was changed"));
+    let said = recover(&cluster.nodes[0], &["--accept-loss"]);
+    assert!(said.status.success(), "{said:?}");
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains(&id) && said.contains("brokers 1, 2, 3"), "{said}");
+    // There is no quorum's log any more.
+    refused(&cluster.nodes[0], &["--accept-loss"], 1);
+
+    cluster.nodes[0].restart();
+    wait_until("it leads what the lost ones led", || {
+        cluster
+            .partitions(0, Some(TOPIC))
+            .iter()
+            .all(|(leader, _)| *leader == 1)
+    });
+    for node in LOST {
+        cluster.nodes[node].spawn();
+        cluster.nodes[node].await_answer();
+    }
+    wait_until("all are in sync", || cluster.in_sync(0, Some(TOPIC), 3));
+    let payloads: Vec<Vec<u8>> = (0..RECORDS).map(payload).collect();
+    assert_eq!(client.read(TOPIC), payloads);
+    assert_eq!(client.produce(TOPIC, RECORDS), Ok(RECORDS as i64));
+    assert_eq!(cluster_id(&cluster), id);
+
+    // All three vote: any of them may fail.
+    wait_until("they vote", || {
+        let replication = ours(&cluster, "metadata-quorum", "describe --replication");
+        replication.lines().filter(|line| line.contains("Follower")).count() == 2
+    });
+    cluster.nodes[0].kill_9();
+    wait_until("others lead", || cluster.is_led_without(1, 0));
+    cluster.create(1, "after");
+}
+
+fn cluster_id(cluster: &Cluster) -> String {
+    let said = ours(cluster, "cluster cluster-id", "");
+    said.trim().rsplit(' ').next().unwrap().to_owned()
+}
+
+fn recover(node: &Broker, flags: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_corelane"))
+        .arg("recover-quorum")
+        .arg(node.dir.join("server.properties"))
+        .args(flags)
+        .output()
+        .unwrap()
+}
+
+/// What is said of it.
+fn refused(node: &Broker, flags: &[&str], code: i32) -> String {
+    let said = recover(node, flags);
+    assert_eq!(said.status.code(), Some(code), "{said:?}");
+    String::from_utf8(said.stderr).unwrap()
+}
