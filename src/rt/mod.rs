@@ -40,9 +40,10 @@
 //!
 //! # The two arms
 //!
-//! `File`, `Listener` and `Stream` are enums inside, with the arm of the world that made them; `Dir` and the functions of
-//! `task` look at the world at each call. The real arm is in `real`. A simulated one is a world more in `world`, an arm
-//! more in each enum, both in test builds only, and touches nothing above this module.
+//! `File`, `Listener` and `Stream` are enums inside, with the arm of the world that made them, and so are those of the control
+//! thread; `Dir` and the functions of `task` look at the world at each call. The real arm is in `real`. A simulated one is a
+//! world more in `world`, an arm more in each enum, both in test builds only, and touches nothing above this module but what
+//! the consensus library runs on (`metadata::engine`).
 
 mod address;
 mod allocator;

@@ -79,7 +79,9 @@ impl Stream {
             ))),
             World::Control | World::Plain => Err(io::Error::other("a stream needs a shard")),
             #[cfg(test)]
-            World::Sim => Ok(Stream(StreamArm::Sim(sim::net::Stream::connect(addr, timeout).await?))),
+            World::Sim => Ok(Stream(StreamArm::Sim(
+                sim::net::Stream::connect(sim::Plane::Data, addr, timeout).await?,
+            ))),
         }
     }
     pub fn peer(&self) -> SocketAddr {

@@ -6,6 +6,8 @@ use std::thread;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
+#[cfg(test)]
+use super::sim;
 use super::{Rx, lane};
 
 /// What an operator or the service manager asks by a signal.
@@ -54,11 +56,19 @@ fn signal(number: i32) -> Option<Signal> {
 
 /// Ends the process at once with this exit code; nothing is flushed or closed.
 pub fn exit(code: i32) -> ! {
+    #[cfg(test)]
+    if sim::is_here() {
+        sim::end_process();
+    }
     std::process::exit(code)
 }
 
 /// Ends the process at once as after a crash, with a core dump where those are on.
 pub fn abort() -> ! {
+    #[cfg(test)]
+    if sim::is_here() {
+        sim::end_process();
+    }
     std::process::abort()
 }
 

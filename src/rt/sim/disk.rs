@@ -285,6 +285,11 @@ impl Disk {
         self.plan.capacity_bytes = spare.map(|spare| used + spare);
     }
 
+    /// The machine stops at that operation from now on.
+    pub fn stop_in(&mut self, operation: u64) {
+        self.plan.stop_at_op = Some(self.ops + operation);
+    }
+
     /// False if somebody holds it.
     pub fn try_lock(&mut self, node: NodeId) -> bool {
         self.locks.insert(node)

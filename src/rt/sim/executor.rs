@@ -1,8 +1,9 @@
 //! Tasks and timers in one thread, in the order that the seed gives.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::disk::NEVER;
+use super::host::Crash;
 use super::rng::Rng;
 use super::{Here, HostId, Machine, SharedDisk, now_nanos, with_current};
 
@@ -21,6 +23,9 @@ const OVERTAKE_ONE_IN: u64 = 8;
 const MAIN: u64 = 0;
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What a task unwinds with that ends its process.
+pub struct ProcessEnds;
 
 pub struct Executor {
     state: RefCell<State>,
@@ -44,12 +49,13 @@ struct State {
     next_timer: u64,
 }
 
+/// A set: in which order tasks were woken does not count, since tokio's channels draw that themselves.
 #[derive(Default)]
-struct Ready(Mutex<Vec<u64>>);
+struct Ready(Mutex<BTreeSet<u64>>);
 
 impl Ready {
     fn push(&self, task: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(task);
     }
 
     fn take_one(&self, rng: &mut Rng) -> Option<u64> {
@@ -58,7 +64,8 @@ impl Ready {
             return None;
         }
         let at = rng.below(ready.len() as u64) as usize;
-        Some(ready.swap_remove(at))
+        let task = ready.iter().nth(at).copied()?;
+        ready.take(&task)
     }
 }
 
@@ -220,10 +227,24 @@ impl Executor {
         let until = spawned.machine.net.still_until(spawned.machine.id);
         if now_nanos() < until {
             self.set_timer(until, waker);
-        } else if spawned.task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-            return;
+        } else {
+            let mut cx = Context::from_waker(&waker);
+            let polled = catch_unwind(AssertUnwindSafe(|| spawned.task.as_mut().poll(&mut cx)));
+            match polled {
+                Err(panic) if !panic.is::<ProcessEnds>() => resume_unwind(panic),
+                _ if spawned.machine.disk.lock().is_stopped() => return self.end_process(spawned, Crash::PowerCut),
+                Err(_) => return self.end_process(spawned, Crash::Kill),
+                Ok(Poll::Ready(())) => return,
+                Ok(Poll::Pending) => {}
+            }
         }
         self.state.borrow_mut().tasks.insert(id, spawned);
+    }
+
+    /// Of the task's machine.
+    fn end_process(&self, last: Spawned, how: Crash) {
+        last.machine.net.end_process(last.machine.id, how);
+        self.drop_tasks_of(last.machine.id);
     }
 
     pub fn set_timer(&self, due_nanos: u64, waker: Waker) {

@@ -71,6 +71,16 @@ impl Host {
         *self.machine.borrow_mut() = Rc::new(after);
     }
 
+    /// How the process on it has ended, if it has by itself and nothing was started since.
+    pub fn ended(&self) -> Option<Crash> {
+        self.machine.borrow().net.ended(self.id())
+    }
+
+    /// It loses power in the midst of one of its next disk operations, of that number.
+    pub fn stop_at(&self, operation: u64) {
+        self.machine.borrow().disk.lock().stop_in(operation);
+    }
+
     pub fn boot(&self) {
         self.machine.borrow().net.go_up(self.id());
     }

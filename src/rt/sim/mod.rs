@@ -11,7 +11,7 @@
 //!
 //! | event | what is left |
 //! |---|---|
-//! | [`World::kill`] (kill -9) | every completed operation; a direct write in flight lands wholly, in some of its 512-byte sectors, or not at all; of an append that was under way, a part; locks are free |
+//! | [`World::kill`] (kill -9), or the process ends itself | every completed operation; a direct write in flight lands wholly, in some of its 512-byte sectors, or not at all; of an append that was under way, a part; locks are free |
 //! | [`World::power_cut`] | per file and per directory, what was durable and none, some or all of what was under way to be: see below |
 //! | an error (EIO) of a write | nothing, or a part of the write has landed |
 //! | an error of a sync | none, or some, of what it was to make durable is |
@@ -47,6 +47,7 @@ mod trace;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,7 +62,7 @@ pub use rng::Rng;
 pub use rule::{Rule, is_off, switch_off};
 pub use trace::Event;
 
-use super::world;
+use super::{Instant, world};
 use disk::Disk;
 use executor::Executor;
 use net::Net;
@@ -83,7 +84,7 @@ struct Machine {
     id: HostId,
     disk: SharedDisk,
     executor: Rc<Executor>,
-    net: Rc<Net>,
+    net: Arc<Net>,
     /// By how much its wall clock is ahead of the world's; a crash leaves it.
     wall_shift_ms: Rc<Cell<i64>>,
 }
@@ -112,7 +113,7 @@ impl World {
                 id: HostId(0),
                 disk: SharedDisk(Arc::new(Mutex::new(disk))),
                 executor: Rc::new(Executor::new(rng)),
-                net: Rc::default(),
+                net: Arc::default(),
                 wall_shift_ms: Rc::default(),
             }),
             seed,
@@ -204,6 +205,11 @@ fn with_current<T>(f: impl FnOnce(&Rc<Machine>) -> T) -> T {
     f(&machine.expect("this thread is in no simulated world"))
 }
 
+/// Whether this thread is in a simulated world.
+pub fn is_here() -> bool {
+    world::current() == world::World::Sim
+}
+
 /// `None` outside of a world, as at its end.
 fn try_current<T>(f: impl FnOnce() -> T) -> Option<T> {
     CURRENT.with_borrow(Option::is_some).then(f)
@@ -233,6 +239,25 @@ pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
 pub(super) async fn sleep(duration: Duration) {
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     executor::sleep_until(now_nanos().saturating_add(nanos)).await;
+}
+
+/// As the runtime of the consensus library offers it: `Send`.
+pub async fn sleep_until(at: Instant) {
+    executor::sleep_until(at.0).await;
+}
+
+/// The future's output, or `None` once `within` has passed; `Send` if the future is.
+pub(super) async fn timeout<T>(within: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let deadline = async {
+        sleep(within).await;
+        None
+    };
+    futures_lite::future::or(async { Some(future.await) }, deadline).await
+}
+
+/// The process of this machine ends at once; the machine goes on.
+pub(super) fn end_process() -> ! {
+    resume_unwind(Box::new(executor::ProcessEnds))
 }
 
 /// As long as a call takes that runs beside the shard's loop.

@@ -1,15 +1,15 @@
 //! The network between the machines of a world: connections keep their order, and nothing else is certain.
 //!
 //! A link has a direction. What is sent over one that is cut waits, as what TCP sends again does, and arrives once the link
-//! is whole; a connection is not made meanwhile. A process that is killed closes its connections; a machine that loses power
-//! says nothing, and answers with a reset whoever speaks to its earlier life.
+//! is whole; a connection is not made meanwhile. A process that is killed closes its connections, and its machine refuses
+//! new ones; a machine that loses power says nothing, and answers with a reset whoever speaks to its earlier life.
 
-use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -26,42 +26,59 @@ const LATE_NANOS_MAX: u64 = 300_000_000;
 /// Between two tries to connect over a link that is cut.
 const CONNECT_RETRY: Duration = Duration::from_millis(200);
 
-/// What is cut: the connections of brokers and clients, or the talk with the controller.
+/// What is cut: the connections of brokers and clients, or the talk of the controllers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Plane {
     Data,
     Control,
 }
 
+/// A part of the network. A world has one thread, but what the consensus library holds must be `Send`.
+#[derive(Default)]
+struct Part<T>(Mutex<T>);
+
+impl<T> Part<T> {
+    fn lock(&self) -> MutexGuard<'_, T> {
+        match self.0.try_lock() {
+            Ok(part) => part,
+            Err(TryLockError::Poisoned(part)) => part.into_inner(),
+            Err(TryLockError::WouldBlock) => panic!("a part of the network is used within its own use"),
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct Net {
-    cuts: RefCell<BTreeSet<(Plane, HostId, HostId)>>,
-    down: RefCell<BTreeSet<HostId>>,
+    cuts: Part<BTreeSet<(Plane, HostId, HostId)>>,
+    /// Why they are.
+    down: Part<BTreeMap<HostId, Crash>>,
     /// Machines whose tasks stand still, and until when.
-    still: RefCell<BTreeMap<HostId, u64>>,
-    lives: RefCell<BTreeMap<HostId, u64>>,
+    still: Part<BTreeMap<HostId, u64>>,
+    lives: Part<BTreeMap<HostId, u64>>,
+    /// Whose process has ended by itself, and how.
+    ended: Part<BTreeMap<HostId, Crash>>,
     /// Whose ends go without a word.
-    silent: Cell<Option<HostId>>,
-    listeners: RefCell<BTreeMap<SocketAddr, Vec<Rc<Accepting>>>>,
-    pipes: RefCell<Vec<Weak<Pipe>>>,
-    on_heal: RefCell<Vec<Waker>>,
+    silent: Part<Option<HostId>>,
+    listeners: Part<BTreeMap<SocketAddr, Vec<Arc<Accepting>>>>,
+    pipes: Part<Vec<Weak<Pipe>>>,
+    on_heal: Part<Vec<Waker>>,
 }
 
 /// From now on nothing comes from one machine to the other on that plane.
 pub fn cut(plane: Plane, from: HostId, to: HostId) {
-    net().cuts.borrow_mut().insert((plane, from, to));
+    net().cuts.lock().insert((plane, from, to));
 }
 
 /// What waits on that way arrives.
 pub fn mend(plane: Plane, from: HostId, to: HostId) {
     let net = net();
-    net.cuts.borrow_mut().remove(&(plane, from, to));
+    net.cuts.lock().remove(&(plane, from, to));
     net.wake();
 }
 
 pub fn heal_all() {
     let net = net();
-    net.cuts.borrow_mut().clear();
+    net.cuts.lock().clear();
     net.wake();
 }
 
@@ -89,86 +106,103 @@ pub async fn on_heal() {
     poll_fn(|cx| match std::mem::replace(&mut is_set, true) {
         true => Poll::Ready(()),
         false => {
-            net().on_heal.borrow_mut().push(cx.waker().clone());
+            net().on_heal.lock().push(cx.waker().clone());
             Poll::Pending
         }
     })
     .await;
 }
 
-fn net() -> Rc<Net> {
+fn net() -> Arc<Net> {
     with_current(|machine| machine.net.clone())
 }
 
 impl Net {
     fn is_cut(&self, plane: Plane, from: HostId, to: HostId) -> bool {
-        self.cuts.borrow().contains(&(plane, from, to))
+        self.cuts.lock().contains(&(plane, from, to))
     }
 
     fn is_down(&self, host: HostId) -> bool {
-        self.down.borrow().contains(&host)
+        self.down.lock().contains_key(&host)
+    }
+
+    /// A machine that is up refuses a connection that nobody listens for.
+    fn has_power(&self, host: HostId) -> bool {
+        self.down.lock().get(&host) != Some(&Crash::PowerCut)
     }
 
     pub fn stand_still(&self, host: HostId, until: u64) {
-        self.still.borrow_mut().insert(host, until);
+        self.still.lock().insert(host, until);
     }
 
     pub fn still_until(&self, host: HostId) -> u64 {
-        self.still.borrow().get(&host).copied().unwrap_or(0)
+        self.still.lock().get(&host).copied().unwrap_or(0)
     }
 
     fn life_of(&self, host: HostId) -> u64 {
-        self.lives.borrow().get(&host).copied().unwrap_or(0)
+        self.lives.lock().get(&host).copied().unwrap_or(0)
     }
 
     pub fn go_down(&self, host: HostId, crash: Crash) {
-        self.silent.set((crash == Crash::PowerCut).then_some(host));
-        *self.lives.borrow_mut().entry(host).or_default() += 1;
-        self.down.borrow_mut().insert(host);
-        self.still.borrow_mut().remove(&host);
+        *self.silent.lock() = (crash == Crash::PowerCut).then_some(host);
+        *self.lives.lock().entry(host).or_default() += 1;
+        self.down.lock().insert(host, crash);
+        self.still.lock().remove(&host);
         self.listeners
-            .borrow_mut()
+            .lock()
             .retain(|address, _| HostId::of(address.ip()) != host);
     }
 
     pub fn go_up(&self, host: HostId) {
-        self.silent.set(None);
-        self.down.borrow_mut().remove(&host);
+        *self.silent.lock() = None;
+        self.down.lock().remove(&host);
+        self.ended.lock().remove(&host);
         self.wake();
+    }
+
+    pub fn end_process(&self, host: HostId, how: Crash) {
+        self.go_down(host, how);
+        self.ended.lock().insert(host, how);
+    }
+
+    pub fn ended(&self, host: HostId) -> Option<Crash> {
+        self.ended.lock().get(&host).copied()
     }
 
     /// Whoever waits looks again.
     fn wake(&self) {
-        let mut pipes = self.pipes.borrow_mut();
+        let mut pipes = self.pipes.lock();
         pipes.retain(|pipe| pipe.strong_count() > 0);
         let pipes: Vec<_> = pipes.iter().filter_map(Weak::upgrade).collect();
         pipes.iter().for_each(|pipe| pipe.wake_reader());
-        let waiting = self.on_heal.take();
+        let waiting = std::mem::take(&mut *self.on_heal.lock());
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    fn pipe(&self, from: HostId, to: HostId) -> Rc<Pipe> {
-        let pipe = Rc::new(Pipe {
+    fn pipe(&self, plane: Plane, from: HostId, to: HostId) -> Arc<Pipe> {
+        let pipe = Arc::new(Pipe {
+            plane,
             from,
             to,
             to_life: self.life_of(to),
-            queue: RefCell::default(),
-            last_due: Cell::new(0),
-            reader: RefCell::default(),
+            queue: Part::default(),
+            last_due: Part::default(),
+            reader: Part::default(),
         });
-        self.pipes.borrow_mut().push(Rc::downgrade(&pipe));
+        self.pipes.lock().push(Arc::downgrade(&pipe));
         pipe
     }
 }
 
 /// One direction of a connection.
 struct Pipe {
+    plane: Plane,
     from: HostId,
     to: HostId,
     to_life: u64,
-    queue: RefCell<VecDeque<(u64, Item)>>,
-    last_due: Cell<u64>,
-    reader: RefCell<Option<Waker>>,
+    queue: Part<VecDeque<(u64, Item)>>,
+    last_due: Part<u64>,
+    reader: Part<Option<Waker>>,
 }
 
 enum Item {
@@ -183,26 +217,26 @@ impl Pipe {
         let Some((now, latency)) = super::try_current(|| (now_nanos(), latency())) else {
             return;
         };
-        let due = self.last_due.get().max(now + latency.as_nanos() as u64);
-        self.last_due.set(due);
-        self.queue.borrow_mut().push_back((due, item));
+        let mut last_due = self.last_due.lock();
+        *last_due = (*last_due).max(now + latency.as_nanos() as u64);
+        self.queue.lock().push_back((*last_due, item));
         self.wake_reader();
     }
 
     fn wake_reader(&self) {
-        let reader = self.reader.borrow_mut().take();
+        let reader = self.reader.lock().take();
         if let Some(reader) = reader {
             reader.wake();
         }
     }
 
     fn poll_read(&self, net: &Net, buf: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        *self.reader.borrow_mut() = Some(cx.waker().clone());
-        let mut queue = self.queue.borrow_mut();
+        *self.reader.lock() = Some(cx.waker().clone());
+        let mut queue = self.queue.lock();
         let Some((due, item)) = queue.front_mut() else {
             return Poll::Pending;
         };
-        if net.is_cut(Plane::Data, self.from, self.to) {
+        if net.is_cut(self.plane, self.from, self.to) {
             return Poll::Pending;
         }
         if *due > now_nanos() {
@@ -226,47 +260,47 @@ impl Pipe {
 
 /// Clones share it.
 #[derive(Clone)]
-pub struct Stream(Rc<End>);
+pub struct Stream(Arc<End>);
 
 struct End {
-    net: Rc<Net>,
-    incoming: Rc<Pipe>,
-    outgoing: Rc<Pipe>,
+    net: Arc<Net>,
+    incoming: Arc<Pipe>,
+    outgoing: Arc<Pipe>,
     peer: SocketAddr,
-    is_shut: Cell<bool>,
+    is_shut: AtomicBool,
 }
 
 impl Stream {
-    pub async fn connect(address: SocketAddr, timeout: Duration) -> io::Result<Stream> {
+    pub async fn connect(plane: Plane, address: SocketAddr, timeout: Duration) -> io::Result<Stream> {
         let (net, me) = with_current(|machine| (machine.net.clone(), machine.id));
         let there = HostId::of(address.ip());
         let deadline = now_nanos().saturating_add(timeout.as_nanos() as u64);
         sleep(latency()).await;
-        while is_cut(Plane::Data, me, there) || is_cut(Plane::Data, there, me) {
+        while net.is_cut(plane, me, there) || net.is_cut(plane, there, me) || !net.has_power(there) {
             if now_nanos() >= deadline {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             sleep(CONNECT_RETRY).await;
         }
         let accepting = {
-            let listeners = net.listeners.borrow();
+            let listeners = net.listeners.lock();
             let listening = listeners.get(&address).filter(|listening| !listening.is_empty());
             let listening = listening.ok_or(io::ErrorKind::ConnectionRefused)?;
             listening[(random_u64() % listening.len() as u64) as usize].clone()
         };
-        let (to, from) = (net.pipe(me, there), net.pipe(there, me));
+        let (to, from) = (net.pipe(plane, me, there), net.pipe(plane, there, me));
         let port = 40_000 + (random_u64() % 20_000) as u16;
-        let end = |incoming: &Rc<Pipe>, outgoing: &Rc<Pipe>, peer| {
-            Stream(Rc::new(End {
+        let end = |incoming: &Arc<Pipe>, outgoing: &Arc<Pipe>, peer| {
+            Stream(Arc::new(End {
                 net: net.clone(),
                 incoming: incoming.clone(),
                 outgoing: outgoing.clone(),
                 peer,
-                is_shut: Cell::new(false),
+                is_shut: AtomicBool::new(false),
             }))
         };
         let theirs = end(&to, &from, SocketAddr::new(me.address(), port));
-        accepting.queue.borrow_mut().push_back(theirs);
+        accepting.queue.lock().push_back(theirs);
         accepting.wake();
         Ok(end(&from, &to, address))
     }
@@ -278,7 +312,7 @@ impl Stream {
     pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| {
             let end = &self.0;
-            if end.is_shut.get() {
+            if end.is_shut.load(Ordering::Relaxed) {
                 return Poll::Ready(Ok(0));
             }
             end.incoming.poll_read(&end.net, buf, cx)
@@ -286,15 +320,26 @@ impl Stream {
         .await
     }
 
+    /// Fills `buf`. `UnexpectedEof` where the other side closed before.
+    pub async fn read_exact(&self, mut buf: &mut [u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.read(buf).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => buf = &mut buf[count..],
+            }
+        }
+        Ok(())
+    }
+
     pub async fn write_all(&self, slices: &[Bytes]) -> io::Result<()> {
         let end = &self.0;
-        if end.is_shut.get() {
+        if end.is_shut.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let (net, to) = (&end.net, &end.outgoing);
         if net.life_of(to.to) == to.to_life {
             to.send(Item::Bytes(slices.concat().into()));
-        } else if !net.is_down(to.to) && !net.is_cut(Plane::Data, to.from, to.to) {
+        } else if !net.is_down(to.to) && !net.is_cut(to.plane, to.from, to.to) {
             end.incoming.send(Item::Reset);
         }
         Ok(())
@@ -307,7 +352,8 @@ impl Stream {
 
 impl End {
     fn shut(&self) {
-        if !self.is_shut.replace(true) && self.net.silent.get() != Some(self.outgoing.from) {
+        let was_shut = self.is_shut.swap(true, Ordering::Relaxed);
+        if !was_shut && *self.net.silent.lock() != Some(self.outgoing.from) {
             self.outgoing.send(Item::End);
         }
         self.incoming.wake_reader();
@@ -323,14 +369,14 @@ impl Drop for End {
 /// What a listener has not accepted yet.
 #[derive(Default)]
 struct Accepting {
-    queue: RefCell<VecDeque<Stream>>,
-    waiting: RefCell<Option<Waker>>,
-    is_closed: Cell<bool>,
+    queue: Part<VecDeque<Stream>>,
+    waiting: Part<Option<Waker>>,
+    is_closed: AtomicBool,
 }
 
 impl Accepting {
     fn wake(&self) {
-        let waiting = self.waiting.borrow_mut().take();
+        let waiting = self.waiting.lock().take();
         if let Some(waiting) = waiting {
             waiting.wake();
         }
@@ -338,16 +384,16 @@ impl Accepting {
 }
 
 pub struct Listener {
-    net: Rc<Net>,
+    net: Arc<Net>,
     address: SocketAddr,
-    accepting: Rc<Accepting>,
+    accepting: Arc<Accepting>,
 }
 
 impl Listener {
     pub fn bind(address: SocketAddr) -> Listener {
         let net = net();
-        let accepting = Rc::<Accepting>::default();
-        let mut listeners = net.listeners.borrow_mut();
+        let accepting = Arc::<Accepting>::default();
+        let mut listeners = net.listeners.lock();
         listeners.entry(address).or_default().push(accepting.clone());
         drop(listeners);
         Listener {
@@ -357,19 +403,32 @@ impl Listener {
         }
     }
 
+    /// Where nobody listens yet.
+    pub fn bind_alone(address: SocketAddr) -> io::Result<Listener> {
+        let taken = net()
+            .listeners
+            .lock()
+            .get(&address)
+            .is_some_and(|there| !there.is_empty());
+        match taken {
+            true => Err(io::ErrorKind::AddrInUse.into()),
+            false => Ok(Listener::bind(address)),
+        }
+    }
+
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
     pub async fn accept(&self) -> io::Result<Stream> {
         poll_fn(|cx| {
-            if self.accepting.is_closed.get() {
+            if self.accepting.is_closed.load(Ordering::Relaxed) {
                 return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
             }
-            match self.accepting.queue.borrow_mut().pop_front() {
+            match self.accepting.queue.lock().pop_front() {
                 Some(stream) => Poll::Ready(Ok(stream)),
                 None => {
-                    *self.accepting.waiting.borrow_mut() = Some(cx.waker().clone());
+                    *self.accepting.waiting.lock() = Some(cx.waker().clone());
                     Poll::Pending
                 }
             }
@@ -378,9 +437,9 @@ impl Listener {
     }
 
     pub fn close(&self) {
-        self.accepting.is_closed.set(true);
-        if let Some(listening) = self.net.listeners.borrow_mut().get_mut(&self.address) {
-            listening.retain(|one| !Rc::ptr_eq(one, &self.accepting));
+        self.accepting.is_closed.store(true, Ordering::Relaxed);
+        if let Some(listening) = self.net.listeners.lock().get_mut(&self.address) {
+            listening.retain(|one| !Arc::ptr_eq(one, &self.accepting));
         }
         self.accepting.wake();
     }

@@ -1,13 +1,17 @@
 //! The simulation itself: it repeats, it loses what it should, and keeps what it must.
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Crash, FaultPlan, Host, JOURNAL_MS, World, WriteFault};
+use super::{Crash, FaultPlan, Host, JOURNAL_MS, Plane, World, WriteFault, cut, heal_all};
 use crate::rt::blocking::{self, AppendFile, LockFile};
-use crate::rt::{ALIGN, Buf, Dir, File, Frozen, Open, Sync, lane, now, random_u64, sleep, spawn, wall_ms};
+use crate::rt::{
+    ALIGN, Buf, ControlListener, ControlStream, Dir, File, Frozen, Open, SocketAddr, Sync, abort, lane, now,
+    random_u64, sleep, spawn, wall_ms,
+};
 
 const SEEDS: u64 = 64;
 
@@ -296,5 +300,141 @@ fn errors_are_reported() {
         let file = File::open(path(), Open::ReadWrite).await.unwrap();
         assert!(file.sync().await.is_err());
         file.sync().await.unwrap();
+    });
+}
+
+const PORT: u16 = 9093;
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sends what it is sent back to each who connects.
+fn echo(host: &Host) {
+    let address = SocketAddr::new(host.address(), PORT);
+    host.spawn(async move {
+        let listener = ControlListener::bind(address).unwrap();
+        assert_eq!(
+            ControlListener::bind(address).map(drop).unwrap_err().kind(),
+            ErrorKind::AddrInUse
+        );
+        while let Ok(stream) = listener.accept().await {
+            spawn(async move {
+                let mut bytes = [0; 3];
+                while stream.read_exact(&mut bytes, PATIENCE * 60).await.is_ok() {
+                    stream.write_all(&bytes, PATIENCE).await.unwrap();
+                }
+            });
+        }
+    });
+}
+
+async fn connect(host: &Host) -> Result<ControlStream, ErrorKind> {
+    let connected = ControlStream::connect(&host.address().to_string(), PORT, PATIENCE).await;
+    connected.map_err(|error| error.kind())
+}
+
+async fn exchange(stream: &ControlStream) -> Result<[u8; 3], ErrorKind> {
+    let mut answer = [0; 3];
+    let answered = async {
+        stream.write_all(b"abc", PATIENCE).await?;
+        stream.read_exact(&mut answer, PATIENCE).await
+    };
+    answered.await.map_err(|error| error.kind())?;
+    Ok(answer)
+}
+
+#[test] // Goal: what is told of a controller's end: a process's is told at once, a machine's only once it is back.
+fn connections_tell_how_a_controller_has_ended() {
+    World::new(1, FaultPlan::none()).run(async {
+        let host = Host::install();
+        host.boot();
+        echo(&host);
+        let stream = connect(&host).await.unwrap();
+        assert_eq!(exchange(&stream).await, Ok(*b"abc"));
+        host.crash(Crash::Kill);
+        assert_eq!(exchange(&stream).await, Err(ErrorKind::UnexpectedEof));
+        assert_eq!(connect(&host).await.map(drop), Err(ErrorKind::ConnectionRefused));
+        host.boot();
+        echo(&host);
+        sleep(PATIENCE).await;
+        let stream = connect(&host).await.unwrap();
+        host.crash(Crash::PowerCut);
+        assert_eq!(exchange(&stream).await, Err(ErrorKind::TimedOut));
+        assert_eq!(connect(&host).await.map(drop), Err(ErrorKind::TimedOut));
+        host.boot();
+        assert_eq!(exchange(&stream).await, Err(ErrorKind::ConnectionReset));
+        assert_eq!(connect(&host).await.map(drop), Err(ErrorKind::ConnectionRefused));
+    });
+}
+
+#[test] // Goal: the controllers' connections are cut by themselves, and what was sent meanwhile arrives.
+fn a_cut_between_controllers_holds_messages_up() {
+    World::new(1, FaultPlan::none()).run(async {
+        let (one, other) = (Host::install(), Host::install());
+        echo(&other);
+        let outcome = Rc::new(RefCell::new(Vec::new()));
+        let (told, there) = (outcome.clone(), other.address().to_string());
+        one.spawn(async move {
+            let stream = ControlStream::connect(&there, PORT, PATIENCE).await.unwrap();
+            sleep(PATIENCE).await;
+            let first = exchange(&stream).await;
+            let mut late = [0; 3];
+            stream.read_exact(&mut late, PATIENCE * 5).await.unwrap();
+            told.borrow_mut().push((first, late));
+        });
+        sleep(PATIENCE / 2).await;
+        cut(Plane::Data, one.id(), other.id());
+        cut(Plane::Control, other.id(), one.id());
+        sleep(PATIENCE * 3).await;
+        assert!(outcome.borrow().is_empty());
+        heal_all();
+        sleep(PATIENCE).await;
+        assert_eq!(outcome.take(), [(Err(ErrorKind::TimedOut), *b"abc")]);
+    });
+}
+
+#[test] // Goal: a process that ends itself takes all its tasks along, and leaves other machines and its disk as they are.
+fn a_process_ends_itself() {
+    World::new(1, FaultPlan::none()).run(async {
+        let (one, other) = (Host::install(), Host::install());
+        let ran = Rc::new(RefCell::new(Vec::new()));
+        for (name, host) in [("one", &one), ("other", &other)] {
+            let ran = ran.clone();
+            host.spawn(async move {
+                blocking::write_file_atomic(path(), name.as_bytes()).unwrap();
+                sleep(PATIENCE).await;
+                ran.borrow_mut().push(name);
+            });
+        }
+        one.spawn(async {
+            sleep(PATIENCE / 2).await;
+            abort();
+        });
+        sleep(PATIENCE * 2).await;
+        assert_eq!(ran.take(), ["other"]);
+        assert_eq!((one.ended(), other.ended()), (Some(Crash::Kill), None));
+        one.crash(Crash::Kill);
+        one.boot();
+        assert_eq!(one.ended(), None);
+        assert_eq!(one.enter(|| blocking::read_file(path()).unwrap()), b"one");
+    });
+}
+
+#[test] // Goal: a machine may lose power in the midst of a disk operation; nothing runs on there.
+fn a_machine_stops_in_the_midst() {
+    World::new(1, FaultPlan::none()).run(async {
+        let host = Host::install();
+        host.boot();
+        let ran = Rc::new(RefCell::new(false));
+        host.stop_at(3);
+        let told = ran.clone();
+        host.spawn(async move {
+            assert!(blocking::write_file_atomic(path(), b"content").is_err());
+            sleep(PATIENCE).await;
+            *told.borrow_mut() = true;
+        });
+        sleep(PATIENCE * 2).await;
+        assert_eq!((host.ended(), ran.take()), (Some(Crash::PowerCut), false));
+        host.crash(Crash::PowerCut);
+        host.boot();
+        assert!(host.enter(|| blocking::read_file(path())).is_err());
     });
 }
