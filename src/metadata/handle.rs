@@ -177,6 +177,12 @@ impl Handle {
         let _ = self.commands.try_send(Request::Stop);
     }
 
+    /// The control loop has ended.
+    #[cfg(test)]
+    pub fn has_ended(&self) -> bool {
+        self.commands.is_closed()
+    }
+
     /// Waits for the control thread's end: for `main`, never on a shard.
     pub fn join(&self) {
         let join = self.join.lock().unwrap_or_else(PoisonError::into_inner).take();

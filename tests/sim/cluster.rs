@@ -3,9 +3,11 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::node::Node;
+use super::consensus::{Consensus, Ledger};
+use super::node::{Node, Shape, config};
 use super::oracle::{Batch, Oracle, batches};
 use crate::metadata::{Command, CreateTopic, Image, PartitionState, SimulatedQuorum};
 use crate::model::{BrokerId, PartitionId};
@@ -18,10 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between two looks at the metadata.
 const STEP: Duration = Duration::from_millis(20);
+/// As whoever watches over a process does.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
 
 pub struct Cluster {
     pub nodes: Vec<Node>,
-    pub quorum: SimulatedQuorum,
+    pub consensus: Consensus,
     oracle: RefCell<Oracle>,
     pub topics: RefCell<Vec<TopicSpec>>,
     /// A plot is under way, which nothing else is to spoil.
@@ -41,16 +45,22 @@ pub struct TopicSpec {
 
 impl Cluster {
     /// Brokers from 1 on, all up and registered.
-    pub async fn start(brokers: i32, shards: usize, rule: Option<Rule>) -> Rc<Cluster> {
+    pub async fn start(brokers: i32, is_real: bool, shape: Shape, rule: Option<Rule>) -> Rc<Cluster> {
         let ids: Vec<BrokerId> = (1..=brokers).map(BrokerId).collect();
-        let quorum = SimulatedQuorum::new(ids.clone());
-        rt::spawn(quorum.clone().run());
-        let node = |id: &BrokerId| Node::new(*id, &ids, shards, quorum.clone());
+        let image = Image::empty("a-cluster", Arc::new(config(ids[0], &ids)));
+        let consensus = match is_real {
+            true => Consensus::Real(Ledger::new(image.clone())),
+            false => {
+                let quorum = SimulatedQuorum::new(ids.clone());
+                rt::spawn(quorum.clone().run());
+                Consensus::Simulated(quorum)
+            }
+        };
+        let node = |id: &BrokerId| Node::new(*id, &ids, shape, consensus.clone());
         let nodes: Vec<Node> = ids.iter().map(node).collect();
-        let image = Image::empty("a-cluster", nodes[0].config().clone());
         let cluster = Rc::new(Cluster {
             nodes,
-            quorum,
+            consensus,
             oracle: RefCell::new(Oracle::new(image, rule)),
             topics: RefCell::default(),
             is_plotted: Cell::new(false),
@@ -97,7 +107,7 @@ impl Cluster {
     /// As of the newest commit.
     pub fn oracle(&self) -> RefMut<'_, Oracle> {
         let mut oracle = self.oracle.borrow_mut();
-        oracle.follow(&self.quorum);
+        oracle.follow(&self.consensus);
         oracle
     }
 
@@ -131,12 +141,37 @@ impl Cluster {
         state.leader.map(|leader| self.node(leader))
     }
 
-    /// Watches the metadata, for as long as the world lasts.
+    /// Watches the metadata and the processes, for as long as the world lasts.
     pub async fn watch(self: Rc<Cluster>) {
         loop {
             drop(self.oracle());
+            for node in &self.nodes {
+                if let Some(how) = node.ended() {
+                    self.note(format!("broker {}: has ended by itself", node.id.0));
+                    self.away(node.id, how, RESTART_AFTER);
+                }
+            }
             sleep(STEP).await;
         }
+    }
+
+    /// It ends now, and is started after a while.
+    pub fn away(self: &Rc<Cluster>, broker: BrokerId, crash: Crash, lasts: Duration) {
+        let node = self.node(broker);
+        if !node.is_up() {
+            return;
+        }
+        self.note(format!("broker {}: {crash:?}", broker.0));
+        node.crash(crash);
+        let cluster = self.clone();
+        rt::spawn(async move {
+            sleep(lasts).await;
+            let node: &Node = cluster.node(broker);
+            if !node.is_up() {
+                cluster.note(format!("broker {}: starts", broker.0));
+                node.start();
+            }
+        });
     }
 
     async fn until(&self, what: &str, is_so: impl Fn(&Cluster) -> bool) {
@@ -190,7 +225,8 @@ impl Cluster {
 
     fn is_whole(&self) -> bool {
         let oracle = self.oracle.borrow();
-        self.nodes.iter().all(|node| node.router().is_some())
+        let has_all = |router: Router| router.image().epoch.0 >= self.consensus.commits() as u64;
+        self.nodes.iter().all(|node| node.router().is_some_and(has_all))
             && self.partitions().iter().all(|(_, id)| {
                 let (_, state) = oracle.image().partition(id).expect("it is there");
                 state.leader.is_some() && state.isr.len() == state.replicas.len() && !state.is_reassigned()
@@ -199,6 +235,7 @@ impl Cluster {
 
     /// All replicas are the same to the last byte, and hold what was promised.
     pub async fn check(&self) {
+        self.consensus.check();
         for (spec, id) in self.partitions() {
             let logs = self.equal_logs(&spec, id).await;
             self.oracle().check(id, &logs);

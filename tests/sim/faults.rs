@@ -7,6 +7,7 @@ use super::cluster::Cluster;
 use super::node::Node;
 use super::plots;
 use crate::metadata::{Command, Election, NewReplicas};
+use crate::model::BrokerId;
 use crate::rt::sim::{Crash, HostId, Plane, cut, heal_all};
 use crate::rt::{self, random_u64, sleep};
 
@@ -15,6 +16,8 @@ const PLOT_ONE_IN: u64 = 2;
 const CLOCK_SHIFT_MS_MAX: u64 = 50 * 60 * 1000;
 /// A full disk has this much left at most: a little more than what brokers keep free.
 const DISK_SPARE_MAX: u64 = 2 << 20;
+/// A machine that loses power by its disk does so within so many operations.
+const STOP_WITHIN: u64 = 300;
 
 /// Breaks a few things, mends the links after a while, leaves some calm, until the load is over. Now and then it is a plot
 /// instead.
@@ -41,12 +44,15 @@ pub async fn torment(cluster: Rc<Cluster>) {
 }
 
 fn break_something(cluster: &Rc<Cluster>) {
-    match random_u64() % 22 {
-        0..=2 => bring_down(cluster, Some(Crash::Kill)),
-        3..=5 => bring_down(cluster, Some(Crash::PowerCut)),
-        6 | 7 => bring_down(cluster, None),
-        8 | 9 => cut_off(cluster, &[Plane::Data, Plane::Control]),
-        10 | 11 => cut_off(cluster, &[Plane::Control]),
+    match random_u64() % 26 {
+        0..=2 => bring_down(cluster, any_broker(cluster), Some(Crash::Kill)),
+        3..=5 => bring_down(cluster, any_broker(cluster), Some(Crash::PowerCut)),
+        6 | 7 => bring_down(cluster, any_broker(cluster), None),
+        8 | 9 => cut_off(cluster, any_broker(cluster), &[Plane::Data, Plane::Control]),
+        10 | 11 => cut_off(cluster, any_broker(cluster), &[Plane::Control]),
+        22 => cut_off(cluster, controller(cluster), &[Plane::Control]),
+        23 => bring_down(cluster, controller(cluster), Some(any_crash())),
+        24 | 25 => stop_disk(cluster),
         12 => cut_one_way(cluster),
         13 => cut_leader(cluster),
         14 | 15 => pause(cluster),
@@ -58,10 +64,24 @@ fn break_something(cluster: &Rc<Cluster>) {
     }
 }
 
+fn any_broker(cluster: &Cluster) -> BrokerId {
+    cluster.any_node().id
+}
+
+/// As one of them sees it; if it sees none, that one.
+fn controller(cluster: &Cluster) -> BrokerId {
+    let node = cluster.any_node();
+    let seen = node.router().and_then(|router| router.image().controller);
+    seen.unwrap_or(node.id)
+}
+
+fn any_crash() -> Crash {
+    [Crash::Kill, Crash::PowerCut][(random_u64() % 2) as usize]
+}
+
 /// How; `None`: in order. It starts again a while later.
-fn bring_down(cluster: &Rc<Cluster>, crash: Option<Crash>) {
-    let at = (random_u64() % cluster.nodes.len() as u64) as usize;
-    let node = &cluster.nodes[at];
+fn bring_down(cluster: &Rc<Cluster>, broker: BrokerId, crash: Option<Crash>) {
+    let node = cluster.node(broker);
     if !node.is_up() || crash.is_none() && node.router().is_none() {
         return;
     }
@@ -79,7 +99,7 @@ fn bring_down(cluster: &Rc<Cluster>, crash: Option<Crash>) {
     let cluster = cluster.clone();
     rt::spawn(async move {
         sleep(away).await;
-        let node = &cluster.nodes[at];
+        let node = cluster.node(broker);
         if node.is_up() {
             return;
         }
@@ -96,8 +116,8 @@ fn any_host(cluster: &Cluster) -> HostId {
 }
 
 /// One broker from all others.
-fn cut_off(cluster: &Cluster, planes: &[Plane]) {
-    let host = any_host(cluster);
+fn cut_off(cluster: &Cluster, broker: BrokerId, planes: &[Plane]) {
+    let host = cluster.node(broker).host.id();
     let which = random_u64() % 3;
     cluster.note(format!("broker {}: cut off, {planes:?}, way {which}", host.0));
     for other in cluster
@@ -189,6 +209,17 @@ fn fill_disk(cluster: &Rc<Cluster>) {
             node.start();
         }
     });
+}
+
+/// It loses power in the midst of a disk operation, and is started by whoever watches over it.
+fn stop_disk(cluster: &Cluster) {
+    let node = cluster.any_node();
+    let operation = 1 + random_u64() % STOP_WITHIN;
+    cluster.note(format!(
+        "broker {}: loses power at disk operation {operation}",
+        node.id.0
+    ));
+    node.host.stop_at(operation);
 }
 
 fn reassign(cluster: &Rc<Cluster>) {

@@ -13,33 +13,46 @@ use crate::broker::checkpoints::Checkpoints;
 use crate::broker::{checkpoint_duty, clean_epoch, is_full, is_online, publishers};
 use crate::config::{BrokerConfig, Properties};
 use crate::conn::{Limits, NamedListener, ServeSpec, Server, serve};
-use crate::metadata::{self, ControlOptions, SimulatedQuorum};
+use crate::metadata::engine::{Keeping, Quorum, form_simulated};
+use crate::metadata::{self, ControlOptions, Formed, Image, Updates};
 use crate::metrics::Registry;
 use crate::model::{BrokerId, DirId};
 use crate::replica::{self, ReplicaSpec};
 use crate::rt::sim::{Crash, Host};
-use crate::rt::{Listener, SocketAddr, blocking, spawn};
+use crate::rt::{self, Listener, SocketAddr, blocking, sleep, spawn};
 use crate::shard::{self, Router, ShardHandle, ShardSpec};
 use crate::storage::{Checkpoint, LogDirs};
 
+use super::consensus::{Consensus, check_ending};
+
+const METADATA: &str = "/disk/metadata";
 const PORT: u16 = 9092;
 const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3);
 const LOOK_AT_SPACE_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks whether the controller has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub struct Node {
     pub id: BrokerId,
     pub host: Host,
     config: Arc<BrokerConfig>,
-    shards: usize,
-    quorum: SimulatedQuorum,
+    shape: Shape,
+    consensus: Consensus,
     /// It was started, and has not been told to end.
     is_up: Cell<bool>,
     /// How often it was started.
     lives: Cell<u64>,
     /// `None`: there is none, or it does not serve yet.
     process: Rc<RefCell<Option<Process>>>,
+}
+
+/// What is the same of all brokers of a run.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    pub shards: usize,
+    pub keeping: Keeping,
 }
 
 /// What is known of a broker that serves.
@@ -54,7 +67,7 @@ struct Process {
 
 impl Node {
     /// On a new machine, which must be the next one.
-    pub fn new(id: BrokerId, nodes: &[BrokerId], shards: usize, quorum: SimulatedQuorum) -> Node {
+    pub fn new(id: BrokerId, nodes: &[BrokerId], shape: Shape, consensus: Consensus) -> Node {
         let host = Host::install();
         assert_eq!(i32::from(host.id().0), id.0, "a broker has its machine's number");
         host.enter(|| {
@@ -66,34 +79,35 @@ impl Node {
             id,
             host,
             config: Arc::new(config(id, nodes)),
-            shards,
-            quorum,
+            shape,
+            consensus,
             is_up: Cell::new(false),
             lives: Cell::new(0),
             process: Rc::default(),
         }
     }
 
-    pub fn config(&self) -> &Arc<BrokerConfig> {
-        &self.config
-    }
-
     pub fn start(&self) {
         self.host.boot();
         self.is_up.set(true);
         self.lives.set(self.lives.get() + 1);
-        let (id, config, quorum) = (self.id, self.config.clone(), self.quorum.clone());
-        let (shards, process) = (self.shards, self.process.clone());
+        let (id, config, consensus) = (self.id, self.config.clone(), self.consensus.clone());
+        let (shape, process) = (self.shape, self.process.clone());
         let address = SocketAddr::new(self.host.address(), PORT);
         self.host.spawn(async move {
-            let started = start(id, config, shards, address, quorum).await;
-            *process.borrow_mut() = Some(started);
+            match start(id, config, shape, address, consensus).await {
+                Ok(started) => *process.borrow_mut() = Some(started),
+                Err(error) => {
+                    check_ending(id, &format!("{error:#}"));
+                    rt::exit(1);
+                }
+            }
         });
     }
 
     pub fn crash(&self, crash: Crash) {
         self.is_up.set(false);
-        self.quorum.leave(self.id);
+        self.consensus.leave(self.id);
         self.host.crash(crash);
         drop(self.process.borrow_mut().take());
     }
@@ -105,6 +119,11 @@ impl Node {
             return;
         };
         self.host.spawn(process.stop());
+    }
+
+    /// How, if it has ended by itself.
+    pub fn ended(&self) -> Option<Crash> {
+        self.host.ended().filter(|_| self.is_up())
     }
 
     pub fn is_up(&self) -> bool {
@@ -130,12 +149,17 @@ impl Node {
 async fn start(
     id: BrokerId,
     config: Arc<BrokerConfig>,
-    shards: usize,
+    shape: Shape,
     address: SocketAddr,
-    quorum: SimulatedQuorum,
-) -> Process {
-    let (dirs, cluster_id) =
-        LogDirs::open_in_cluster(&config.log_dirs, id.0, Some("a-cluster".to_owned())).expect("its own directory");
+    consensus: Consensus,
+) -> anyhow::Result<Process> {
+    let shards = shape.shards;
+    let formed = form(id, &config, &consensus).await?;
+    let cluster_id = formed
+        .as_ref()
+        .map_or("a-cluster", |formed| &formed.cluster_id)
+        .to_owned();
+    let (dirs, cluster_id) = LogDirs::open_in_cluster(&config.log_dirs, id.0, Some(cluster_id))?;
     let dirs = Arc::new(dirs);
     let read: BTreeMap<DirId, Checkpoint> = dirs
         .dirs
@@ -158,13 +182,11 @@ async fn start(
             (CHECKPOINT_EVERY, checkpoint_duty(mesh.clone(), checkpoints.clone())),
             (LOOK_AT_SPACE_EVERY, space_check),
         ],
-        ..ControlOptions::new(config.clone(), cluster_id, "/disk/metadata".into(), log_dirs)
+        formed,
+        ..ControlOptions::new(config.clone(), cluster_id, METADATA.into(), log_dirs)
     };
     let updates = publishers(&mesh, shards, limits.clone());
-    let engine = |handle: &metadata::Handle| quorum.engine(id, handle);
-    let (metadata, image) = metadata::start_simulated(engine, options, updates)
-        .await
-        .expect("registered");
+    let (metadata, image) = start_metadata(id, shape, consensus, options, updates).await?;
     let (handles, inboxes) = shard::mesh(shards, &image);
     let _ = mesh.set(handles.clone());
     let checkpoints_read = Arc::new(read);
@@ -199,13 +221,45 @@ async fn start(
         routers.push(router);
     }
     metadata.set_ready();
-    Process {
+    Ok(Process {
         metadata,
         handles,
         router: routers.remove(0),
         servers,
         checkpoints,
         dirs,
+    })
+}
+
+async fn form(id: BrokerId, config: &BrokerConfig, consensus: &Consensus) -> anyhow::Result<Option<Formed>> {
+    let (Consensus::Real(_), Some(quorum)) = (consensus, &config.quorum) else {
+        return Ok(None);
+    };
+    let known = LogDirs::cluster_id(&config.log_dirs, id.0)?;
+    form_simulated(id, quorum, Path::new(METADATA), known).await.map(Some)
+}
+
+async fn start_metadata(
+    id: BrokerId,
+    shape: Shape,
+    consensus: Consensus,
+    options: ControlOptions,
+    updates: Updates,
+) -> anyhow::Result<(metadata::Handle, Arc<Image>)> {
+    let (config, dir) = (options.config.clone(), options.dir.clone());
+    match (consensus, config.quorum.clone(), options.formed.clone()) {
+        (Consensus::Real(ledger), Some(quorum), Some(formed)) => {
+            let engine = |handle: &metadata::Handle| {
+                let engine = Quorum::new(config, quorum, dir, formed, handle.clone());
+                ledger.watch(id, engine.keep(shape.keeping))
+            };
+            metadata::start_simulated(engine, options, updates).await
+        }
+        (Consensus::Simulated(quorum), ..) => {
+            let engine = |handle: &metadata::Handle| quorum.engine(id, handle);
+            metadata::start_simulated(engine, options, updates).await
+        }
+        _ => panic!("the real quorum needs its configuration, and to be formed"),
     }
 }
 
@@ -228,6 +282,10 @@ impl Process {
         for handle in &self.handles {
             handle.exit().await;
         }
+        while !self.metadata.has_ended() {
+            sleep(LOOK_EVERY).await;
+        }
+        rt::exit(0);
     }
 }
 
@@ -238,7 +296,7 @@ fn space_check(config: &BrokerConfig, dirs: Arc<LogDirs>) -> Box<dyn FnMut() + S
     Box::new(move || dirs.check_space(min_free))
 }
 
-fn config(id: BrokerId, nodes: &[BrokerId]) -> BrokerConfig {
+pub fn config(id: BrokerId, nodes: &[BrokerId]) -> BrokerConfig {
     let voter = |node: &BrokerId| format!("{0}@10.0.0.{0}:9093", node.0);
     let voters: Vec<String> = nodes.iter().map(voter).collect();
     let text = format!(
@@ -246,6 +304,7 @@ fn config(id: BrokerId, nodes: &[BrokerId]) -> BrokerConfig {
          controller.listener.names=CONTROLLER\ncontroller.quorum.voters={1}\nlog.dirs=/disk/data\n\
          broker.session.timeout.ms=2500\nbroker.heartbeat.interval.ms=500\nreplica.lag.time.max.ms=2000\n\
          replica.socket.timeout.ms=3000\nreplica.fetch.backoff.ms=200\nleader.imbalance.check.interval.seconds=5\n\
+         controller.quorum.election.timeout.ms=600\n\
          auto.create.topics.enable=false\nlog.dir.min.free.bytes=1048576\njournal.bytes=1048576\n",
         id.0,
         voters.join(",")

@@ -16,7 +16,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 
-use crate::metadata::{Image, PartitionState, SimulatedQuorum};
+use super::consensus::Consensus;
+use crate::metadata::{Image, PartitionState};
 use crate::model::{BrokerId, PartitionId};
 use crate::record::BatchHeader;
 use crate::rt;
@@ -137,12 +138,12 @@ impl Oracle {
     }
 
     /// Looks at the commits that are new.
-    pub fn follow(&mut self, quorum: &SimulatedQuorum) {
-        while self.seen < quorum.commits() {
+    pub fn follow(&mut self, consensus: &Consensus) {
+        while self.seen < consensus.commits() {
             let before = self.image.clone();
             self.seen += 1;
             // One commit may change a partition several times, as when several brokers are fenced: each counts.
-            for record in &quorum.commit_at(self.seen - 1) {
+            for record in &consensus.commit_at(self.seen - 1) {
                 let earlier = self.image.clone();
                 self.image.apply_all([record]);
                 self.note_partitions(&earlier);

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use super::cluster::{Cluster, TopicSpec};
 use super::faults::submit;
-use super::node::Node;
 use crate::metadata::{AlterPartition, Command, Election, Image, NewReplicas, PartitionState};
 use crate::model::{BrokerId, PartitionId};
 use crate::rt::sim::{Crash, Plane, cut, heal_all, mend};
-use crate::rt::{self, random_u64, sleep};
+use crate::rt::{random_u64, sleep};
 
 const AMBUSH_ONE_IN: u64 = 4;
 /// A follower that is cut off has left the ISR, or a silent broker is fenced.
@@ -96,7 +95,7 @@ async fn lone_leader(cluster: &Rc<Cluster>, scene: &Scene) {
     {
         pause(300, 1_000).await;
         let ends = [Crash::Kill, Crash::PowerCut][(random_u64() % 2) as usize];
-        away(cluster, scene.leader, ends, Duration::from_secs(6));
+        cluster.away(scene.leader, ends, Duration::from_secs(6));
         heal_all();
         cluster
             .comes(scene.id, LEAVES_WITHIN, |_, state| state.leader != Some(scene.leader))
@@ -141,7 +140,7 @@ async fn late_fetch(cluster: &Rc<Cluster>, scene: &Scene) {
         return;
     }
     pause(400, 800).await;
-    away(cluster, between, Crash::Kill, Duration::from_secs(9));
+    cluster.away(between, Crash::Kill, Duration::from_secs(9));
     if !cluster
         .comes(id, LEAVES_WITHIN, |_, state| state.leader == Some(leader))
         .await
@@ -152,7 +151,7 @@ async fn late_fetch(cluster: &Rc<Cluster>, scene: &Scene) {
     cut(Plane::Data, leads, follows);
     mend(Plane::Data, follows, leads);
     pause(600, 1_000).await;
-    away(cluster, leader, Crash::Kill, Duration::from_secs(6));
+    cluster.away(leader, Crash::Kill, Duration::from_secs(6));
     heal_all();
     cluster
         .comes(id, LEAVES_WITHIN, |_, state| state.leader == Some(follower))
@@ -174,7 +173,7 @@ async fn forgetful_followers(cluster: &Rc<Cluster>, scene: &Scene) {
         .comes(scene.id, LEAVES_WITHIN, |_, state| state.isr == [scene.leader])
         .await;
     if is_alone {
-        away(cluster, scene.leader, Crash::Kill, Duration::from_secs(8));
+        cluster.away(scene.leader, Crash::Kill, Duration::from_secs(8));
     }
     for follower in &scene.followers {
         cluster.note(format!("broker {}: starts", follower.0));
@@ -203,12 +202,12 @@ async fn unheard_leader(cluster: &Rc<Cluster>, scene: &Scene) {
 
 /// Told of each commit, and of each change of an ISR that is held up on its way.
 pub async fn ambush(cluster: Rc<Cluster>) {
-    let mut commits = cluster.quorum.subscribe();
+    let mut commits = cluster.consensus.subscribe();
     let mut rung = Vec::new();
     while commits.recv_burst(&mut rung, 1).await && !cluster.is_over.get() {
         rung.clear();
         let grown = cluster.oracle().grown.take();
-        let held_up = cluster.quorum.take_held_up();
+        let held_up = cluster.consensus.take_held_up();
         if cluster.is_plotted.get() {
             continue;
         }
@@ -285,8 +284,7 @@ async fn late_join(cluster: &Rc<Cluster>, scene: &Scene, (joins, life): (BrokerI
         return;
     }
     cut_both(cluster, Plane::Data, scene.leader, joins);
-    away(
-        cluster,
+    cluster.away(
         joins,
         Crash::PowerCut,
         Duration::from_millis(100 + random_u64() % 1_000),
@@ -297,7 +295,7 @@ async fn late_join(cluster: &Rc<Cluster>, scene: &Scene, (joins, life): (BrokerI
     };
     if cluster.comes(scene.id, LEAVES_WITHIN, has_joined).await {
         for member in scene.followers.iter().chain([&scene.leader]) {
-            away(cluster, *member, Crash::Kill, Duration::from_secs(6));
+            cluster.away(*member, Crash::Kill, Duration::from_secs(6));
         }
         cluster
             .comes(scene.id, LEAVES_WITHIN, |_, state| state.leader == Some(joins))
@@ -322,25 +320,6 @@ fn cut_both(cluster: &Cluster, plane: Plane, one: BrokerId, other: BrokerId) {
     let [one, other] = [one, other].map(|broker| cluster.node(broker).host.id());
     cut(plane, one, other);
     cut(plane, other, one);
-}
-
-/// It ends now, and is started after a while.
-fn away(cluster: &Rc<Cluster>, broker: BrokerId, crash: Crash, lasts: Duration) {
-    let node = cluster.node(broker);
-    if !node.is_up() {
-        return;
-    }
-    cluster.note(format!("broker {}: {crash:?}", broker.0));
-    node.crash(crash);
-    let cluster = cluster.clone();
-    rt::spawn(async move {
-        sleep(lasts).await;
-        let node: &Node = cluster.node(broker);
-        if !node.is_up() {
-            cluster.note(format!("broker {}: starts", broker.0));
-            node.start();
-        }
-    });
 }
 
 async fn pause(from_ms: u64, to_ms: u64) {

@@ -22,6 +22,8 @@ use crate::rt::Instant;
 pub use embedded::{Embedded, SnapshotPolicy};
 pub use quorum::{Answered, Formed, NoAnswer, Quorum, Remote, Salvage, form, is_quorum_dir};
 #[cfg(test)]
+pub use quorum::{Keeping, form_simulated};
+#[cfg(test)]
 pub use simulated::SimulatedQuorum;
 
 /// Runs on the control thread only.

@@ -22,6 +22,13 @@ pub enum Rule {
     Lease,
 }
 
+impl Rule {
+    /// Of the controllers among themselves.
+    pub fn is_of_consensus(self) -> bool {
+        false
+    }
+}
+
 thread_local! {
     static OFF: Cell<Option<Rule>> = const { Cell::new(None) };
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_lite::future::or;
 
 use super::super::frame::{self, Kind};
 use super::super::{Embedded, StartError};
@@ -41,8 +42,46 @@ pub struct Formed {
     pub incarnation: [u8; 16],
 }
 
+/// What a node finds in its own directories.
+enum Found {
+    Formed(Formed),
+    /// Nothing: it is this one, and has to ask the others.
+    New(Identity),
+}
+
 /// `known`: what the log directories say. Waits for other nodes where it must.
 pub fn form(node: BrokerId, quorum: &QuorumConfig, dir: &Path, known: Option<String>) -> anyhow::Result<Formed> {
+    let me = match look(node, dir, known)? {
+        Found::Formed(formed) => return Ok(formed),
+        Found::New(me) => me,
+    };
+    let quorum = quorum.clone();
+    let (tx, rx) = std::sync::mpsc::channel();
+    let thread = rt::run_control("corelane-form", move || async move {
+        drop(tx.send(ask(Arc::new(me), &quorum).await));
+    });
+    let thread = thread.context("start a thread")?;
+    let formed = rx.recv().context("the thread that asks the other nodes has ended")?;
+    // Its connections are closed with it.
+    let _ = thread.join();
+    formed
+}
+
+/// As [`form`], as a task of a simulated machine.
+#[cfg(test)]
+pub async fn form_simulated(
+    node: BrokerId,
+    quorum: &QuorumConfig,
+    dir: &Path,
+    known: Option<String>,
+) -> anyhow::Result<Formed> {
+    match look(node, dir, known)? {
+        Found::Formed(formed) => Ok(formed),
+        Found::New(me) => ask(Arc::new(me), quorum).await,
+    }
+}
+
+fn look(node: BrokerId, dir: &Path, known: Option<String>) -> anyhow::Result<Found> {
     let unreadable = || format!("read the directory {}", dir.display());
     let has_single = !Embedded::is_new(dir).with_context(unreadable)?;
     let incarnation = random_id();
@@ -53,29 +92,19 @@ pub fn form(node: BrokerId, quorum: &QuorumConfig, dir: &Path, known: Option<Str
                 dir.display()
             )
         })?;
-        return Ok(Formed {
+        return Ok(Found::Formed(Formed {
             cluster_id,
             begins: has_single,
             incarnation,
-        });
+        }));
     }
-    let me = Identity {
+    Ok(Found::New(Identity {
         cluster: known,
         node,
         voter: voter_id(dir)?,
         incarnation,
         has_metadata: false,
-    };
-    let quorum = quorum.clone();
-    let (tx, rx) = std::sync::mpsc::channel();
-    let thread = rt::run_control("corelane-form", move || async move {
-        drop(tx.send(ask(Arc::new(me), &quorum).await));
-    });
-    let thread = thread.context("start a thread")?;
-    let formed = rx.recv().context("the thread that asks the other nodes has ended")?;
-    // Its listener is closed with it.
-    let _ = thread.join();
-    formed
+    }))
 }
 
 /// This directory's number in the quorum: made at random the first time.
@@ -90,10 +119,19 @@ pub fn voter_id(dir: &Path) -> Result<u64, StartError> {
     written.map(|()| id).map_err(|cause| StartError::Io { path, cause })
 }
 
+/// Answers the others for as long as it asks.
 async fn ask(me: Arc<Identity>, quorum: &QuorumConfig) -> anyhow::Result<Formed> {
     let configured = voters(quorum);
-    let desk = Desk::new(me.clone(), configured.clone(), None);
-    rt::spawn(Rc::new(desk).serve(listen(quorum)?));
+    let desk = Rc::new(Desk::new(me.clone(), configured.clone(), None));
+    let listener = listen(quorum)?;
+    let answers = async {
+        desk.serve(listener).await;
+        unreachable!("the desk serves without end")
+    };
+    Ok(or(ask_others(me, &configured), answers).await)
+}
+
+async fn ask_others(me: Arc<Identity>, configured: &[Voter]) -> Formed {
     let is_first = configured.iter().all(|voter| voter.node >= me.node);
     for round in 0_u64.. {
         let mut heard = Vec::new();
@@ -105,7 +143,7 @@ async fn ask(me: Arc<Identity>, quorum: &QuorumConfig) -> anyhow::Result<Formed>
             }
         }
         if let Some(formed) = concluded(&me, is_first, heard.len() + 1 == configured.len(), &heard) {
-            return Ok(formed);
+            return formed;
         }
         rt::sleep(ASK_PAUSE).await;
     }

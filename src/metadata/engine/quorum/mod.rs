@@ -22,6 +22,8 @@ mod remote;
 mod removal;
 mod roles;
 mod rpc;
+#[cfg(test)]
+mod runtime;
 mod salvage;
 mod serve;
 mod types;
@@ -56,16 +58,14 @@ use progress::Progress;
 use serve::{Desk, Room};
 use types::{Commit, Types, Voter};
 
+#[cfg(test)]
+pub use form::form_simulated;
 pub use form::{Formed, form};
 pub use remote::{Answered, NoAnswer, Remote};
 pub use salvage::Salvage;
 
 type Raft = openraft::Raft<Types, Machine>;
 
-/// Entries after which a snapshot takes the place of the log.
-const ENTRIES_PER_SNAPSHOT: u64 = 10_000;
-/// Entries that are kept behind a snapshot, for a node that was away for a moment.
-const ENTRIES_KEPT: u64 = 1_000;
 /// Records after which it does as well: one commit may hold thousands.
 const RECORDS_PER_SNAPSHOT: usize = 200_000;
 /// For a majority to take a commit.
@@ -78,6 +78,24 @@ const RESIGN_PATIENCE: Duration = Duration::from_secs(2);
 /// Heartbeats in the time without one after which a follower stands for election.
 const HEARTBEATS_PER_TIMEOUT: u64 = 5;
 
+/// How much of the log there is.
+#[derive(Clone, Copy)]
+pub struct Keeping {
+    /// Entries after which a snapshot takes the place of the log.
+    pub per_snapshot: u64,
+    /// Entries that are kept behind a snapshot, for a node that was away for a moment.
+    pub kept: u64,
+}
+
+impl Default for Keeping {
+    fn default() -> Keeping {
+        Keeping {
+            per_snapshot: 10_000,
+            kept: 1_000,
+        }
+    }
+}
+
 /// Whether there is a quorum's metadata in the directory.
 pub fn is_quorum_dir(dir: &std::path::Path) -> io::Result<bool> {
     LogStore::exists(dir)
@@ -88,6 +106,7 @@ pub struct Quorum {
     quorum: QuorumConfig,
     dir: PathBuf,
     formed: Formed,
+    keeping: Keeping,
     /// Where other nodes' commands go.
     controller: Handle,
     running: Option<(Raft, Remote)>,
@@ -115,6 +134,7 @@ impl Quorum {
             quorum,
             dir,
             formed,
+            keeping: Keeping::default(),
             controller,
             running: None,
             progress: Progress::default(),
@@ -124,6 +144,11 @@ impl Quorum {
             burst: Vec::new(),
             records_since_snapshot: 0,
         }
+    }
+
+    #[cfg(test)]
+    pub fn keep(self, keeping: Keeping) -> Quorum {
+        Quorum { keeping, ..self }
     }
 
     fn me(&self) -> BrokerId {
@@ -156,7 +181,7 @@ impl Quorum {
             presence: presence.clone(),
             request_timeout: ms(self.quorum.request_timeout_ms),
         };
-        let config = raft_config(&self.quorum, &self.formed.cluster_id);
+        let config = raft_config(&self.quorum, self.keeping, &self.formed.cluster_id);
         let config = Arc::new(config.validate().map_err(|error| failed(error.to_string()))?);
         let store = LogStore::open(&self.dir)?;
         let raft = Raft::new(identity.voter, config, links, store, machine).await;
@@ -347,15 +372,15 @@ fn encoded(records: &[Record]) -> Result<Bytes, CommitError> {
     }
 }
 
-fn raft_config(quorum: &QuorumConfig, cluster: &str) -> Config {
+fn raft_config(quorum: &QuorumConfig, keeping: Keeping, cluster: &str) -> Config {
     let timeout = quorum.election_timeout_ms.max(HEARTBEATS_PER_TIMEOUT);
     Config {
         cluster_name: cluster.to_owned(),
         heartbeat_interval: timeout / HEARTBEATS_PER_TIMEOUT,
         election_timeout_min: timeout,
         election_timeout_max: timeout * 2,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(ENTRIES_PER_SNAPSHOT),
-        max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(keeping.per_snapshot),
+        max_in_snapshot_log_to_keep: keeping.kept,
         // A node that comes back must not depose a healthy leader.
         enable_pre_vote: Some(true),
         // What was committed is not noted on disk: a leader that was restarted asks a majority first.

@@ -14,8 +14,14 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = Voter,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
-        AsyncRuntime = openraft_rt_tokio::TokioRuntime,
+        AsyncRuntime = Runtime,
 );
+
+#[cfg(not(test))]
+type Runtime = openraft_rt_tokio::TokioRuntime;
+/// Of the world that a thread lives in.
+#[cfg(test)]
+type Runtime = super::runtime::Runtime;
 
 pub type Entry = alias::EntryOf<Types>;
 pub type LogId = alias::LogIdOf<Types>;
