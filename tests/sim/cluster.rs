@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::consensus::{Consensus, Ledger};
+use super::names::Names;
 use super::node::{Node, Shape, config};
 use super::oracle::{Batch, Oracle, batches};
 use crate::metadata::{Command, CreateTopic, Image, PartitionState, SimulatedQuorum};
@@ -27,6 +28,7 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     pub consensus: Consensus,
     oracle: RefCell<Oracle>,
+    pub names: Names,
     pub topics: RefCell<Vec<TopicSpec>>,
     /// A plot is under way, which nothing else is to spoil.
     pub is_plotted: Cell<bool>,
@@ -62,6 +64,7 @@ impl Cluster {
             nodes,
             consensus,
             oracle: RefCell::new(Oracle::new(image, rule)),
+            names: Names::default(),
             topics: RefCell::default(),
             is_plotted: Cell::new(false),
             is_over: Cell::new(false),
@@ -236,6 +239,7 @@ impl Cluster {
     /// All replicas are the same to the last byte, and hold what was promised.
     pub async fn check(&self) {
         self.consensus.check();
+        self.names.check();
         for (spec, id) in self.partitions() {
             let logs = self.equal_logs(&spec, id).await;
             self.oracle().check(id, &logs);

@@ -12,6 +12,7 @@
 //! | consensus | what the controllers agree by, and whether all are given the same |
 //! | cluster | the brokers and topics; how all comes together at the end |
 //! | load | producers and consumers |
+//! | names | clients of the controller, and whether their answers have an order |
 //! | faults | what goes wrong |
 //! | plots | what goes wrong in a certain order, where only that order does harm |
 //! | oracle | what was promised, and whether it was kept |
@@ -23,6 +24,7 @@ mod cluster;
 mod consensus;
 mod faults;
 mod load;
+mod names;
 mod node;
 mod oracle;
 mod plots;
@@ -57,15 +59,18 @@ fn whatever_breaks_what_is_acknowledged_stays() {
         Some(seed) => seed..seed + 1,
         None => 0..number("SIM_SEEDS").unwrap_or(SEEDS),
     };
-    let mut acks = 0;
-    let count = seeds.end - seeds.start;
+    let (mut acks, mut answers) = (0, 0);
+    let count = (seeds.end - seeds.start) as usize;
     for seed in seeds {
         let repeat = Repeat(seed);
-        acks += run(seed, None).0;
+        let outcome = run(seed, None);
+        acks += outcome.acks;
+        answers += outcome.answers;
         std::mem::forget(repeat);
     }
-    println!("{acks} batches were acknowledged in {count} runs");
-    assert!(acks as u64 >= 20 * count, "only {acks} batches were acknowledged");
+    println!("{acks} batches were acknowledged, and {answers} questions answered, in {count} runs");
+    assert!(acks >= 20 * count, "only {acks} batches were acknowledged");
+    assert!(answers >= 50 * count, "only {answers} questions were answered");
 }
 
 #[test] // Goal: a seed gives the same run twice.
@@ -99,8 +104,17 @@ impl Drop for Repeat {
     }
 }
 
-/// How many batches were acknowledged, and a digest of all that happened.
-fn run(seed: u64, rule: Option<Rule>) -> (usize, u32) {
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    /// Batches that were acknowledged.
+    acks: usize,
+    /// Questions to the controller that were answered.
+    answers: usize,
+    /// Of all that happened.
+    digest: u32,
+}
+
+fn run(seed: u64, rule: Option<Rule>) -> Outcome {
     switch_off(rule);
     let mut rng = Rng::new(seed);
     let brokers = [3, 3, 4, 5][rng.below(4) as usize];
@@ -137,6 +151,7 @@ fn run(seed: u64, rule: Option<Rule>) -> (usize, u32) {
         rt::spawn(load::chatter(cluster.clone()));
         for node in &cluster.nodes {
             rt::spawn(load::consume(cluster.clone(), node.id));
+            rt::spawn(names::ask(cluster.clone(), node.id));
         }
         sleep(Duration::from_secs(1)).await;
         rt::spawn(faults::torment(cluster.clone()));
@@ -149,6 +164,10 @@ fn run(seed: u64, rule: Option<Rule>) -> (usize, u32) {
         cluster.heal().await;
         cluster.check().await;
         let oracle = cluster.oracle();
-        (oracle.acks(), oracle.history.digest())
+        Outcome {
+            acks: oracle.acks(),
+            answers: cluster.names.answered(),
+            digest: oracle.history.digest(),
+        }
     })
 }
