@@ -42,7 +42,7 @@ use crate::rt::{self, sleep};
 
 const SEEDS: u64 = 10;
 /// Within so many seeds the simulation notices that a rule is gone. (`SameLife` alone is not noticed within 50.)
-const RULES: [(Rule, u64); 7] = [
+const RULES: [(Rule, u64); 13] = [
     (Rule::EpochTruncation, 50),
     (Rule::MaximalIsr, 100),
     (Rule::HeldHighWatermark, 50),
@@ -50,6 +50,12 @@ const RULES: [(Rule, u64); 7] = [
     (Rule::RequestEpoch, 200),
     (Rule::UncleanEnd, 50),
     (Rule::Lease, 50),
+    (Rule::SyncedLog, 50),
+    (Rule::KeptVote, 50),
+    (Rule::KeptSnapshot, 50),
+    (Rule::CommitBase, 50),
+    (Rule::Barrier, 50),
+    (Rule::Confirmation, 50),
 ];
 
 #[test] // Goal: whatever breaks: what is acknowledged stays, once and in its place, and the replicas become the same.

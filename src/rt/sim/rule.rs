@@ -20,12 +20,28 @@ pub enum Rule {
     UncleanEnd,
     /// A broker leads on a lease of the controller only.
     Lease,
+    /// Entries of the quorum's log are synced before they count.
+    SyncedLog,
+    /// A vote in the quorum is on disk before it counts.
+    KeptVote,
+    /// A snapshot of the quorum is on disk before the entries in it are let go.
+    KeptSnapshot,
+    /// A commit counts only on the image that it was decided on.
+    CommitBase,
+    /// Who leads the quorum decides once it has everything that was committed before.
+    Barrier,
+    /// Who answers without a commit is sure to lead the quorum still.
+    Confirmation,
 }
 
 impl Rule {
     /// Of the controllers among themselves.
     pub fn is_of_consensus(self) -> bool {
-        false
+        use Rule::{Barrier, CommitBase, Confirmation, KeptSnapshot, KeptVote, SyncedLog};
+        matches!(
+            self,
+            SyncedLog | KeptVote | KeptSnapshot | CommitBase | Barrier | Confirmation
+        )
     }
 }
 

@@ -18,6 +18,8 @@ use super::super::frame::{self, Frame, Kind};
 use super::codec::{self, Reader};
 use super::types::{Commit, Entry, LogId, Payload, Types, Vote};
 use crate::rt::blocking::{self, AppendFile};
+#[cfg(test)]
+use crate::rt::sim::{Rule, is_off};
 
 const LOG: &str = "quorum-log";
 const VOTE: &str = "quorum-vote";
@@ -144,6 +146,10 @@ impl Log {
             self.entries.push_back(Held { entry, end });
         }
         self.file.append(&frames)?;
+        #[cfg(test)]
+        if is_off(Rule::SyncedLog) {
+            return Ok(());
+        }
         self.file.sync()
     }
 
@@ -231,6 +237,11 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let mut log = self.lock();
+        #[cfg(test)]
+        if is_off(Rule::KeptVote) {
+            log.vote = Some(*vote);
+            return Ok(());
+        }
         let bytes = frame::seal(Kind::Vote, 0, |out| codec::put_vote(out, vote));
         blocking::write_file_atomic(&log.dir.join(VOTE), &bytes)?;
         log.vote = Some(*vote);

@@ -20,6 +20,8 @@ use super::log::read_sealed;
 use super::types::{Applied, Commit, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, Types};
 use crate::metadata::image::{Image, ImageEpoch};
 use crate::metadata::record::{self, Record};
+#[cfg(test)]
+use crate::rt;
 use crate::rt::{Tx, blocking};
 
 const SNAPSHOT: &str = "quorum-snapshot";
@@ -73,7 +75,10 @@ impl Machine {
     /// The commit's turn has come.
     pub fn take(&mut self, commit: &Commit) -> io::Result<Applied> {
         let image = &mut self.state.image;
-        if commit.base != image.epoch.0 {
+        let is_due = commit.base == image.epoch.0;
+        #[cfg(test)]
+        let is_due = is_due || rt::sim::is_off(rt::sim::Rule::CommitBase);
+        if !is_due {
             return Ok(Applied {
                 epoch: image.epoch.0,
                 is_taken: false,
@@ -239,6 +244,10 @@ impl SnapshotFile {
             codec::put_meta(out, meta);
             out.extend_from_slice(data);
         });
+        #[cfg(test)]
+        if rt::sim::is_off(rt::sim::Rule::KeptSnapshot) {
+            return Ok(());
+        }
         blocking::write_file_atomic(&self.path, &bytes)?;
         *last = meta.last_log_id;
         Ok(())

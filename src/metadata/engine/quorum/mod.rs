@@ -299,6 +299,10 @@ impl Engine for Quorum {
     }
 
     async fn confirm(&self) -> bool {
+        #[cfg(test)]
+        if rt::sim::is_off(rt::sim::Rule::Confirmation) {
+            return true;
+        }
         let Ok(raft) = self.raft() else { return false };
         let confirmed = rt::timeout(CONFIRM_PATIENCE, raft.ensure_linearizable(ReadPolicy::LeaseRead)).await;
         matches!(confirmed, Some(Ok(_)))
