@@ -115,7 +115,10 @@ pub fn voter_id(dir: &Path) -> Result<u64, StartError> {
     }
     let id = rt::random_u64().max(ANYONE + 1);
     let bytes = frame::seal(Kind::Voter, 0, |out| put_u64(out, id));
-    let written = blocking::create_dir_all(dir).and_then(|()| blocking::write_file_atomic(&path, &bytes));
+    // With the directory's name: once others know the number, it must not be lost.
+    let written = blocking::create_dir_all(dir)
+        .and_then(|()| blocking::write_file_atomic(&path, &bytes))
+        .and_then(|()| dir.parent().map_or(Ok(()), blocking::sync_dir));
     written.map(|()| id).map_err(|cause| StartError::Io { path, cause })
 }
 

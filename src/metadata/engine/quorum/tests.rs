@@ -1,5 +1,5 @@
-//! The log and the state machine against the consensus library's own suite, and against kills at every byte; three nodes
-//! over loopback are in `cluster`.
+//! The log and the state machine against the consensus library's own suite, and against kills at every byte; a node alone on a
+//! simulated machine; three nodes over loopback are in `cluster`.
 
 mod cluster;
 
@@ -15,6 +15,7 @@ use super::codec::log_id;
 use super::types::{Entry, Payload, Vote};
 use super::*;
 use crate::rt::blocking;
+use crate::rt::sim::{FaultPlan, World};
 
 struct Stores;
 
@@ -203,4 +204,21 @@ fn a_snapshot_never_goes_back() {
     block_on(machine.install_snapshot(&meta, data)).unwrap();
     block_on(late.build_snapshot()).unwrap();
     assert_eq!(self::machine(dir.path()).image().epoch, ImageEpoch(1));
+}
+
+const DIR: &str = "/disk/metadata";
+
+/// The others know a node by its number: a power cut does not take it once it was told.
+#[test]
+fn a_power_cut_leaves_a_voter_its_number() {
+    for seed in 0..16 {
+        let mut world = World::new(seed, FaultPlan::none());
+        let told = world.run(async {
+            blocking::create_dir_all(Path::new("/disk")).unwrap();
+            blocking::sync_dir(Path::new("/")).unwrap();
+            form::voter_id(Path::new(DIR)).unwrap()
+        });
+        let kept = world.power_cut().run(async { form::voter_id(Path::new(DIR)).unwrap() });
+        assert_eq!(told, kept, "seed {seed}");
+    }
 }
