@@ -6,6 +6,7 @@ mod cluster;
 use std::path::Path;
 
 use futures_lite::future::block_on;
+use openraft::raft::VoteRequest;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::{RaftLogReader, StorageError};
@@ -14,6 +15,9 @@ use tempfile::TempDir;
 use super::codec::log_id;
 use super::types::{Entry, Payload, Vote};
 use super::*;
+use crate::config::{ListenerSpec, VoterSpec};
+use crate::metadata::handle::handle;
+use crate::metrics::ControlCells;
 use crate::rt::blocking;
 use crate::rt::sim::{FaultPlan, World};
 
@@ -221,4 +225,70 @@ fn a_power_cut_leaves_a_voter_its_number() {
         let kept = world.power_cut().run(async { form::voter_id(Path::new(DIR)).unwrap() });
         assert_eq!(told, kept, "seed {seed}");
     }
+}
+
+/// On the machine that a simulated world begins with.
+fn alone() -> Quorum {
+    let (host, port) = ("10.0.0.0".to_owned(), 9093);
+    let voter = VoterSpec {
+        id: 1,
+        host: host.clone(),
+        port,
+    };
+    let listener = ListenerSpec {
+        name: "CONTROLLER".to_owned(),
+        host,
+        port,
+    };
+    let quorum = QuorumConfig {
+        voters: vec![voter],
+        listener,
+        election_timeout_ms: 600,
+        request_timeout_ms: 2_000,
+    };
+    let formed = Formed {
+        cluster_id: "cluster".to_owned(),
+        begins: true,
+        incarnation: [1; 16],
+    };
+    let mut config = BrokerConfig::embedded(Path::new("/disk"));
+    config.broker_id = 1;
+    let (controller, _) = handle(ControlCells::default());
+    Quorum::new(Arc::new(config), quorum, DIR.into(), formed, controller)
+}
+
+/// The term in which it is told that it decides.
+async fn decides(quorum: &mut Quorum) -> u64 {
+    loop {
+        if let Event::Controller { epoch } = quorum.next().await {
+            return epoch;
+        }
+    }
+}
+
+/// Others may have decided in between: nothing is confirmed to a loop that has not heard of that.
+#[test]
+fn leadership_that_was_lost_and_won_again_is_not_confirmed() {
+    World::new(1, FaultPlan::none()).run(async {
+        blocking::create_dir_all(Path::new("/disk")).unwrap();
+        let mut quorum = alone();
+        quorum.start().await.unwrap();
+        let first = decides(&mut quorum).await;
+        assert!(quorum.confirm().await);
+        let raft = quorum.raft().unwrap().clone();
+        let other = VoteRequest {
+            vote: Vote::new(first + 1, 99),
+            last_log_id: Some(log_id(first + 1, 99)),
+            leadership_transfer: true,
+        };
+        assert!(raft.vote(other).await.unwrap().vote_granted);
+        assert!(!quorum.confirm().await);
+        let leads = |metrics: &openraft::RaftMetrics<Types>| metrics.current_leader == Some(metrics.id);
+        let wait = raft.wait(Some(LEAD_PATIENCE));
+        let again = wait.metrics(|metrics| metrics.current_term > first && leads(metrics), "again");
+        again.await.unwrap();
+        assert!(!quorum.confirm().await);
+        assert!(decides(&mut quorum).await > first);
+        assert!(quorum.confirm().await);
+    });
 }
