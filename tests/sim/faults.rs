@@ -44,7 +44,7 @@ pub async fn torment(cluster: Rc<Cluster>) {
 }
 
 fn break_something(cluster: &Rc<Cluster>) {
-    match random_u64() % 26 {
+    match random_u64() % 27 {
         0..=2 => bring_down(cluster, any_broker(cluster), Some(Crash::Kill)),
         3..=5 => bring_down(cluster, any_broker(cluster), Some(Crash::PowerCut)),
         6 | 7 => bring_down(cluster, any_broker(cluster), None),
@@ -53,7 +53,7 @@ fn break_something(cluster: &Rc<Cluster>) {
         22 => cut_off(cluster, controller(cluster), &[Plane::Control]),
         23 => bring_down(cluster, controller(cluster), Some(any_crash())),
         24 | 25 => stop_disk(cluster),
-        12 => cut_one_way(cluster),
+        12 | 26 => cut_one_way(cluster),
         13 => cut_leader(cluster),
         14 | 15 => pause(cluster),
         16 => reassign(cluster),
@@ -140,8 +140,9 @@ fn cut_off(cluster: &Cluster, broker: BrokerId, planes: &[Plane]) {
 fn cut_one_way(cluster: &Cluster) {
     let (from, to) = (any_host(cluster), any_host(cluster));
     if from != to {
-        cluster.note(format!("cut from {} to {}", from.0, to.0));
-        cut(Plane::Data, from, to);
+        let plane = [Plane::Data, Plane::Control][(random_u64() % 2) as usize];
+        cluster.note(format!("cut from {} to {}, {plane:?}", from.0, to.0));
+        cut(plane, from, to);
     }
 }
 
