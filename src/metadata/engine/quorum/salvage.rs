@@ -58,7 +58,8 @@ impl Salvage {
         })
     }
 
-    /// All brokers but this node's are fenced, so that it leads what it may, and is not fenced before them.
+    /// All brokers but this node's are fenced, so that it leads what it may: at the next start their sessions would end with
+    /// its own, and whoever is fenced last is thought to have most.
     pub fn fence_others(&mut self) {
         let me = BrokerId(self.image.broker.broker_id);
         let contact = Contact {
