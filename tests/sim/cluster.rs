@@ -238,7 +238,10 @@ impl Cluster {
 
     /// All replicas are the same to the last byte, and hold what was promised.
     pub async fn check(&self) {
-        self.consensus.check();
+        for node in &self.nodes {
+            let router = node.router().expect("it is up");
+            self.consensus.check(node.id, &router.image());
+        }
         self.names.check();
         for (spec, id) in self.partitions() {
             let logs = self.equal_logs(&spec, id).await;

@@ -6,6 +6,7 @@
 //! | every node is given the same commits in the same order, without gaps | as one is given |
 //! | what one node was given stays, whatever ends and starts again | the same, since who starts again is given it anew |
 //! | a snapshot is what the commits up to it make | once all of those are known |
+//! | so is the image of each broker | at the end |
 //! | no process ends by itself but for its disk | as it ends |
 
 use std::cell::RefCell;
@@ -68,11 +69,14 @@ impl Consensus {
         }
     }
 
-    /// Nothing is broken any more, so that what nodes began from must have become known.
-    pub fn check(&self) {
+    /// The image of a broker, when nothing is broken any more.
+    pub fn check(&self, broker: BrokerId, image: &Image) {
         if let Consensus::Real(ledger) = self {
             let known = ledger.0.borrow();
             assert!(known.begun.is_empty(), "commits before a snapshot were given to nobody");
+            let made = &known.images[image.epoch.0 as usize];
+            let is_same = made.to_records() == image.to_records();
+            assert!(is_same, "the image of broker {} is not what the commits make", broker.0);
         }
     }
 }

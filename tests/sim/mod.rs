@@ -47,7 +47,7 @@ const RULES: [(Rule, u64); 13] = [
     (Rule::MaximalIsr, 100),
     (Rule::HeldHighWatermark, 50),
     (Rule::ActiveMember, 50),
-    (Rule::RequestEpoch, 200),
+    (Rule::RequestEpoch, 400),
     (Rule::UncleanEnd, 50),
     (Rule::Lease, 50),
     (Rule::SyncedLog, 50),
@@ -75,8 +75,8 @@ fn whatever_breaks_what_is_acknowledged_stays() {
         std::mem::forget(repeat);
     }
     println!("{acks} batches were acknowledged, and {answers} questions answered, in {count} runs");
-    assert!(acks >= 20 * count, "only {acks} batches were acknowledged");
-    assert!(answers >= 50 * count, "only {answers} questions were answered");
+    assert!(acks >= 10 * count, "only {acks} batches were acknowledged");
+    assert!(answers >= 20 * count, "only {answers} questions were answered");
 }
 
 #[test] // Goal: a seed gives the same run twice.

@@ -279,10 +279,14 @@ impl Disk {
         (total.saturating_sub(self.used_below(ROOT)), total)
     }
 
-    /// From now on it holds what it does and so many bytes more; `None`: as many as it likes.
-    pub fn fill(&mut self, spare: Option<u64>) {
-        let used = self.used_below(ROOT);
-        self.plan.capacity_bytes = spare.map(|spare| used + spare);
+    /// From now on it holds what it does and so many bytes more.
+    pub fn fill(&mut self, spare: u64) {
+        self.plan.capacity_bytes = Some(self.used_below(ROOT) + spare);
+    }
+
+    /// It is neither full nor about to stop.
+    pub fn clear(&mut self) {
+        (self.plan.capacity_bytes, self.plan.stop_at_op) = (None, None);
     }
 
     /// The machine stops at that operation from now on.

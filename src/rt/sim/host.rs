@@ -87,11 +87,12 @@ impl Host {
 
     /// Somebody else fills its disk, but for so many bytes, until [`Host::clear_disk`] or its next crash.
     pub fn fill_disk(&self, spare: u64) {
-        self.machine.borrow().disk.lock().fill(Some(spare));
+        self.machine.borrow().disk.lock().fill(spare);
     }
 
+    /// It has space again, and does not stop its machine any more.
     pub fn clear_disk(&self) {
-        self.machine.borrow().disk.lock().fill(None);
+        self.machine.borrow().disk.lock().clear();
     }
 
     /// Somebody sets its wall clock: from now on it is so far ahead of the world's, or behind.
