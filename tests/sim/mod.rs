@@ -51,9 +51,9 @@ const RULES: [(Rule, u64); 13] = [
     (Rule::UncleanEnd, 50),
     (Rule::Lease, 50),
     (Rule::SyncedLog, 50),
-    (Rule::KeptVote, 50),
+    (Rule::KeptVote, 100),
     (Rule::KeptSnapshot, 50),
-    (Rule::CommitBase, 50),
+    (Rule::CommitBase, 100),
     (Rule::Barrier, 50),
     (Rule::Confirmation, 50),
 ];
