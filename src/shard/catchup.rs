@@ -7,8 +7,9 @@
 //! fetch may give fewer bytes than were asked for. One that has nothing waits for memory, but not for ever: its fetch may
 //! hold memory of another shard, whose readers wait for this one's.
 //!
-//! Producers may wait for other partitions of a fetch for replicas that are behind, be they another shard's. So it does not
-//! wait for their pace: it is answered without them, and its long poll asks again when they may be read.
+//! Producers may wait for other partitions of a fetch for replicas that are behind, be they another shard's. So it waits
+//! neither for their pace nor for memory: it is answered without them, and its long poll asks again when they may be read.
+//! And they are read only once all that is awaited of their part is being read.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -24,6 +25,8 @@ use crate::storage::ReadPlan;
 
 /// How long a part without data waits for memory before it is answered so.
 const MEMORY_WAIT_MAX: Duration = Duration::from_secs(1);
+/// When a replica that is behind, and found no memory, is tried again.
+const MEMORY_RETRY: Duration = Duration::from_millis(100);
 /// A broker that asked this lately for replicas that are behind asks again: none is put off for longer.
 const BEHIND_LINGER: Duration = Duration::from_secs(2);
 /// What is read at once for one of them, by the time that it is paid for in: the way to it and back is shorter.
@@ -59,6 +62,8 @@ pub(super) struct Part {
     pub(super) partitions: Vec<FetchedPartition>,
     /// Reads that have not begun, of each class.
     pub(super) plans: [VecDeque<Planned>; 2],
+    /// Replicas that are behind and get nothing now, by their places, and what of the mark is theirs.
+    pub(super) left_out: Vec<(usize, u64)>,
     pub(super) since: Instant,
     /// Reads that have, and those that wait for one ahead of them.
     pub(super) running: usize,
@@ -142,13 +147,19 @@ impl Catchup {
         if let Some(planned) = part.plans[BEHIND].front() {
             self.note_asked(planned.class, part.since);
         }
-        for (queue, plans) in self.queues.iter_mut().zip(&part.plans) {
-            if !plans.is_empty() {
-                queue.push_back(self.last);
-            }
-        }
         self.parts.insert(self.last, part);
+        self.queue(self.last);
         self.last
+    }
+
+    /// Where the part waits: for what is awaited first.
+    fn queue(&mut self, number: u64) {
+        let Some(part) = self.parts.get(&number) else { return };
+        if let Some(at) = [AWAITED, BEHIND].into_iter().find(|at| !part.plans[*at].is_empty())
+            && !self.queues[at].contains(&number)
+        {
+            self.queues[at].push_back(number);
+        }
     }
 
     fn note_asked(&mut self, class: Class, now: Instant) {
@@ -164,6 +175,7 @@ impl Catchup {
 
     /// A read ahead of a reader begins, if nobody waits who may read.
     pub(super) fn begin_ahead(&mut self, class: Class, bytes: usize, now: Instant) -> bool {
+        self.note_asked(class, now);
         let may_somebody = matches!(self.whose_turn(now), Some(Turn::Of(_)));
         let is_free = self.running < self.reads_max && !may_somebody && self.wait_until(class, now).is_none();
         if is_free {
@@ -182,11 +194,8 @@ impl Catchup {
             return;
         };
         part.running -= 1;
-        let at = planned.class.at();
-        if part.plans[at].is_empty() {
-            self.queues[at].push_back(number);
-        }
-        part.plans[at].push_back(planned);
+        part.plan(planned);
+        self.queue(number);
     }
 
     /// Parts that wait for their turn.
@@ -227,13 +236,16 @@ impl Catchup {
                 self.turn = 1 - at;
                 return self.begin(number, at, held);
             }
-            // Memory is short: whoever holds some does without more, and first those that nobody waits for.
-            let queued = || [BEHIND, AWAITED].into_iter().find_map(|at| self.queued_with_some(at));
-            let Some(closing) = has_some.then_some(number).or_else(queued) else {
+            // Memory is short: nobody waits for what is behind, and whoever holds some does without more.
+            let done = if at == BEHIND {
+                self.put_off(number, now.after(MEMORY_RETRY))
+            } else if let Some(closing) = has_some.then_some(number).or_else(|| self.queued_with_some()) {
+                self.close(closing)
+            } else {
                 self.starved_since.get_or_insert(now);
                 return None;
             };
-            if let Some(part) = self.close(closing) {
+            if let Some(part) = done {
                 return Some(Step::Answer(part));
             }
         }
@@ -326,9 +338,7 @@ impl Catchup {
             ..
         } = part.plans[at].pop_front()?;
         part.running += 1;
-        if !part.plans[at].is_empty() {
-            self.queues[at].push_back(number);
-        }
+        self.queue(number);
         Some(Step::Read(ReadJob {
             part: number,
             class,
@@ -342,13 +352,18 @@ impl Catchup {
     /// A part that waits for nothing more once it does without replicas that are behind, whose pace lets none be read now.
     fn take_put_off(&mut self, now: Instant) -> Option<Part> {
         while let Some((number, until)) = self.to_be_put_off(now) {
-            self.parts.get_mut(&number)?.put_off(until);
-            self.queues[BEHIND].retain(|queued| *queued != number);
-            if let Some(part) = self.take_if_done(number) {
+            if let Some(part) = self.put_off(number, until) {
                 return Some(part);
             }
         }
         None
+    }
+
+    /// The part comes back if it waits for nothing more.
+    fn put_off(&mut self, number: u64, until: Instant) -> Option<Part> {
+        self.parts.get_mut(&number)?.put_off(until);
+        self.queues[BEHIND].retain(|queued| *queued != number);
+        self.take_if_done(number)
     }
 
     fn to_be_put_off(&self, now: Instant) -> Option<(u64, Instant)> {
@@ -359,9 +374,10 @@ impl Catchup {
         self.queues[BEHIND].iter().find_map(until)
     }
 
-    fn queued_with_some(&self, at: usize) -> Option<u64> {
+    /// Of those that are awaited.
+    fn queued_with_some(&self) -> Option<u64> {
         let has_some = |number: &u64| self.parts.get(number).is_some_and(Part::has_some);
-        self.queues[at].iter().copied().find(has_some)
+        self.queues[AWAITED].iter().copied().find(has_some)
     }
 
     /// Drops the reads that have not begun. The part comes back if none is running.
@@ -392,11 +408,13 @@ impl Part {
 
     /// Replicas that are behind, and whose reads have not begun, are none of its any more, nor of what it counts.
     fn put_off(&mut self, until: Instant) {
-        let plans = &mut self.plans[BEHIND];
-        self.mark -= plans.iter().map(|planned| planned.mark).sum::<u64>();
+        let planned = self.plans[BEHIND].drain(..).map(|planned| (planned.slot, planned.mark));
         let put_off = self.put_off.get_or_insert_with(|| PutOff::new(until));
         put_off.until = until;
-        put_off.slots.extend(plans.drain(..).map(|planned| planned.slot));
+        for (slot, mark) in planned.chain(self.left_out.drain(..)) {
+            self.mark -= mark;
+            put_off.slots.push(slot);
+        }
         put_off.slots.sort_unstable();
     }
 
@@ -445,6 +463,7 @@ mod tests {
             mark: 10 * reads as u64 + 7,
             partitions: vec![FetchedPartition::refused(ErrorCode::None); reads],
             plans: Default::default(),
+            left_out: Vec::new(),
             since: Instant(0),
             running: 0,
             put_off: None,
@@ -578,7 +597,8 @@ mod tests {
         catchup.add(behind(1, 101));
         assert_eq!(run(&mut catchup, &memory, now).0.len(), 101);
         let mut both = part(2, 1, 1000);
-        both.mark += 20;
+        both.mark += 24;
+        both.left_out.push((3, 4));
         for slot in 1..3 {
             both.plans[BEHIND].extend(behind(2, 3).plans[BEHIND].drain(slot..=slot));
         }
@@ -586,7 +606,24 @@ mod tests {
         let (jobs, answered) = run(&mut catchup, &memory, now);
         assert_eq!((turns(&jobs), answered), (vec![(2, 0)], vec![]));
         let answered = catchup.on_read(2, |_| {}).expect("it waits for nothing else");
-        assert_eq!(answered.put_off.expect("put off").slots, [1, 2]);
+        assert_eq!(
+            (answered.mark, answered.put_off.expect("put off").slots),
+            (17, vec![1, 2, 3])
+        );
+    }
+
+    /// Of one part what is awaited is begun first, whosever turn it is: it has the memory that a first read may take.
+    #[test]
+    fn a_part_reads_what_is_awaited_first() {
+        let (mut catchup, memory) = (catchup(100, 0), memory(1 << 30));
+        let mut both = part(1, 2, 1000);
+        both.plans[BEHIND].extend(behind(1, 3).plans[BEHIND].drain(2..));
+        catchup.turn = BEHIND;
+        catchup.add(both);
+        assert_eq!(
+            turns(&run(&mut catchup, &memory, Instant(0)).0),
+            [(1, 0), (1, 1), (1, 2)]
+        );
     }
 
     #[test]
@@ -619,7 +656,8 @@ mod tests {
         );
     }
 
-    /// Short of memory, a part that has something is answered with that; one that has nothing waits, but not for ever.
+    /// Short of memory, a part that has something is answered with that; one that has nothing waits, but not for ever, and not
+    /// at all if nobody waits for it.
     #[test]
     fn memory_bounds_the_reads() {
         let (mut catchup, memory) = (catchup(100, 0), memory(10_000));
@@ -629,7 +667,7 @@ mod tests {
         catchup.add(behind(4, 1));
         catchup.add(part_of(Class::Behind(BrokerId(2)), 5, 1, 6000));
         let (jobs, answered) = run(&mut catchup, &memory, Instant(0));
-        assert_eq!((turns(&jobs), answered), (vec![(1, 0), (4, 0), (2, 0)], vec![]));
+        assert_eq!((turns(&jobs), answered), (vec![(1, 0), (4, 0), (2, 0)], vec![5]));
         assert_eq!(memory.used(), 9000);
         // There is no room for the third; the first one, which holds memory, does without the rest.
         assert_eq!(catchup.on_read(1, |_| {}).map(|part| part.request), Some(1));
@@ -641,8 +679,7 @@ mod tests {
                 .iter()
                 .map(|part| part.request)
                 .collect::<Vec<_>>(),
-            [3, 5],
-            "of both classes"
+            [3]
         );
         drop(jobs);
         assert_eq!(memory.used(), 0);

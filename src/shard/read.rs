@@ -51,6 +51,7 @@ impl Shard {
             mark: self.mark(WaitKind::of(ask.reader), ask.items.iter().map(|item| &item.partition)),
             partitions: Vec::with_capacity(ask.items.len()),
             plans: Default::default(),
+            left_out: Vec::new(),
             since: now.instant,
             running: 0,
             put_off: None,
@@ -67,6 +68,10 @@ impl Shard {
         for slot in later {
             let item = &ask.items[slot];
             let fetching = self.fetch_one(item, ask.reader, &mut budget, false, now);
+            if matches!(&fetching, Fetching::Ready(fetched) if fetched.gives_nothing()) {
+                part.left_out
+                    .push((slot, self.mark(WaitKind::Written, [&item.partition])));
+            }
             part.partitions[slot] = self.take_up(&mut part, slot, item, fetching);
         }
         match part.has_plans() {
@@ -172,7 +177,11 @@ impl Shard {
                     log_start: item.log_start,
                 };
                 match self.on_follower_fetch(item.partition, &fetch, now) {
-                    Ok(high_watermark) => fetching.with_high_watermark(high_watermark),
+                    Ok(high_watermark) => {
+                        // By this fetch it may have begun to join.
+                        let class = open_class(self.hosted.get(&item.partition), reader);
+                        fetching.with_high_watermark(high_watermark).in_class(class)
+                    }
                     Err(error) => refused(error),
                 }
             }
@@ -450,6 +459,13 @@ fn read(
     }
 }
 
+fn open_class(hosted: Option<&Hosted>, reader: Reader) -> Class {
+    match hosted {
+        Some(Hosted::Open(open)) => class(open, reader),
+        _ => Class::Awaited,
+    }
+}
+
 fn class(open: &Open, reader: Reader) -> Class {
     match reader {
         Reader::Follower { broker, .. } if !open.partition.waits_for(broker) => Class::Behind(broker),
@@ -458,6 +474,13 @@ fn class(open: &Open, reader: Reader) -> Class {
 }
 
 impl Fetching {
+    fn in_class(mut self, class: Class) -> Fetching {
+        if let Fetching::FromDisk(.., of) = &mut self {
+            *of = class;
+        }
+        self
+    }
+
     fn with_high_watermark(mut self, offset: i64) -> Fetching {
         if let Fetching::Ready(fetched) | Fetching::FromDisk(fetched, ..) = &mut self {
             fetched.high_watermark = offset;

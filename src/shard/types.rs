@@ -204,6 +204,11 @@ impl FetchedPartition {
         }
     }
 
+    /// Neither records nor anything else that the reader must know.
+    pub(super) fn gives_nothing(&self) -> bool {
+        self.error.is_none() && self.diverging_epoch.is_none() && self.records.is_empty()
+    }
+
     pub fn record_bytes(&self) -> usize {
         self.records.iter().map(Bytes::len).sum()
     }
