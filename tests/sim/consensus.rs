@@ -229,8 +229,8 @@ impl Engine for Watched {
         event
     }
 
-    async fn confirm(&self) -> bool {
-        self.quorum.confirm().await
+    async fn confirm(&self, base: ImageEpoch) -> Result<(), CommitError> {
+        self.quorum.confirm(base).await
     }
 
     async fn resign(&mut self) {

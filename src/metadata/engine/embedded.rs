@@ -244,8 +244,8 @@ impl Engine for Embedded {
         }
     }
 
-    async fn confirm(&self) -> bool {
-        true
+    async fn confirm(&self, _: ImageEpoch) -> Result<(), CommitError> {
+        Ok(())
     }
 
     async fn resign(&mut self) {}

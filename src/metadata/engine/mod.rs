@@ -40,8 +40,9 @@ pub trait Engine: 'static {
     /// What has happened, in order and without gaps. A call that is dropped takes nothing.
     fn next(&mut self) -> impl Future<Output = Event>;
 
-    /// Whether this node, which was the controller, still is: answers that need no commit rest on it.
-    fn confirm(&self) -> impl Future<Output = bool>;
+    /// Whether this node, which was the controller, still is, and nothing has been committed since the image of epoch `base`:
+    /// answers that need no commit rest on it.
+    fn confirm(&self, base: ImageEpoch) -> impl Future<Output = Result<(), CommitError>>;
 
     /// Hands the controllership over, if it has it, and ends.
     fn resign(&mut self) -> impl Future<Output = ()>;

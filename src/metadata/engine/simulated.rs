@@ -405,8 +405,11 @@ impl Engine for SimulatedEngine {
         }
     }
 
-    async fn confirm(&self) -> bool {
-        self.is_controller() && self.quorum.reaches_most(self.me)
+    async fn confirm(&self, _: ImageEpoch) -> Result<(), CommitError> {
+        match self.is_controller() && self.quorum.reaches_most(self.me) {
+            true => Ok(()),
+            false => Err(CommitError::NotController),
+        }
     }
 
     async fn resign(&mut self) {

@@ -226,8 +226,8 @@ impl<E: Engine> Control<E> {
         }
         let (records, decided) = self.decide_some(commands);
         let committed = match records.is_empty() {
-            true if decided.is_empty() || self.engine.confirm().await => Ok(()),
-            true => Err(CommitError::NotController),
+            true if decided.is_empty() => Ok(()),
+            true => self.engine.confirm(self.image.epoch).await,
             false => self.commit(&records).await,
         };
         match committed {

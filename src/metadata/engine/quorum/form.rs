@@ -111,6 +111,12 @@ fn look(node: BrokerId, dir: &Path, known: Option<String>) -> anyhow::Result<Fou
 pub fn voter_id(dir: &Path) -> Result<u64, StartError> {
     let path = dir.join(VOTER);
     if let Some(mut payload) = read_sealed(&path, Kind::Voter)? {
+        // The process that made it may have ended before that was durable.
+        let synced = dir.parent().map_or(Ok(()), blocking::sync_dir);
+        synced.map_err(|cause| StartError::Io {
+            path: path.clone(),
+            cause,
+        })?;
         return payload.u64().map_err(|cause| StartError::Io { path, cause });
     }
     let id = rt::random_u64().max(ANYONE + 1);

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -29,9 +30,24 @@ const SNAPSHOT: &str = "quorum-snapshot";
 pub struct Machine {
     files: SnapshotFile,
     events: Tx<Event>,
+    applied_epoch: AppliedEpoch,
     /// For a state without records.
     empty: Image,
     state: State,
+}
+
+/// The epoch of the machine's image, for others. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct AppliedEpoch(Arc<AtomicU64>);
+
+impl AppliedEpoch {
+    pub fn get(&self) -> ImageEpoch {
+        ImageEpoch(self.0.load(Ordering::SeqCst))
+    }
+
+    fn set(&self, epoch: ImageEpoch) {
+        self.0.store(epoch.0, Ordering::SeqCst);
+    }
 }
 
 /// Cheap to clone: an image shares its structure.
@@ -56,12 +72,19 @@ impl Machine {
             state = restored(&empty, &meta, &data).map_err(|cause| StartError::Io { path, cause })?;
             files.note(state.applied);
         }
+        let applied_epoch = AppliedEpoch::default();
+        applied_epoch.set(state.image.epoch);
         Ok(Machine {
             files,
             events,
+            applied_epoch,
             empty,
             state,
         })
+    }
+
+    pub fn applied_epoch(&self) -> AppliedEpoch {
+        self.applied_epoch.clone()
     }
 
     pub fn image(&self) -> &Image {
@@ -87,6 +110,7 @@ impl Machine {
         let records = record::decode_all(&commit.records).map_err(io::Error::other)?;
         image.apply_all(&records);
         image.epoch = ImageEpoch(commit.epoch);
+        self.applied_epoch.set(image.epoch);
         self.hand_on(Event::Delta(Delta {
             epoch: ImageEpoch(commit.epoch),
             records,
@@ -147,6 +171,7 @@ impl RaftStateMachine<Types> for Machine {
         self.files.write(meta, &snapshot)?;
         self.state = state;
         let image = &self.state.image;
+        self.applied_epoch.set(image.epoch);
         self.hand_on(Event::Reset(Delta {
             epoch: image.epoch,
             records: image.to_records(),

@@ -51,7 +51,7 @@ use crate::rt::{self, ControlListener, Rx, Tx, lane};
 
 use link::Links;
 use log::LogStore;
-use machine::Machine;
+use machine::{AppliedEpoch, Machine};
 use message::Identity;
 use presence::Presence;
 use progress::Progress;
@@ -112,6 +112,8 @@ pub struct Quorum {
     running: Option<(Raft, Remote)>,
     /// The term in which the loop knows that it decides.
     decides: Option<u64>,
+    /// What the machine has applied, be it that the loop has not seen it.
+    applied: AppliedEpoch,
     progress: Progress,
     events: Rx<Event>,
     sender: Tx<Event>,
@@ -140,6 +142,7 @@ impl Quorum {
             controller,
             running: None,
             decides: None,
+            applied: AppliedEpoch::default(),
             progress: Progress::default(),
             events,
             sender,
@@ -177,6 +180,7 @@ impl Quorum {
         let empty = Image::empty(&self.formed.cluster_id, self.config.clone());
         let machine = Machine::open(&self.dir, empty, self.sender.clone())?;
         let (records, epoch) = (machine.image().to_records(), machine.image().epoch);
+        self.applied = machine.applied_epoch();
         let presence = Presence::new(self.sender.clone());
         let links = Links {
             me: identity.clone(),
@@ -304,15 +308,23 @@ impl Engine for Quorum {
         event
     }
 
-    async fn confirm(&self) -> bool {
+    async fn confirm(&self, base: ImageEpoch) -> Result<(), CommitError> {
         #[cfg(test)]
         if rt::sim::is_off(rt::sim::Rule::Confirmation) {
-            return true;
+            return Ok(());
         }
-        let Ok(raft) = self.raft() else { return false };
+        let raft = self.raft().map_err(CommitError::Refused)?;
         let confirmed = rt::timeout(CONFIRM_PATIENCE, raft.ensure_linearizable(ReadPolicy::LeaseRead)).await;
         // In the same leadership: between two of them others may have committed what the loop has not seen.
-        matches!(confirmed, Some(Ok(read)) if self.decides == Some(**read.log_id().committed_leader_id()))
+        let is_same = |term| self.decides == Some(term);
+        if !matches!(confirmed, Some(Ok(read)) if is_same(**read.log_id().committed_leader_id())) {
+            return Err(CommitError::NotController);
+        }
+        // A commit that nobody could tell the outcome of may have been made since.
+        match self.applied.get() {
+            applied if applied > base => Err(CommitError::Conflict(applied)),
+            _ => Ok(()),
+        }
     }
 
     async fn resign(&mut self) {

@@ -266,6 +266,11 @@ async fn decides(quorum: &mut Quorum) -> u64 {
     }
 }
 
+/// To a loop that knows of all commits.
+async fn is_confirmed(quorum: &Quorum) -> bool {
+    quorum.confirm(quorum.applied.get()).await.is_ok()
+}
+
 /// Others may have decided in between: nothing is confirmed to a loop that has not heard of that.
 #[test]
 fn leadership_that_was_lost_and_won_again_is_not_confirmed() {
@@ -274,7 +279,14 @@ fn leadership_that_was_lost_and_won_again_is_not_confirmed() {
         let mut quorum = alone();
         quorum.start().await.unwrap();
         let first = decides(&mut quorum).await;
-        assert!(quorum.confirm().await);
+        assert!(is_confirmed(&quorum).await);
+        let before = quorum.applied.get();
+        let committed = quorum.commit(before, &[]).await.unwrap();
+        let unheard = quorum.confirm(before).await;
+        assert!(
+            matches!(unheard, Err(CommitError::Conflict(epoch)) if epoch == committed),
+            "{unheard:?}"
+        );
         let raft = quorum.raft().unwrap().clone();
         let other = VoteRequest {
             vote: Vote::new(first + 1, 99),
@@ -282,13 +294,13 @@ fn leadership_that_was_lost_and_won_again_is_not_confirmed() {
             leadership_transfer: true,
         };
         assert!(raft.vote(other).await.unwrap().vote_granted);
-        assert!(!quorum.confirm().await);
+        assert!(!is_confirmed(&quorum).await);
         let leads = |metrics: &openraft::RaftMetrics<Types>| metrics.current_leader == Some(metrics.id);
         let wait = raft.wait(Some(LEAD_PATIENCE));
         let again = wait.metrics(|metrics| metrics.current_term > first && leads(metrics), "again");
         again.await.unwrap();
-        assert!(!quorum.confirm().await);
+        assert!(!is_confirmed(&quorum).await);
         assert!(decides(&mut quorum).await > first);
-        assert!(quorum.confirm().await);
+        assert!(is_confirmed(&quorum).await);
     });
 }

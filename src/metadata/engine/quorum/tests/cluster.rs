@@ -35,8 +35,8 @@ impl Engine for Killed {
     async fn next(&mut self) -> Event {
         self.0.next().await
     }
-    async fn confirm(&self) -> bool {
-        self.0.confirm().await
+    async fn confirm(&self, base: ImageEpoch) -> Result<(), CommitError> {
+        self.0.confirm(base).await
     }
     async fn resign(&mut self) {}
     fn quorum(&self) -> Option<QuorumState> {
