@@ -42,15 +42,24 @@ fn recover(config: BrokerConfig, accept_loss: bool) -> anyhow::Result<ExitCode> 
     let dir = metadata_dir(&config);
     let config = Arc::new(config);
     let mut salvage = Salvage::read(&dir, Image::empty(&cluster_id, config))?;
+    let known = &salvage.image.cluster_id;
+    if **known != *cluster_id {
+        bail!(
+            "the metadata in {} are those of cluster {known}, and the log directories belong to {cluster_id}",
+            dir.display()
+        );
+    }
     print!("{}", told(&cluster_id, &salvage));
     if !accept_loss {
         eprintln!(
             "Nothing was changed. What only the lost nodes had would be lost, and they must never start with their old \
              disks again: together they would go on as another quorum. Where several nodes are left, take the one whose \
-             last entry is the greatest. To do it, say --accept-loss."
+             last entry is the greatest: the others join it with empty directories, so what only they have is lost too. To \
+             do it, say --accept-loss."
         );
         return Ok(exit::usage());
     }
+    salvage.step_over();
     salvage.fence_others();
     let aside = salvage
         .make_single()

@@ -14,11 +14,17 @@ use super::types::LogId;
 use crate::metadata::command::Command;
 use crate::metadata::decide::{Contact, Draw, Live, decide, silent_brokers};
 use crate::metadata::image::{Image, ImageEpoch};
-use crate::model::BrokerId;
+use crate::metadata::record::{self, Record};
+use crate::model::{BrokerId, LeaderEpoch};
 use crate::rt::{blocking, lane};
 
 /// Where the files of the quorum go, beside its directory.
 const LOST: &str = "lost-quorum";
+
+/// Producer ids, epochs of partitions and commits that the lost nodes may be ahead.
+const PRODUCER_IDS_STEP: i64 = 1 << 32;
+const EPOCHS_STEP: i32 = 1_000;
+const COMMITS_STEP: u64 = 1_000_000;
 
 /// What a node of a quorum holds.
 pub struct Salvage {
@@ -51,11 +57,34 @@ impl Salvage {
         for commit in &commits {
             machine.take(commit).map_err(fault)?;
         }
+        let image = machine.image().clone();
+        if image.epoch == ImageEpoch(0) {
+            return Err(incomplete(match Embedded::is_new(dir).map_err(fault)? {
+                true => "the node has never heard from its quorum",
+                false => "they are a single node's already: start it",
+            }));
+        }
         Ok(Salvage {
             dir: dir.to_path_buf(),
-            image: machine.image().clone(),
-            last: log.last().or(machine.applied()),
+            image,
+            last: log.last().max(machine.applied()),
         })
+    }
+
+    /// Numbers that the lost nodes may have given out since are not given out again.
+    pub fn step_over(&mut self) {
+        let next = self.image.next_producer_id + PRODUCER_IDS_STEP;
+        let mut records = vec![Record::ProducerIds(record::ProducerIds { next })];
+        for topic in self.image.topics.values() {
+            for before in &topic.partitions {
+                let mut state = before.clone();
+                state.leader_epoch = LeaderEpoch(before.leader_epoch.0 + EPOCHS_STEP);
+                state.partition_epoch += EPOCHS_STEP;
+                records.push(Record::Partition(record::Partition::new(topic.id, &state)));
+            }
+        }
+        self.image.apply_all(&records);
+        self.image.epoch = ImageEpoch(self.image.epoch.0 + COMMITS_STEP);
     }
 
     /// All brokers but this node's are fenced, so that it leads what it may: at the next start their sessions would end with
@@ -135,8 +164,6 @@ mod tests {
     use super::*;
     use crate::config::BrokerConfig;
     use crate::metadata::engine::{Engine, SnapshotPolicy};
-    use crate::metadata::image::ImageEpoch;
-    use crate::metadata::record::{self, Record};
 
     fn empty(dir: &Path) -> Image {
         Image::empty("none", Arc::new(BrokerConfig::embedded(dir)))
@@ -166,14 +193,17 @@ mod tests {
         let entries = vec![entry(1, 0), entry(2, 1), entry(3, 1)];
         block_on(log.append(entries, IOFlushed::noop())).unwrap();
         drop(log);
-        let salvage = Salvage::read(&dir, empty(&dir)).unwrap();
+        let mut salvage = Salvage::read(&dir, empty(&dir)).unwrap();
         assert_eq!((salvage.last(), salvage.image.epoch), ((4, 3), ImageEpoch(2)));
         assert_eq!(&*salvage.image.cluster_id, "2");
 
+        salvage.step_over();
+        assert_eq!(salvage.image.next_producer_id, PRODUCER_IDS_STEP);
+        let epoch_after = ImageEpoch(2 + COMMITS_STEP);
         let aside = salvage.make_single().unwrap();
         let mut single = Embedded::new(dir.clone(), SnapshotPolicy::default());
         let (records, epoch) = block_on(single.start()).unwrap();
-        assert_eq!((records, epoch), (salvage.image.to_records(), ImageEpoch(2)));
+        assert_eq!((records, epoch), (salvage.image.to_records(), epoch_after));
         assert!(LogStore::exists(&aside).unwrap() && Salvage::read(&dir, empty(&dir)).is_err());
         // Once more it would take the place of what was put aside.
         assert!(salvage.make_single().is_err());
