@@ -209,7 +209,12 @@ async fn repeat((pause, mut duty): Duty) {
 }
 
 /// Without a cluster one broker is always heard, and it is heard now.
-fn alone(me: BrokerId, image_epoch: ImageEpoch, log_dirs: &[DirId], is_online: &dyn Fn(&DirId) -> bool) -> Live {
+pub(super) fn alone(
+    me: BrokerId,
+    image_epoch: ImageEpoch,
+    log_dirs: &[DirId],
+    is_online: &dyn Fn(&DirId) -> bool,
+) -> Live {
     let now_ns = rt::now().0;
     let itself = Contact {
         last_ns: now_ns,

@@ -117,7 +117,7 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// Each gets the other's name, at once.
+/// Each gets the other's name, at once. Of real files only.
 pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput);
     let (one, other) = (name(one)?, name(other)?);

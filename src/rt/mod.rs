@@ -42,8 +42,8 @@
 //!
 //! `File`, `Listener` and `Stream` are enums inside, with the arm of the world that made them, and so are those of the control
 //! thread; `Dir` and the functions of `task` look at the world at each call. The real arm is in `real`. A simulated one is a
-//! world more in `world`, an arm more in each enum, both in test builds only, and touches nothing above this module but what
-//! the consensus library runs on (`metadata::engine`).
+//! world more in `world`, an arm more in each enum, both in test builds only. Above this module it touches what the consensus
+//! library runs on (`metadata::engine`), and the safety rules that a test may switch off.
 
 mod address;
 mod allocator;

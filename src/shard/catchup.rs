@@ -276,15 +276,12 @@ impl Catchup {
     fn note_begun(&mut self, class: Class, bytes: usize, now: Instant) {
         // Brokers that are behind must each come nearer, or else they are never in sync again.
         let sharing = self.behind.len().max(1) as u64;
-        let pace = match class {
-            Class::Awaited => Some(&mut self.pace),
-            Class::Behind(broker) => self.behind.get_mut(&broker).map(|one| &mut one.pace),
+        let least = self.bytes_per_second[class.at()];
+        let paced = match class {
+            Class::Awaited => Some((&mut self.pace, least)),
+            Class::Behind(broker) => self.behind.get_mut(&broker).map(|one| (&mut one.pace, least / sharing)),
         };
-        if let Some(pace) = pace {
-            let least = match class {
-                Class::Awaited => self.bytes_per_second[AWAITED],
-                Class::Behind(_) => self.bytes_per_second[BEHIND] / sharing,
-            };
+        if let Some((pace, least)) = paced {
             pace.on_read(bytes, least, &self.produced, now);
         }
         self.running += 1;

@@ -214,24 +214,18 @@ impl Shard {
     /// Where nobody wants the answer any more, a follower may hold another end by now than this request says.
     fn ask_again(&mut self, request: u64, has_more: impl Fn(&PollPart) -> bool) {
         let now = self.clock;
-        let Some(poll) = self.joins.fetch(request) else {
-            return;
-        };
-        if !poll.reply.is_awaited() {
-            return self.finish_fetch(request);
-        }
-        let limits = poll.limits;
-        let mut questions = Vec::new();
-        for part in &mut poll.parts {
-            if part.state == PartState::Waiting && has_more(part) {
-                (part.state, part.asked) = (PartState::Asked, now);
-                questions.push((part.shard, fetch_question(part.items.clone(), limits)));
+        while let Some(poll) = self.joins.fetch(request) {
+            if !poll.reply.is_awaited() {
+                return self.finish_fetch(request);
             }
-        }
-        if !questions.is_empty() {
+            let limits = poll.limits;
+            let is_due = |part: &&mut PollPart| part.state == PartState::Waiting && has_more(part);
+            let Some(part) = poll.parts.iter_mut().find(is_due) else {
+                return;
+            };
+            (part.state, part.asked) = (PartState::Asked, now);
+            let (shard, question) = (part.shard, fetch_question(part.items.clone(), limits));
             poll.end_wait(now);
-        }
-        for (shard, question) in questions {
             self.ask(shard, request, question);
         }
     }

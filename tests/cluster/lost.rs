@@ -51,10 +51,7 @@ fn a_lost_broker_comes_back_empty_under_its_id() {
     cluster.nodes[LOST].await_answer();
     load.ledger.await_more();
     wait_until("all replicas are in sync", || cluster.in_sync(0, Some(TOPIC), 3));
-    wait_until("it votes", || {
-        let replication = replication(&cluster);
-        replication.lines().filter(|line| line.contains("Follower")).count() == 2
-    });
+    await_voters(&cluster);
 
     // Of three voters two are left.
     cluster.nodes[0].kill_9();
@@ -83,6 +80,14 @@ fn remove_lost(cluster: &Cluster) {
     let said = ours(cluster, "metadata-quorum", &remove);
     let expected = format!("Removed KRaft controller {id} with directory id {directory}\n");
     assert_eq!(said, expected);
+}
+
+/// All three nodes vote: any of them may fail.
+pub(super) fn await_voters(cluster: &Cluster) {
+    wait_until("it votes", || {
+        let replication = replication(cluster);
+        replication.lines().filter(|line| line.contains("Follower")).count() == 2
+    });
 }
 
 fn replication(cluster: &Cluster) -> String {

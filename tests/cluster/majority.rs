@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Command, Output};
 
 use super::Cluster;
+use super::lost::await_voters;
 use super::tools_partitions::ours;
 use crate::disk::{Client, payload};
 use crate::support::{Broker, wait_until};
@@ -58,11 +59,7 @@ fn a_node_goes_on_without_the_majority() {
     assert_eq!(client.produce(TOPIC, RECORDS), Ok(RECORDS as i64));
     assert_eq!(cluster_id(&cluster), id);
 
-    // All three vote: any of them may fail.
-    wait_until("they vote", || {
-        let replication = ours(&cluster, "metadata-quorum", "describe --replication");
-        replication.lines().filter(|line| line.contains("Follower")).count() == 2
-    });
+    await_voters(&cluster);
     cluster.nodes[left].kill_9();
     wait_until("others lead", || cluster.is_led_without(lost[0], left));
     cluster.create(lost[0], "after");

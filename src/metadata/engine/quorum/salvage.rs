@@ -4,7 +4,6 @@
 //! All that stands in the node's log counts, be it that no majority is known to have it: it may have been acknowledged.
 //! What only the lost nodes had is gone. Nothing here keeps them from going on as a quorum, should they come back.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::super::{Embedded, StartError};
@@ -12,9 +11,10 @@ use super::log::LogStore;
 use super::machine::Machine;
 use super::types::LogId;
 use crate::metadata::command::Command;
-use crate::metadata::decide::{Contact, Draw, Live, decide, silent_brokers};
+use crate::metadata::decide::{Draw, decide, silent_brokers};
 use crate::metadata::image::{Image, ImageEpoch};
 use crate::metadata::record::{self, Record};
+use crate::metadata::thread::alone;
 use crate::model::{BrokerId, LeaderEpoch};
 use crate::rt::{blocking, lane};
 
@@ -91,16 +91,7 @@ impl Salvage {
     /// its own, and whoever is fenced last is thought to have most.
     pub fn fence_others(&mut self) {
         let me = BrokerId(self.image.broker.broker_id);
-        let contact = Contact {
-            last_ns: 0,
-            has_ended: false,
-            image_epoch: self.image.epoch,
-            online_dirs: Vec::new(),
-        };
-        let live = Live {
-            now_ns: 0,
-            contacts: BTreeMap::from([(me, contact)]),
-        };
+        let live = alone(me, self.image.epoch, &[], &|_| true);
         let draw = Draw {
             topic_ids: Vec::new(),
             placement: 0,
