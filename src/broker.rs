@@ -23,7 +23,7 @@ use tracing::{info, warn};
 
 use crate::admin::{self, Phase, Sources};
 use crate::api::Services;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, QuorumConfig};
 use crate::conn::{self, Limits, NamedListener, ServeSpec, Server};
 use crate::logging;
 use crate::metadata::{self, ControlOptions, Formed, Image, Published};
@@ -72,7 +72,10 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     let config = Arc::new(config);
     let sources = start_admin(&config, cores.len())?;
     let metadata_dir = metadata_dir(&config);
-    strays::refuse_lost_metadata(&config.log_dirs, &metadata_dir, config.quorum.is_some())?;
+    // What an observer has are copies of what the controllers have.
+    if !config.quorum.as_ref().is_some_and(QuorumConfig::is_observer) {
+        strays::refuse_lost_metadata(&config.log_dirs, &metadata_dir, config.quorum.is_some())?;
+    }
     let formed = form(&config, &metadata_dir)?;
     let known = formed.as_ref().map(|formed| formed.cluster_id.clone());
     let (dirs, cluster_id) = LogDirs::open_in_cluster(&config.log_dirs, config.broker_id, known)?;

@@ -34,7 +34,7 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     if !is_of_metadata(&message) {
         return Answer::message(&unknown_partitions(&message), version);
     }
-    let listener = cx.config().quorum.as_ref().map(|quorum| quorum.listener.name.as_str());
+    let listener = cx.config().quorum.as_ref().map(|quorum| quorum.listener_name.as_str());
     let response = match cx.router().metadata().submit(Command::DescribeQuorum).await {
         Ok(Reply::DescribeQuorum(state)) => respond(&state, listener, version),
         Ok(_) => refused(&wrong_reply()),

@@ -95,7 +95,7 @@ fn behind(listener: &ListenerSpec, shard: u16) -> anyhow::Result<u16> {
 /// would come to either.
 fn refuse_twice(own: &BoundListener, bound: &[BoundListener], config: &BrokerConfig) -> anyhow::Result<()> {
     let mut others: Vec<(&str, SocketAddr)> = bound.iter().map(|other| (other.name.as_str(), other.address)).collect();
-    let quorum = config.quorum.as_ref().map(|quorum| &quorum.listener);
+    let quorum = config.quorum.as_ref().and_then(|quorum| quorum.listener.as_ref());
     let quorum = quorum.map(|spec| (spec.name.as_str(), &spec.host, spec.port));
     let admin = config
         .admin_listener

@@ -31,8 +31,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn recover(config: BrokerConfig, accept_loss: bool) -> anyhow::Result<ExitCode> {
-    if config.quorum.is_none() {
-        bail!("controller.quorum.voters names no other node: this one keeps its metadata alone, and needs no other");
+    match &config.quorum {
+        None => {
+            bail!("controller.quorum.voters names no other node: this one keeps its metadata alone, and needs no other")
+        }
+        Some(quorum) if quorum.is_observer() => {
+            bail!(
+                "this node is a broker only, and never had a vote: take one of the controllers, or begin with a new one"
+            )
+        }
+        Some(_) => {}
     }
     if LogDirs::cluster_id(&config.log_dirs, config.broker_id)?.is_none() {
         bail!("no log directory says to which cluster this node belongs: it has never been started");

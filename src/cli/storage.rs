@@ -8,7 +8,7 @@ use anyhow::bail;
 
 use super::configuration::{self, Resolved, read_properties};
 use super::start::refuse;
-use crate::config::{BrokerConfig, ConfigProblem};
+use crate::config::{BrokerConfig, ConfigProblem, QuorumConfig};
 use crate::metadata::random_id;
 use crate::model::TopicId;
 use crate::storage::{self, Found, Identity};
@@ -49,7 +49,7 @@ struct FormatArgs {
     /// For a node that is its own cluster: what a node is of which controller.quorum.voters names no other
     #[arg(long, short = 's', conflicts_with_all = ["no_initial_controllers", "initial_controllers"])]
     standalone: bool,
-    /// Not supported: the voters are those of controller.quorum.voters
+    /// For a broker that is no controller and finds some by controller.quorum.bootstrap.servers
     #[arg(long, short = 'N', conflicts_with = "initial_controllers")]
     no_initial_controllers: bool,
     /// Not supported: the voters are those of controller.quorum.voters
@@ -82,7 +82,9 @@ fn resolve(args: &ConfigArgs) -> anyhow::Result<Result<BrokerConfig, ExitCode>> 
 }
 
 fn format(config: &BrokerConfig, args: &FormatArgs) -> anyhow::Result<ExitCode> {
-    if args.no_initial_controllers || args.initial_controllers.is_some() {
+    let is_told_voters = |quorum: &QuorumConfig| quorum.voters.is_empty();
+    let follows = config.quorum.as_ref().is_some_and(is_told_voters);
+    if (args.no_initial_controllers && !follows) || args.initial_controllers.is_some() {
         bail!(
             "The voters of a quorum are those of controller.quorum.voters, which every node's configuration names: format \
              without --initial-controllers and --no-initial-controllers."

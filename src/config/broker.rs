@@ -181,7 +181,7 @@ impl BrokerConfig {
         let quorum = quorum::read(values, broker_id, &listeners.controllers, report);
         match &quorum {
             Some(_) => {
-                listeners::check_controllers(values, &listeners.controllers, report);
+                listeners::check_controllers(values, report);
                 listeners::check_inter_broker(values, &listeners.served, report);
             }
             None => listeners::note_unserved(&listeners.controllers, report),

@@ -33,7 +33,7 @@ pub(super) fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProb
     let (of_quorum, served): (Vec<_>, Vec<_>) = all.into_iter().partition(|spec| controllers.contains(&spec.name));
     let map = ProtocolMap::read(values, &mut error);
     for spec in &served {
-        if let Err(message) = map.check(spec) {
+        if let Err(message) = map.check(&spec.name) {
             error(LISTENERS, message);
         }
     }
@@ -57,14 +57,10 @@ pub(super) fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProb
 }
 
 /// The controller quorum speaks a protocol of its own, which is not encrypted: a file that asks for more is refused.
-pub(super) fn check_controllers(
-    values: &Values<'_>,
-    controllers: &[ListenerSpec],
-    report: &mut impl FnMut(&str, ConfigProblem),
-) {
+pub(super) fn check_controllers(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) {
     let map = ProtocolMap::read(values, &mut |_, _| {});
-    for spec in controllers.iter().filter(|spec| map.names(spec)) {
-        if let Err(message) = map.check(spec) {
+    for name in controller_names(values).iter().filter(|name| map.names(name)) {
+        if let Err(message) = map.check(name) {
             report(LISTENERS, ConfigProblem::error(None, message));
         }
     }
@@ -272,7 +268,7 @@ fn clashes(one: &ListenerSpec, other: &ListenerSpec) -> bool {
     one.port == other.port && one.port != 0 && !may_share
 }
 
-fn controller_names(values: &Values<'_>) -> Vec<String> {
+pub(super) fn controller_names(values: &Values<'_>) -> Vec<String> {
     values
         .list("controller.listener.names")
         .into_iter()
@@ -296,12 +292,11 @@ impl ProtocolMap {
         ProtocolMap(pairs)
     }
 
-    fn names(&self, spec: &ListenerSpec) -> bool {
-        self.0.iter().any(|(known, _)| *known == spec.name)
+    fn names(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
     }
 
-    fn check(&self, spec: &ListenerSpec) -> Result<(), String> {
-        let name = &spec.name;
+    fn check(&self, name: &str) -> Result<(), String> {
         match self.0.iter().find(|(known, _)| known == name) {
             Some((_, protocol)) if protocol == PLAINTEXT => Ok(()),
             Some((_, protocol)) => Err(format!(

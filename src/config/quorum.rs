@@ -1,12 +1,16 @@
 //! A node's place in a controller quorum: `process.roles`, `controller.quorum.voters`, the controller listener.
 
 use super::broker::ListenerSpec;
-use super::listeners::parse_address;
+use super::listeners::{controller_names, parse_address};
 use super::properties::ConfigProblem;
 use super::values::Values;
 
 const VOTERS: &str = "controller.quorum.voters";
+const SERVERS: &str = "controller.quorum.bootstrap.servers";
 const NAMES: &str = "controller.listener.names";
+const ROLES: &str = "process.roles";
+const BROKER: &str = "broker";
+const CONTROLLER: &str = "controller";
 /// Most controllers: more only slow each other down.
 const VOTERS_MAX: usize = 15;
 
@@ -18,15 +22,25 @@ pub struct VoterSpec {
     pub port: u16,
 }
 
-/// Of a node that keeps the metadata together with others.
+/// Of a node that keeps the metadata together with others, or follows those who do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumConfig {
-    /// All of them, this node among them, by their numbers.
+    /// All of them, by their numbers. This node is one of them, unless it is an observer.
     pub voters: Vec<VoterSpec>,
-    /// Where this node listens for the others.
-    pub listener: ListenerSpec,
+    /// Host and port of controllers that tell an observer who votes, in place of the voters.
+    pub bootstrap: Vec<(String, u16)>,
+    /// By which the controllers' listeners go.
+    pub listener_name: String,
+    /// Where this node listens for the others; `None`: it is an observer, which is a broker only and does not vote.
+    pub listener: Option<ListenerSpec>,
     pub election_timeout_ms: u64,
     pub request_timeout_ms: u64,
+}
+
+impl QuorumConfig {
+    pub fn is_observer(&self) -> bool {
+        self.listener.is_none()
+    }
 }
 
 /// `None`: this node keeps its metadata alone, since nobody else is named. `controllers`: the listeners that are meant for
@@ -38,16 +52,65 @@ pub(super) fn read(
     report: &mut impl FnMut(&str, ConfigProblem),
 ) -> Option<QuorumConfig> {
     let mut error = |key: &str, message: String| report(key, ConfigProblem::error(None, message));
-    let voters = voters(values, &mut error);
-    let is_alone = voters.iter().all(|voter| voter.id == broker_id);
-    check_roles(values, is_alone, &mut error);
-    if is_alone {
-        return None;
-    }
-    if !voters.iter().any(|voter| voter.id == broker_id) {
+    let (voters, bootstrap) = (voters(values, &mut error), servers(values, &mut error));
+    let is_own = |voter: &VoterSpec| voter.id == broker_id;
+    let (listener, listener_name) = if is_broker_only(values) {
+        check_observer(
+            values,
+            voters.iter().find(|voter| is_own(voter)),
+            controllers,
+            &mut error,
+        );
+        if let [only] = &voters[..] {
+            let message = format!(
+                "{VOTERS} names node {} only, which keeps its metadata alone then, and answers no other node: name two or more, \
+                 the same on each",
+                only.id
+            );
+            error(VOTERS, message);
+        }
+        if voters.is_empty() && bootstrap.is_empty() {
+            let message = format!(
+                "{ROLES}={BROKER} follows the controllers, and neither {VOTERS} nor {SERVERS} names any: name them, as \
+                 id@host:port or as host:port"
+            );
+            error(VOTERS, message);
+            return None;
+        }
+        (None, controller_names(values).into_iter().next().unwrap_or_default())
+    } else {
+        let is_alone = voters.iter().all(is_own);
+        check_roles(values, is_alone, &mut error);
+        if is_alone {
+            if let Some(problem) = unused_servers(&bootstrap) {
+                report(SERVERS, problem);
+            }
+            return None;
+        }
+        let listener = own_listener(broker_id, voters.iter().any(is_own), controllers, &mut error)?;
+        (Some(listener.clone()), listener.name)
+    };
+    let ms = |key| u64::try_from(values.int(key)).unwrap_or(0);
+    Some(QuorumConfig {
+        voters,
+        bootstrap,
+        listener_name,
+        listener,
+        election_timeout_ms: ms("controller.quorum.election.timeout.ms"),
+        request_timeout_ms: ms("controller.quorum.request.timeout.ms"),
+    })
+}
+
+fn own_listener(
+    broker_id: i32,
+    is_named: bool,
+    controllers: &[ListenerSpec],
+    error: &mut impl FnMut(&str, String),
+) -> Option<ListenerSpec> {
+    if !is_named {
         let message = format!(
-            "{VOTERS} does not name this node, {broker_id}: every node of a cluster is a controller so far; name all of \
-             them, the same on each"
+            "{VOTERS} does not name this node, {broker_id}, which is a controller too: name it there, the same on each; or \
+             write {ROLES}={BROKER}, without a controller listener, for a broker that does not vote"
         );
         error(VOTERS, message);
     }
@@ -59,13 +122,38 @@ pub(super) fn read(
         );
         error(NAMES, message);
     }
-    let ms = |key| u64::try_from(values.int(key)).unwrap_or(0);
-    Some(QuorumConfig {
-        voters,
-        listener: listener?,
-        election_timeout_ms: ms("controller.quorum.election.timeout.ms"),
-        request_timeout_ms: ms("controller.quorum.request.timeout.ms"),
-    })
+    listener
+}
+
+/// A broker only is not one of the voters, and has no listener for them; it says how theirs are called. `own`: the voter
+/// that has its number.
+fn check_observer(
+    values: &Values<'_>,
+    own: Option<&VoterSpec>,
+    controllers: &[ListenerSpec],
+    error: &mut impl FnMut(&str, String),
+) {
+    if let Some(VoterSpec { id, .. }) = own {
+        let message = format!(
+            "{ROLES}={BROKER} does not vote, and {VOTERS} names this node, {id}: take it out there, on every node, or write \
+             {ROLES}={BROKER},{CONTROLLER}"
+        );
+        error(VOTERS, message);
+    }
+    if let Some(ListenerSpec { name, .. }) = controllers.first() {
+        let message = format!(
+            "listeners has {name}, which {NAMES} names, and {ROLES}={BROKER} opens no controller listener: take it out of \
+             listeners"
+        );
+        error("listeners", message);
+    }
+    if controller_names(values).is_empty() {
+        let message = format!(
+            "{ROLES}={BROKER} needs {NAMES}, the name of the controllers' listener: write {NAMES}=CONTROLLER, without adding \
+             it to listeners"
+        );
+        error(NAMES, message);
+    }
 }
 
 /// `id@host:port`, several with commas; each id once.
@@ -90,6 +178,35 @@ fn voters(values: &Values<'_>, error: &mut impl FnMut(&str, String)) -> Vec<Vote
     voters
 }
 
+/// `host:port`, several with commas.
+fn servers(values: &Values<'_>, error: &mut impl FnMut(&str, String)) -> Vec<(String, u16)> {
+    let mut servers = Vec::new();
+    for item in values.list(SERVERS) {
+        match parse_address(item) {
+            Ok((host, port)) if !host.is_empty() && port != 0 => servers.push((host, port)),
+            Ok(_) => error(
+                SERVERS,
+                format!("{SERVERS}: {item:?} lacks its host or its port: write host:port"),
+            ),
+            Err(why) => error(SERVERS, format!("{SERVERS}: {item:?}: {why}; write host:port")),
+        }
+    }
+    servers
+}
+
+/// One is this node itself, as in the file that Kafka comes with.
+fn unused_servers(bootstrap: &[(String, u16)]) -> Option<ConfigProblem> {
+    let message = format!(
+        "{SERVERS} is for brokers that are no controllers ({ROLES}={BROKER}); this node keeps its metadata alone: several are a \
+         cluster by {VOTERS}, the same on each"
+    );
+    match bootstrap.len() {
+        0 => None,
+        1 => Some(ConfigProblem::warning(None, message)),
+        _ => Some(ConfigProblem::error(None, message)),
+    }
+}
+
 fn parse(item: &str) -> Result<VoterSpec, &'static str> {
     let (id, address) = item.split_once('@').ok_or("no @")?;
     let id: i32 = id.trim().parse().map_err(|_| "the id is not a number")?;
@@ -102,17 +219,22 @@ fn parse(item: &str) -> Result<VoterSpec, &'static str> {
     }
 }
 
-/// Every node is broker and controller at once so far.
+/// A broker that follows the controllers and is none.
+fn is_broker_only(values: &Values<'_>) -> bool {
+    let roles = values.list(ROLES);
+    roles.contains(&BROKER) && !roles.contains(&CONTROLLER)
+}
+
+/// A controller is a broker at once so far.
 fn check_roles(values: &Values<'_>, is_alone: bool, error: &mut impl FnMut(&str, String)) {
-    let roles = values.list("process.roles");
-    let is_combined = roles.contains(&"broker") && roles.contains(&"controller");
-    if roles.is_empty() || is_combined {
+    let roles = values.list(ROLES);
+    if roles.is_empty() || roles.contains(&BROKER) {
         return;
     }
     let which = match is_alone {
         true => "a single node is both",
-        false => "every node of a cluster is both so far",
+        false => "a controller is a broker too so far",
     };
-    let message = format!("process.roles lacks a role: {which}; write broker,controller, or leave the key out");
-    error("process.roles", message);
+    let message = format!("{ROLES} lacks a role: {which}; write {BROKER},{CONTROLLER}, or leave the key out");
+    error(ROLES, message);
 }

@@ -589,7 +589,7 @@ fn combined_nodes_file_is_accepted() {
         warnings[0].contains("listener CONTROLLER is for the controller quorum"),
         "{warnings:?}"
     );
-    assert!(refused("process.roles=broker").contains("process.roles lacks a role"));
+    assert!(refused("process.roles=controller").contains("process.roles lacks a role: a single node is both"));
     assert!(refused("node.id=1\nbroker.id=2").contains("two names of one number"));
 }
 
@@ -607,8 +607,8 @@ fn several_voters_make_a_quorum() {
         .collect();
     assert_eq!(voters, [(1, "a"), (2, "b"), (3, "c")]);
     assert_eq!(
-        (quorum.listener.name.as_str(), quorum.listener.port),
-        ("CONTROLLER", 9093)
+        (quorum.listener_name.as_str(), quorum.listener.map(|spec| spec.port)),
+        ("CONTROLLER", Some(9093))
     );
     assert_eq!(config.listeners.len(), 1);
     assert_eq!(warnings, [""; 0]);
@@ -619,7 +619,7 @@ fn a_quorum_that_cannot_be_is_refused() {
     assert!(refused(THREE).contains("add CONTROLLER://:9093 to listeners"));
     let others = THREE.replace("node.id=2", "node.id=4");
     assert!(refused(&format!("{others}{CONTROLLER}")).contains("does not name this node, 4"));
-    assert!(refused(&format!("{THREE}{CONTROLLER}process.roles=broker")).contains("process.roles lacks a role"));
+    assert!(refused(&format!("{THREE}{CONTROLLER}process.roles=controller")).contains("process.roles lacks a role"));
     let map = "listener.security.protocol.map=CONTROLLER:SSL,PLAINTEXT:PLAINTEXT\n";
     assert!(refused(&format!("{THREE}{CONTROLLER}{map}")).contains("listener CONTROLLER asks for SSL"));
     for (voters, why) in [
@@ -631,6 +631,74 @@ fn a_quorum_that_cannot_be_is_refused() {
     ] {
         let text = format!("node.id=1\ncontroller.quorum.voters={voters}\n{CONTROLLER}");
         assert!(refused(&text).contains(why), "{voters}");
+    }
+}
+
+#[test] // A broker that is no controller follows those that are named; it opens no listener for them.
+fn a_broker_only_is_an_observer() {
+    const OBSERVER: &str = "process.roles=broker\nnode.id=4\n";
+    const NAMED: &str = "controller.quorum.voters=1@a:9093,2@b:9093,3@c:9093\n";
+    const NAME: &str = "controller.listener.names=controller\n";
+    let (config, warnings) = accepted(&format!("{OBSERVER}{NAMED}{NAME}"));
+    let quorum = config.quorum.expect("three voters");
+    assert!(quorum.is_observer());
+    assert_eq!(
+        (
+            quorum.voters.len(),
+            quorum.listener_name.as_str(),
+            config.listeners.len()
+        ),
+        (3, "CONTROLLER", 1)
+    );
+    assert_eq!(warnings, [""; 0]);
+    let servers = "controller.quorum.bootstrap.servers=a:9093,[::1]:9094\n";
+    let (config, warnings) = accepted(&format!("{OBSERVER}{servers}{NAME}"));
+    let found = config.quorum.expect("servers").bootstrap;
+    assert_eq!(found, [("a".to_owned(), 9093), ("::1".to_owned(), 9094)]);
+    assert_eq!(warnings, [""; 0]);
+    let alone = accepted("node.id=1\ncontroller.quorum.bootstrap.servers=localhost:9093\n").1;
+    assert!(alone[0].contains("this node keeps its metadata alone"), "{alone:?}");
+    for (text, why) in [
+        (
+            format!("node.id=1\n{servers}"),
+            "this node keeps its metadata alone: several are",
+        ),
+        (
+            format!("{OBSERVER}controller.quorum.voters=1@a:9093\n{NAME}"),
+            "names node 1 only, which keeps its metadata alone",
+        ),
+        (
+            format!("{OBSERVER}{NAME}"),
+            "nor controller.quorum.bootstrap.servers names any",
+        ),
+        (
+            format!("{OBSERVER}{NAME}controller.quorum.bootstrap.servers=a:9093,b\n"),
+            "\"b\": no port; write host:port",
+        ),
+        (
+            format!("{OBSERVER}{NAME}controller.quorum.bootstrap.servers=a:9093,:9093\n"),
+            "\":9093\" lacks its host",
+        ),
+        (
+            format!("{OBSERVER}{NAMED}{NAME}node.id=3\n"),
+            "controller.quorum.voters names this node, 3",
+        ),
+        (
+            format!("{OBSERVER}{NAMED}{CONTROLLER}"),
+            "listeners has CONTROLLER, which controller.listener.names names",
+        ),
+        (format!("{OBSERVER}{NAMED}"), "needs controller.listener.names"),
+        (
+            format!("{OBSERVER}{NAMED}{NAME}listener.security.protocol.map=CONTROLLER:SSL,PLAINTEXT:PLAINTEXT\n"),
+            "listener CONTROLLER asks for SSL",
+        ),
+        (
+            format!("{OBSERVER}{NAMED}{NAME}inter.broker.listener.name=LAN\n"),
+            "is LAN, which is not a listener",
+        ),
+    ] {
+        let refused = refused(&text);
+        assert!(refused.contains(why), "{refused}");
     }
 }
 

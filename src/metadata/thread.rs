@@ -18,7 +18,7 @@ use anyhow::{Context, ensure};
 
 use super::command::CommandError;
 use super::decide::{Contact, Live};
-use super::engine::{self, Embedded, Engine, Formed, Quorum, SnapshotPolicy};
+use super::engine::{self, Embedded, Engine, Formed, Observer, Quorum, SnapshotPolicy};
 use super::handle::{Handle, Inbox, Updates, handle};
 use super::image::{Image, ImageEpoch};
 use super::watchdog::Watchdog;
@@ -88,6 +88,11 @@ pub fn start(options: ControlOptions, updates: Updates) -> anyhow::Result<(Handl
     let dir = options.dir.clone();
     let config = options.config.clone();
     match (config.quorum.clone(), options.formed.clone()) {
+        (Some(quorum), Some(formed)) if quorum.is_observer() => {
+            let node = BrokerId(config.broker_id);
+            let engine = move |handle: &Handle| Observer::new(node, &quorum, formed, handle.cells().clone());
+            start_with(engine, options, updates)
+        }
         (Some(quorum), Some(formed)) => {
             let engine = move |handle: &Handle| Quorum::new(config, quorum, dir, formed, handle.clone());
             start_with(engine, options, updates)

@@ -96,9 +96,7 @@ fn replication(cluster: &Cluster) -> String {
 
 /// Into the quorum of those that are left, without the lost one in their files.
 fn bring_in_new_node(cluster: &mut Cluster) {
-    let properties = fs::read_to_string(cluster.nodes[0].dir.join("server.properties")).unwrap();
-    let before = properties.lines().find_map(|line| line.strip_prefix(VOTERS));
-    let before = before.unwrap().trim_start_matches('=');
+    let before = cluster.quorum_voters();
     let port = free_port();
     let new = format!("{NEW_ID}@127.0.0.1:{port}");
     let voters: Vec<&str> = before.split(',').take(LOST).chain([new.as_str()]).collect();

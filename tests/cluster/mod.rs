@@ -9,6 +9,7 @@ mod growth;
 mod lost;
 mod majority;
 mod metrics;
+mod observers;
 mod readers;
 mod replicas;
 mod strangers;
@@ -45,6 +46,14 @@ impl Cluster {
         cluster.nodes.iter_mut().for_each(Broker::spawn);
         cluster.nodes.iter_mut().for_each(Broker::await_answer);
         cluster
+    }
+
+    /// As every node's file has it.
+    fn quorum_voters(&self) -> String {
+        const KEY: &str = "controller.quorum.voters=";
+        let properties = std::fs::read_to_string(self.nodes[0].dir.join("server.properties")).unwrap();
+        let voters = properties.lines().find_map(|line| line.strip_prefix(KEY));
+        voters.expect("a node of a cluster").to_owned()
     }
 
     /// The node that said last that it is the controller.
@@ -103,9 +112,13 @@ impl Cluster {
 /// Makes it the node `id` of a cluster, its controller listener at that address.
 fn configure(node: &Broker, id: i32, (host, port): (&str, u16), voters: &str) {
     let listeners = format!("PLAINTEXT://{host}:{},CONTROLLER://{host}:{port}", node.port);
+    node.set(&[("listeners", &listeners)]);
+    configure_broker(node, id, voters);
+}
+
+fn configure_broker(node: &Broker, id: i32, voters: &str) {
     node.set(&[
         ("broker.id", &id.to_string()),
-        ("listeners", &listeners),
         ("controller.listener.names", "CONTROLLER"),
         ("controller.quorum.voters", voters),
         ("broker.session.timeout.ms", "3000"),

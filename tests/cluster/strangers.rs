@@ -47,6 +47,11 @@ fn strangers_on_the_controller_listener_are_closed() {
     for (refused, why) in [
         (hello("another", 2, 77, 0), "belongs to cluster"),
         (hello(&id, 9, 77, 0), "is not in controller.quorum.voters"),
+        (
+            observers_hello(&id, 2),
+            "is a broker only, and in controller.quorum.voters",
+        ),
+        (observers_hello("another", 9), "belongs to cluster"),
         (hello(&id, 2, 77, 5), "is not the voter 0000000000000005 any more"),
         (
             hello(&id, 2, 77, 0),
@@ -102,13 +107,24 @@ fn ask(port: u16, bytes: &[u8]) -> Vec<u8> {
 
 const INCARNATION: [u8; 16] = [7; 16];
 
+const HAS_METADATA: u8 = 1;
+const IS_OBSERVER: u8 = 2;
+
 fn hello(cluster: &str, node: u32, voter: u64, to: u64) -> Vec<u8> {
+    hello_of(cluster, node, voter, HAS_METADATA, to)
+}
+
+fn observers_hello(cluster: &str, node: u32) -> Vec<u8> {
+    hello_of(cluster, node, 77, IS_OBSERVER, 0)
+}
+
+fn hello_of(cluster: &str, node: u32, voter: u64, flags: u8, to: u64) -> Vec<u8> {
     let mut body = (cluster.len() as u32).to_le_bytes().to_vec();
     body.extend(cluster.as_bytes());
     body.extend(node.to_le_bytes());
     body.extend(voter.to_le_bytes());
     body.extend(INCARNATION);
-    body.push(1);
+    body.push(flags);
     body.extend(to.to_le_bytes());
     message(HELLO, &body)
 }

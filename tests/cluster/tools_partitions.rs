@@ -240,7 +240,7 @@ fn leaders_are_elected_only_as_asked() {
     wait_until("the survivor leads", || is_led(&cluster, "lonely", "2"));
 }
 
-fn create(cluster: &Cluster, arguments: &str) {
+pub(super) fn create(cluster: &Cluster, arguments: &str) {
     cluster.nodes[0].tool("topics", &format!("--create {arguments}"), "");
 }
 

@@ -44,9 +44,9 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A tool of ours, and the class of Kafka's.
-struct Tool(&'static str, &'static str);
+pub(super) struct Tool(&'static str, &'static str);
 
-const QUORUM: Tool = Tool("metadata-quorum", "org.apache.kafka.tools.MetadataQuorumCommand");
+pub(super) const QUORUM: Tool = Tool("metadata-quorum", "org.apache.kafka.tools.MetadataQuorumCommand");
 const CLUSTERS: Tool = Tool("cluster", "org.apache.kafka.tools.ClusterTool");
 const FEATURES: Tool = Tool("features", "org.apache.kafka.tools.FeatureCommand");
 const LOG_DIRS: Tool = Tool("log-dirs", "org.apache.kafka.tools.LogDirsCommand");
@@ -54,7 +54,7 @@ const STORAGE: Tool = Tool("storage", "kafka.tools.StorageTool");
 
 impl Tool {
     /// What ours prints, which Kafka's prints too, but for what `shown` leaves out.
-    fn agree<T: PartialEq + std::fmt::Debug>(&self, arguments: &str, shown: impl Fn(&str) -> T) -> String {
+    pub(super) fn agree<T: PartialEq + std::fmt::Debug>(&self, arguments: &str, shown: impl Fn(&str) -> T) -> String {
         let (mine, theirs) = (ours(self.0, arguments), kafkas(self.1, arguments));
         assert_eq!(mine.status.code(), theirs.status.code(), "{arguments}");
         let (mine, theirs) = (text(&mine.stdout), text(&theirs.stdout));
@@ -182,7 +182,7 @@ pub(super) fn directory(replication: &str, node: usize) -> String {
     row.expect("a row for every node")[1].to_owned()
 }
 
-fn on(cluster: &Cluster, node: usize, arguments: &str) -> String {
+pub(super) fn on(cluster: &Cluster, node: usize, arguments: &str) -> String {
     let bootstrap = format!("--bootstrap-server {}", cluster.nodes[node].bootstrap());
     // Kafka's cluster tool has its flags behind the action, the others before it.
     match arguments.split(' ').next() {
@@ -197,11 +197,11 @@ fn voters(cluster: &Cluster, node: usize) -> usize {
     printed.lines().filter(votes).count()
 }
 
-fn cells(line: &str) -> Vec<&str> {
+pub(super) fn cells(line: &str) -> Vec<&str> {
     line.split('\t').map(str::trim).collect()
 }
 
-fn without_times(replication: &str) -> Vec<String> {
+pub(super) fn without_times(replication: &str) -> Vec<String> {
     let steady = |line| [&cells(line)[..4], &cells(line)[6..]].concat().join("\t");
     replication.lines().map(steady).collect()
 }
@@ -287,5 +287,25 @@ fn directories_are_formatted_as_kafkas_are() {
         other.ends_with(&format!("Expected another, but read {CLUSTER}\n")),
         "{other}"
     );
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+/// One that is told of some controllers says that it brings none along; Kafka's tool asks for it, and takes what ours has
+/// written.
+#[test]
+fn a_broker_that_is_no_controller_is_formatted_as_kafkas_are() {
+    let dir = scratch_dir();
+    let file = dir.join("server.properties");
+    let properties = format!(
+        "process.roles=broker\nnode.id=4\ncontroller.quorum.bootstrap.servers=127.0.0.1:9093\n\
+         listeners=PLAINTEXT://127.0.0.1:9092\ncontroller.listener.names=CONTROLLER\nlog.dirs={}\n",
+        dir.join("data").display()
+    );
+    std::fs::write(&file, properties).unwrap();
+    let format = format!("format -t {CLUSTER} -c {} --no-initial-controllers", file.display());
+    let printed = ok(&ours("storage", &format));
+    assert!(printed.starts_with("Formatting metadata directory "), "{printed}");
+    let again = STORAGE.agree(&format!("{format} --ignore-formatted"), str::to_owned);
+    assert_eq!(again, "All of the log directories are already formatted.\n");
     std::fs::remove_dir_all(dir).unwrap();
 }

@@ -11,15 +11,21 @@ use crate::tuning::Status;
 const AREA: &str = "quorum";
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Nothing where this node keeps its metadata alone.
+/// Nothing where this node keeps its metadata alone. A broker only needs to reach the controllers, and is not dialled.
 pub(super) fn look(config: &BrokerConfig) -> Vec<Line> {
     let Some(quorum) = &config.quorum else {
         return Vec::new();
     };
+    if quorum.voters.is_empty() {
+        let servers = quorum.bootstrap.iter();
+        return servers.map(|(host, port)| knock("a controller", host, *port)).collect();
+    }
     let mut lines = vec![size(quorum)];
     for voter in &quorum.voters {
         lines.extend(own_advice(config.broker_id, quorum, voter));
-        lines.push(knock(config.broker_id, voter));
+        let VoterSpec { id, host, port } = voter;
+        let who = if *id == config.broker_id { "this node" } else { "node" };
+        lines.push(knock(&format!("{who} {id}"), host, *port));
     }
     lines
 }
@@ -40,7 +46,7 @@ fn size(quorum: &QuorumConfig) -> Line {
 
 /// What can be said without connecting.
 fn own_advice(me: i32, quorum: &QuorumConfig, voter: &VoterSpec) -> Option<Line> {
-    let (theirs, listens) = (voter.port, quorum.listener.port);
+    let (theirs, listens) = (voter.port, quorum.listener.as_ref()?.port);
     (voter.id == me && theirs != listens).then(|| {
         Line::new(
             Status::Fail,
@@ -51,14 +57,13 @@ fn own_advice(me: i32, quorum: &QuorumConfig, voter: &VoterSpec) -> Option<Line>
     })
 }
 
-fn knock(me: i32, voter: &VoterSpec) -> Line {
-    let who = if voter.id == me { "this node" } else { "node" };
-    let shown = format!("{who} {} at {}:{}", voter.id, voter.host, voter.port);
-    if let Err(problem) = rt::resolve(&voter.host, voter.port) {
-        let cure = "use a name of DNS or /etc/hosts in controller.quorum.voters, the same on every node, or an address";
+fn knock(who: &str, host: &str, port: u16) -> Line {
+    let shown = format!("{who} at {host}:{port}");
+    if let Err(problem) = rt::resolve(host, port) {
+        let cure = "use a name of DNS or /etc/hosts, the same on every node, or an address";
         return Line::new(Status::Fail, AREA, format!("{shown}: {problem}"), cure);
     }
-    match blocking::TcpStream::connect(&voter.host, voter.port, PATIENCE) {
+    match blocking::TcpStream::connect(host, port, PATIENCE) {
         Ok(_) => Line::ok(AREA, format!("{shown}: something listens there")),
         Err(problem) => Line::new(
             Status::Fail,
@@ -82,11 +87,13 @@ mod tests {
         };
         QuorumConfig {
             voters: ports.iter().enumerate().map(voter).collect(),
-            listener: ListenerSpec {
+            bootstrap: Vec::new(),
+            listener_name: "CONTROLLER".to_owned(),
+            listener: Some(ListenerSpec {
                 name: "CONTROLLER".to_owned(),
                 host: "127.0.0.1".to_owned(),
                 port: listens,
-            },
+            }),
             election_timeout_ms: 1_000,
             request_timeout_ms: 2_000,
         }

@@ -10,7 +10,7 @@ pub(super) const KEYS: &[Key] = &[
     int("node.id").at_least(0).effective()
         .doc("This broker's number, different on each broker. Unset: broker.id, or 0 if that is not set either."),
     list("process.roles").choices(&["broker", "controller"]).effective()
-        .doc("The roles of this process. Only broker,controller (the same as unset) is served: every node is both."),
+        .doc("The roles of this process. broker,controller is the same as unset; broker: it follows the controllers of controller.quorum.voters and is none of them. controller alone is not served."),
     string("broker.rack").effective()
         .doc("The rack or zone this broker stands in, for placing replicas apart."),
     // Kafka can also change listeners and their map at run time; here that needs a restart, and says so.
@@ -27,11 +27,11 @@ pub(super) const KEYS: &[Key] = &[
     string("security.inter.broker.protocol").default("PLAINTEXT").choices(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
         .doc("The protocol that brokers speak among themselves. Not to be set together with inter.broker.listener.name."),
     list("controller.listener.names").effective()
-        .doc("The listener of the controller quorum; clients do not get it. A single node does not open it."),
+        .doc("The listener of the controller quorum; clients do not get it. A single node does not open it; where process.roles is broker it names the controllers' listener, and is not in listeners."),
     list("controller.quorum.voters").default("").effective()
-        .doc("The nodes of a cluster, as id@host:port, the same on each; host and port are those of their controller listeners. Unset, or only this node: it keeps its metadata alone."),
-    list("controller.quorum.bootstrap.servers").default("")
-        .doc("Where to find the controllers, as host:port."),
+        .doc("The controllers of a cluster, as id@host:port, the same on each node; host and port are those of their controller listeners. Unset, or only this node: it keeps its metadata alone."),
+    list("controller.quorum.bootstrap.servers").default("").effective()
+        .doc("Where a broker that is no controller finds some of them, as host:port, in place of controller.quorum.voters: they name the others."),
     boolean("controller.quorum.auto.join.enable").default("false")
         .doc("Whether a new controller joins the quorum by itself."),
     int("controller.quorum.election.timeout.ms").default("1000").at_least(0).effective()

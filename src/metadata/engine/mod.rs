@@ -20,7 +20,7 @@ use crate::model::{BrokerId, DirId, ErrorCode};
 use crate::rt::Instant;
 
 pub use embedded::{Embedded, SnapshotPolicy};
-pub use quorum::{Answered, Formed, NoAnswer, Quorum, Remote, Salvage, form, is_quorum_dir};
+pub use quorum::{Answered, Formed, NoAnswer, Observer, Quorum, Remote, Salvage, form, is_quorum_dir};
 #[cfg(test)]
 pub use quorum::{Keeping, form_simulated};
 #[cfg(test)]

@@ -86,7 +86,7 @@ fn put_membership(out: &mut Vec<u8>, membership: &Membership) {
     }
 }
 
-fn put_voter(out: &mut Vec<u8>, voter: &Voter) {
+pub fn put_voter(out: &mut Vec<u8>, voter: &Voter) {
     put_u32(out, voter.node.0 as u32);
     put_bytes(out, voter.host.as_bytes());
     put_u32(out, u32::from(voter.port));
@@ -214,7 +214,7 @@ impl Reader {
         Membership::new(configs, nodes).map_err(io::Error::other)
     }
 
-    fn voter(&mut self) -> io::Result<Voter> {
+    pub fn voter(&mut self) -> io::Result<Voter> {
         let node = BrokerId(self.u32()? as i32);
         let host = self.text()?;
         let port = u16::try_from(self.u32()?).map_err(|_| broken())?;

@@ -2,7 +2,8 @@
 //! begins it. A node that has metadata knows; one that has none asks the others, and answers them meanwhile.
 //!
 //! Invariant: a node without metadata begins a cluster only if every other configured node has said that it has none
-//! either. A node that has lost its disk can so never begin a second cluster beside the first.
+//! either. A node that has lost its disk can so never begin a second cluster beside the first. A broker only never begins
+//! one, and nobody waits for it.
 
 use std::io;
 use std::path::Path;
@@ -21,7 +22,7 @@ use super::log::{LogStore, read_sealed};
 use super::message::{ANYONE, Identity};
 use super::serve::Desk;
 use super::types::Voter;
-use super::{listen, voters};
+use super::{listen, servers, voters};
 use crate::config::QuorumConfig;
 use crate::metadata::thread::random_id;
 use crate::model::{BrokerId, TopicId};
@@ -51,7 +52,7 @@ enum Found {
 
 /// `known`: what the log directories say. Waits for other nodes where it must.
 pub fn form(node: BrokerId, quorum: &QuorumConfig, dir: &Path, known: Option<String>) -> anyhow::Result<Formed> {
-    let me = match look(node, dir, known)? {
+    let me = match look(node, quorum, dir, known)? {
         Found::Formed(formed) => return Ok(formed),
         Found::New(me) => me,
     };
@@ -75,17 +76,21 @@ pub async fn form_simulated(
     dir: &Path,
     known: Option<String>,
 ) -> anyhow::Result<Formed> {
-    match look(node, dir, known)? {
+    match look(node, quorum, dir, known)? {
         Found::Formed(formed) => Ok(formed),
         Found::New(me) => ask(Arc::new(me), quorum).await,
     }
 }
 
-fn look(node: BrokerId, dir: &Path, known: Option<String>) -> anyhow::Result<Found> {
+fn look(node: BrokerId, quorum: &QuorumConfig, dir: &Path, known: Option<String>) -> anyhow::Result<Found> {
     let unreadable = || format!("read the directory {}", dir.display());
     let has_single = !Embedded::is_new(dir).with_context(unreadable)?;
+    let has_any = LogStore::exists(dir).with_context(unreadable)? || has_single;
     let incarnation = random_id();
-    if LogStore::exists(dir).with_context(unreadable)? || has_single {
+    if quorum.is_observer() {
+        return observe(node, dir, has_any, known, incarnation);
+    }
+    if has_any {
         let cluster_id = known.with_context(|| {
             format!(
                 "there is metadata in {}, but no cluster.id in the log directories' meta.properties",
@@ -104,7 +109,40 @@ fn look(node: BrokerId, dir: &Path, known: Option<String>) -> anyhow::Result<Fou
         voter: voter_id(dir)?,
         incarnation,
         has_metadata: false,
+        is_observer: false,
     }))
+}
+
+/// A broker only needs no more than the cluster's id.
+fn observe(
+    node: BrokerId,
+    dir: &Path,
+    has_any: bool,
+    known: Option<String>,
+    incarnation: [u8; 16],
+) -> anyhow::Result<Found> {
+    anyhow::ensure!(
+        !has_any,
+        "there is metadata in {}, and process.roles=broker takes that of the controllers. If this node was a controller, take it \
+         out of the quorum (kafka-metadata-quorum.sh remove-controller) and move that directory away; if it was alone, give it \
+         empty log directories",
+        dir.display()
+    );
+    Ok(match known {
+        Some(cluster_id) => Found::Formed(Formed {
+            cluster_id,
+            begins: false,
+            incarnation,
+        }),
+        None => Found::New(Identity {
+            cluster: None,
+            node,
+            voter: ANYONE,
+            incarnation,
+            has_metadata: false,
+            is_observer: true,
+        }),
+    })
 }
 
 /// This directory's number in the quorum: made at random the first time.
@@ -131,27 +169,34 @@ pub fn voter_id(dir: &Path) -> Result<u64, StartError> {
 /// Answers the others for as long as it asks.
 async fn ask(me: Arc<Identity>, quorum: &QuorumConfig) -> anyhow::Result<Formed> {
     let configured = voters(quorum);
-    let desk = Rc::new(Desk::new(me.clone(), configured.clone(), None));
-    let listener = listen(quorum)?;
+    let asked = configured.iter().cloned().chain(servers(quorum));
+    let asked: Vec<Voter> = asked.filter(|voter| voter.node != me.node).collect();
+    let is_first = !me.is_observer && asked.iter().all(|voter| voter.node > me.node);
+    let others = ask_others(me.clone(), is_first, &asked);
+    let Some(spec) = &quorum.listener else {
+        return Ok(others.await);
+    };
+    let listener = listen(spec)?;
+    let desk = Rc::new(Desk::new(me, configured, None));
     let answers = async {
         desk.serve(listener).await;
         unreachable!("the desk serves without end")
     };
-    Ok(or(ask_others(me, &configured), answers).await)
+    Ok(or(others, answers).await)
 }
 
-async fn ask_others(me: Arc<Identity>, configured: &[Voter]) -> Formed {
-    let is_first = configured.iter().all(|voter| voter.node >= me.node);
+/// `is_first`: it falls to this node to begin a cluster where there is none.
+async fn ask_others(me: Arc<Identity>, is_first: bool, others: &[Voter]) -> Formed {
     for round in 0_u64.. {
         let mut heard = Vec::new();
-        for voter in configured.iter().filter(|voter| voter.node != me.node) {
+        for voter in others {
             match Link::ask_identity(me.clone(), voter.clone()).await {
                 Ok(theirs) => heard.push(theirs),
-                Err(error) if round % ROUNDS_PER_REMARK == ROUNDS_PER_REMARK - 1 => note_missing(voter, &error),
+                Err(error) if round % ROUNDS_PER_REMARK == ROUNDS_PER_REMARK / 10 => note_missing(voter, &error),
                 Err(_) => {}
             }
         }
-        if let Some(formed) = concluded(&me, is_first, heard.len() + 1 == configured.len(), &heard) {
+        if let Some(formed) = concluded(&me, is_first, heard.len() == others.len(), &heard) {
             return formed;
         }
         rt::sleep(ASK_PAUSE).await;
@@ -190,6 +235,7 @@ mod tests {
             voter: id as u64,
             incarnation: [1; 16],
             has_metadata,
+            is_observer: false,
         }
     }
 

@@ -14,7 +14,7 @@ use openraft::raft::{
 };
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
-use super::message::{self, ANYONE, Hello, Identity, Kind, MESSAGE_BYTES_MAX};
+use super::message::{self, ANYONE, Hello, Identity, Kind, MESSAGE_BYTES_MAX, REST_PATIENCE};
 use super::presence::Presence;
 use super::rpc;
 use super::types::{Snapshot, Types, Vote, Voter};
@@ -23,7 +23,7 @@ use crate::rt::{self, ControlStream};
 /// For a connection to be made, and for both sides to say who they are.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 /// For a snapshot to be taken over.
-const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
+pub const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Link {
     me: Arc<Identity>,
@@ -89,7 +89,7 @@ impl Link {
 
     fn check(&self, theirs: &Identity) -> io::Result<()> {
         let peer = &self.peer;
-        if theirs.node != peer.node {
+        if peer.is_named() && theirs.node != peer.node {
             let message = format!("at {peer} answers node {}", theirs.node.0);
             return Err(io::Error::other(message));
         }
@@ -110,7 +110,12 @@ async fn exchange(
     write: impl FnOnce(&mut Vec<u8>),
 ) -> io::Result<Bytes> {
     message::send(stream, kind, correlation, within, write).await?;
-    let answer = message::receive(stream, MESSAGE_BYTES_MAX, within).await?;
+    let rest_within = match kind {
+        // It begins to come in time, and may be a whole state.
+        Kind::Follow => SNAPSHOT_PATIENCE,
+        _ => within.max(REST_PATIENCE),
+    };
+    let answer = message::receive_slowly(stream, MESSAGE_BYTES_MAX, within, rest_within).await?;
     match answer.kind {
         Kind::Refusal => Err(io::Error::other(String::from_utf8_lossy(&answer.body).into_owned())),
         same if same == kind && answer.correlation == correlation => Ok(answer.body),

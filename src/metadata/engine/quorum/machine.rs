@@ -6,7 +6,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -17,6 +16,8 @@ use openraft::{OptionalSend, RaftSnapshotBuilder};
 use super::super::frame::{self, Kind};
 use super::super::{Delta, Event, StartError};
 use super::codec::{self, Reader};
+use super::feed::Feed;
+use super::follow::Passed;
 use super::log::read_sealed;
 use super::types::{Applied, Commit, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, Types};
 use crate::metadata::image::{Image, ImageEpoch};
@@ -30,24 +31,10 @@ const SNAPSHOT: &str = "quorum-snapshot";
 pub struct Machine {
     files: SnapshotFile,
     events: Tx<Event>,
-    applied_epoch: AppliedEpoch,
+    feed: Feed,
     /// For a state without records.
     empty: Image,
     state: State,
-}
-
-/// The epoch of the machine's image, for others. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct AppliedEpoch(Arc<AtomicU64>);
-
-impl AppliedEpoch {
-    pub fn get(&self) -> ImageEpoch {
-        ImageEpoch(self.0.load(Ordering::SeqCst))
-    }
-
-    fn set(&self, epoch: ImageEpoch) {
-        self.0.store(epoch.0, Ordering::SeqCst);
-    }
 }
 
 /// Cheap to clone: an image shares its structure.
@@ -72,19 +59,19 @@ impl Machine {
             state = restored(&empty, &meta, &data).map_err(|cause| StartError::Io { path, cause })?;
             files.note(state.applied);
         }
-        let applied_epoch = AppliedEpoch::default();
-        applied_epoch.set(state.image.epoch);
+        let feed = Feed::default();
+        feed.restart(state.image.epoch, end_of(state.applied));
         Ok(Machine {
             files,
             events,
-            applied_epoch,
+            feed,
             empty,
             state,
         })
     }
 
-    pub fn applied_epoch(&self) -> AppliedEpoch {
-        self.applied_epoch.clone()
+    pub fn feed(&self) -> Feed {
+        self.feed.clone()
     }
 
     pub fn image(&self) -> &Image {
@@ -95,13 +82,20 @@ impl Machine {
         self.state.applied
     }
 
-    /// The commit's turn has come.
+    /// Entries that have been applied.
+    pub fn end(&self) -> u64 {
+        end_of(self.state.applied)
+    }
+
+    /// The commit's turn has come, in the next entry.
     pub fn take(&mut self, commit: &Commit) -> io::Result<Applied> {
+        let end = self.end() + 1;
         let image = &mut self.state.image;
         let is_due = commit.base == image.epoch.0;
         #[cfg(test)]
         let is_due = is_due || rt::sim::is_off(rt::sim::Rule::CommitBase);
         if !is_due {
+            self.feed.pass(end);
             return Ok(Applied {
                 epoch: image.epoch.0,
                 is_taken: false,
@@ -110,7 +104,11 @@ impl Machine {
         let records = record::decode_all(&commit.records).map_err(io::Error::other)?;
         image.apply_all(&records);
         image.epoch = ImageEpoch(commit.epoch);
-        self.applied_epoch.set(image.epoch);
+        self.feed.push(Passed {
+            epoch: commit.epoch,
+            end,
+            records: commit.records.clone(),
+        });
         self.hand_on(Event::Delta(Delta {
             epoch: ImageEpoch(commit.epoch),
             records,
@@ -145,9 +143,10 @@ impl RaftStateMachine<Types> for Machine {
                 is_taken: true,
             };
             match &entry.payload {
-                Payload::Blank => {}
+                Payload::Blank => self.feed.pass(self.end() + 1),
                 Payload::Normal(commit) => applied = self.take(commit)?,
                 Payload::Membership(membership) => {
+                    self.feed.pass(self.end() + 1);
                     self.state.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 }
             }
@@ -171,7 +170,7 @@ impl RaftStateMachine<Types> for Machine {
         self.files.write(meta, &snapshot)?;
         self.state = state;
         let image = &self.state.image;
-        self.applied_epoch.set(image.epoch);
+        self.feed.restart(image.epoch, end_of(self.state.applied));
         self.hand_on(Event::Reset(Delta {
             epoch: image.epoch,
             records: image.to_records(),
@@ -203,6 +202,10 @@ impl RaftSnapshotBuilder<Types> for Builder {
         self.files.write(&meta, &snapshot)?;
         Ok(Snapshot { meta, snapshot })
     }
+}
+
+fn end_of(applied: Option<LogId>) -> u64 {
+    applied.map_or(0, |last| last.index() + 1)
 }
 
 fn encoded(epoch: ImageEpoch, records: &[Record]) -> Bytes {

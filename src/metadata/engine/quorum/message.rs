@@ -19,7 +19,7 @@ pub const STRANGER_BYTES_MAX: usize = 4 << 10;
 /// A snapshot is the largest message.
 pub const MESSAGE_BYTES_MAX: usize = 512 << 20;
 /// For the rest of a message whose beginning has come.
-const REST_PATIENCE: Duration = Duration::from_secs(10);
+pub const REST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// An answer has the kind of its request, or is a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +35,11 @@ pub enum Kind {
     Command = 7,
     /// Says why, in words.
     Refusal = 8,
+    /// From a node that has no vote: what has been committed since.
+    Follow = 9,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind::Hello,
     Kind::Append,
     Kind::Vote,
@@ -46,6 +48,7 @@ const KINDS: [Kind; 8] = [
     Kind::TransferLeader,
     Kind::Command,
     Kind::Refusal,
+    Kind::Follow,
 ];
 
 #[derive(Debug)]
@@ -67,7 +70,12 @@ pub struct Identity {
     pub incarnation: [u8; 16],
     /// It has a quorum's log, or metadata of its own: there is something to lose.
     pub has_metadata: bool,
+    /// A broker only: it takes no part in the consensus, and nobody connects to it.
+    pub is_observer: bool,
 }
+
+const HAS_METADATA: u8 = 1;
+const IS_OBSERVER: u8 = 2;
 
 /// In place of a voter's number: whoever answers.
 pub const ANYONE: u64 = 0;
@@ -83,16 +91,24 @@ impl Identity {
         codec::put_u32(out, self.node.0 as u32);
         codec::put_u64(out, self.voter);
         out.extend_from_slice(&self.incarnation);
-        out.push(u8::from(self.has_metadata));
+        out.push(u8::from(self.has_metadata) * HAS_METADATA + u8::from(self.is_observer) * IS_OBSERVER);
     }
 
     pub fn read(reader: &mut Reader) -> io::Result<Identity> {
+        let cluster = Some(reader.text()?).filter(|id| !id.is_empty());
+        let node = BrokerId(reader.u32()? as i32);
+        let (voter, incarnation) = (reader.u64()?, reader.array()?);
+        let flags = reader.u8()?;
+        if flags & !(HAS_METADATA | IS_OBSERVER) != 0 {
+            return Err(codec::broken());
+        }
         Ok(Identity {
-            cluster: Some(reader.text()?).filter(|id| !id.is_empty()),
-            node: BrokerId(reader.u32()? as i32),
-            voter: reader.u64()?,
-            incarnation: reader.array()?,
-            has_metadata: reader.flag()?,
+            cluster,
+            node,
+            voter,
+            incarnation,
+            has_metadata: flags & HAS_METADATA != 0,
+            is_observer: flags & IS_OBSERVER != 0,
         })
     }
 }
@@ -136,6 +152,16 @@ fn sealed(kind: Kind, correlation: u64, write: impl FnOnce(&mut Vec<u8>)) -> Vec
 
 /// The next message, of at most so many bytes. An error leaves the connection unusable.
 pub async fn receive(stream: &ControlStream, bytes_max: usize, within: Duration) -> io::Result<Message> {
+    receive_slowly(stream, bytes_max, within, within.max(REST_PATIENCE)).await
+}
+
+/// As [`receive`], with another patience for what follows the first bytes.
+pub async fn receive_slowly(
+    stream: &ControlStream,
+    bytes_max: usize,
+    within: Duration,
+    rest_within: Duration,
+) -> io::Result<Message> {
     let mut head = [0; HEAD_LEN];
     stream.read_exact(&mut head, within).await?;
     let [a, b, c, d, crc @ ..] = head;
@@ -144,7 +170,7 @@ pub async fn receive(stream: &ControlStream, bytes_max: usize, within: Duration)
         return Err(invalid(format!("a message of {length} bytes, of at most {bytes_max}")));
     }
     let mut bytes = vec![0; length];
-    stream.read_exact(&mut bytes, within.max(REST_PATIENCE)).await?;
+    stream.read_exact(&mut bytes, rest_within).await?;
     if checksum([a, b, c, d], &bytes) != u32::from_le_bytes(crc) {
         return Err(invalid("a message whose checksum does not hold".to_owned()));
     }

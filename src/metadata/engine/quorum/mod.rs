@@ -7,15 +7,19 @@
 //! ```
 //!
 //! A quorum begins with one node and grows by the others as they come (`form`, `join`); a single node's metadata are the
-//! first commit of the quorum that it begins. An image's epoch counts commits, not log entries, and goes on from there.
+//! first commit of the quorum that it begins. A broker that does not vote takes no part in it: it asks whoever leads for what
+//! was committed (`observer`, answered by `feed`), and keeps nothing. An image's epoch counts commits, not log entries, and goes on from there.
 
 mod codec;
+mod feed;
+mod follow;
 mod form;
 mod join;
 mod link;
 mod log;
 mod machine;
 mod message;
+mod observer;
 mod presence;
 mod progress;
 mod remote;
@@ -41,7 +45,7 @@ use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{Config, ReadPolicy, SnapshotPolicy};
 
 use super::{CommitError, Embedded, Engine, Event, Removal, StartError, frame};
-use crate::config::{BrokerConfig, QuorumConfig};
+use crate::config::{BrokerConfig, ListenerSpec, QuorumConfig};
 use crate::metadata::command::QuorumState;
 use crate::metadata::handle::Handle;
 use crate::metadata::image::{Image, ImageEpoch};
@@ -49,9 +53,10 @@ use crate::metadata::record::{self, Record};
 use crate::model::{BrokerId, DirId};
 use crate::rt::{self, ControlListener, Rx, Tx, lane};
 
+use feed::Feed;
 use link::Links;
 use log::LogStore;
-use machine::{AppliedEpoch, Machine};
+use machine::Machine;
 use message::Identity;
 use presence::Presence;
 use progress::Progress;
@@ -61,6 +66,7 @@ use types::{Commit, Types, Voter};
 #[cfg(test)]
 pub use form::form_simulated;
 pub use form::{Formed, form};
+pub use observer::Observer;
 pub use remote::{Answered, NoAnswer, Remote};
 pub use salvage::Salvage;
 
@@ -113,7 +119,7 @@ pub struct Quorum {
     /// The term in which the loop knows that it decides.
     decides: Option<u64>,
     /// What the machine has applied, be it that the loop has not seen it.
-    applied: AppliedEpoch,
+    feed: Feed,
     progress: Progress,
     events: Rx<Event>,
     sender: Tx<Event>,
@@ -142,7 +148,7 @@ impl Quorum {
             controller,
             running: None,
             decides: None,
-            applied: AppliedEpoch::default(),
+            feed: Feed::default(),
             progress: Progress::default(),
             events,
             sender,
@@ -174,13 +180,17 @@ impl Quorum {
             voter: form::voter_id(&self.dir)?,
             incarnation: self.formed.incarnation,
             has_metadata: LogStore::exists(&self.dir).unwrap_or(true) || self.formed.begins,
+            is_observer: false,
         });
         let configured = voters(&self.quorum);
-        let listener = listen(&self.quorum).map_err(|error| failed(format!("{error:#}")))?;
+        let Some(spec) = &self.quorum.listener else {
+            return Err(failed("a broker only has no vote".to_owned()));
+        };
+        let listener = listen(spec).map_err(|error| failed(format!("{error:#}")))?;
         let empty = Image::empty(&self.formed.cluster_id, self.config.clone());
         let machine = Machine::open(&self.dir, empty, self.sender.clone())?;
         let (records, epoch) = (machine.image().to_records(), machine.image().epoch);
-        self.applied = machine.applied_epoch();
+        self.feed = machine.feed();
         let presence = Presence::new(self.sender.clone());
         let links = Links {
             me: identity.clone(),
@@ -197,6 +207,14 @@ impl Quorum {
             raft: raft.clone(),
             controller: self.controller.clone(),
             presence,
+            followed: feed::Server {
+                me: identity.node,
+                raft: raft.clone(),
+                feed: self.feed.clone(),
+                progress: self.progress.clone(),
+                configured: configured.clone(),
+                lease: ms(self.quorum.election_timeout_ms) * 2,
+            },
         };
         let desk = Rc::new(Desk::new(identity.clone(), configured.clone(), Some(room)));
         rt::spawn(desk.serve(listener));
@@ -321,7 +339,7 @@ impl Engine for Quorum {
             return Err(CommitError::NotController);
         }
         // A commit that nobody could tell the outcome of may have been made since.
-        match self.applied.get() {
+        match self.feed.epoch() {
             applied if applied > base => Err(CommitError::Conflict(applied)),
             _ => Ok(()),
         }
@@ -428,9 +446,14 @@ fn voters(quorum: &QuorumConfig) -> Arc<[Voter]> {
     quorum.voters.iter().map(voter).collect()
 }
 
-fn listen(quorum: &QuorumConfig) -> anyhow::Result<ControlListener> {
+/// Who tells a broker only of the voters, where its configuration does not.
+fn servers(quorum: &QuorumConfig) -> Vec<Voter> {
+    let servers = quorum.bootstrap.iter().filter(|_| quorum.voters.is_empty());
+    servers.map(|(host, port)| Voter::at(host, *port)).collect()
+}
+
+fn listen(spec: &ListenerSpec) -> anyhow::Result<ControlListener> {
     use anyhow::Context;
-    let spec = &quorum.listener;
     let address = rt::resolve(&spec.host, spec.port)
         .with_context(|| format!("listener {}: the host {} cannot be resolved", spec.name, spec.host))?;
     ControlListener::bind(address).with_context(|| {

@@ -22,7 +22,18 @@ struct Noted {
     term: u64,
     /// By the numbers of the voters, in wall time.
     caught_up_ms: BTreeMap<u64, i64>,
+    observers: BTreeMap<BrokerId, Heard>,
 }
+
+/// A node without a vote, when it last asked for news.
+struct Heard {
+    end: u64,
+    heard_ms: i64,
+    caught_up_ms: Option<i64>,
+}
+
+/// After which one that is silent is not told of any more, as in Kafka.
+const OBSERVER_SESSION_MS: i64 = 300_000;
 
 impl Progress {
     /// Called whenever the consensus shows something new. What was noted in another leadership is forgotten.
@@ -30,6 +41,7 @@ impl Progress {
         let mut noted = self.0.borrow_mut();
         if noted.term != metrics.current_term || metrics.replication.is_none() {
             noted.caught_up_ms.clear();
+            noted.observers.clear();
             noted.term = metrics.current_term;
         }
         for id in metrics.replication.iter().flatten().map(|(id, _)| *id) {
@@ -40,6 +52,33 @@ impl Progress {
         }
     }
 
+    /// An observer has as many entries; `has_all`: as many as there are.
+    pub fn hear(&self, observer: BrokerId, end: u64, has_all: bool, now_ms: i64) {
+        let mut noted = self.0.borrow_mut();
+        let before = noted.observers.get(&observer).and_then(|heard| heard.caught_up_ms);
+        let heard = Heard {
+            end,
+            heard_ms: now_ms,
+            caught_up_ms: if has_all { Some(now_ms) } else { before },
+        };
+        noted.observers.insert(observer, heard);
+    }
+
+    fn observers(&self, now_ms: i64) -> Vec<QuorumMember> {
+        let mut noted = self.0.borrow_mut();
+        let is_here = |heard: &Heard| now_ms.saturating_sub(heard.heard_ms) < OBSERVER_SESSION_MS;
+        noted.observers.retain(|_, heard| is_here(heard));
+        let member = |(node, heard): (&BrokerId, &Heard)| QuorumMember {
+            node: *node,
+            directory: None,
+            address: None,
+            log_end: Some(heard.end),
+            heard_ms: Some(heard.heard_ms),
+            caught_up_ms: heard.caught_up_ms,
+        };
+        noted.observers.iter().map(member).collect()
+    }
+
     /// The quorum as `me` sees it, which leads it.
     pub fn describe(&self, me: BrokerId, metrics: &Metrics, now_ms: i64) -> QuorumState {
         let membership = &metrics.membership_config;
@@ -48,7 +87,7 @@ impl Progress {
             .nodes()
             .map(|(id, voter)| (voters.contains(id), self.member(*id, voter, metrics, now_ms)));
         let (mut voters, mut learners): (Vec<_>, Vec<_>) = of_all.partition(|(votes, _)| *votes);
-        let sorted = |members: &mut Vec<(bool, QuorumMember)>| {
+        let sorted = |members: &mut Vec<(bool, QuorumMember)>| -> Vec<QuorumMember> {
             members.sort_by_key(|(_, member)| member.node);
             members.drain(..).map(|(_, member)| member).collect()
         };
@@ -57,7 +96,10 @@ impl Progress {
             term: metrics.current_term,
             committed_end: end(metrics.cluster_committed.as_ref().map(|id| id.index())).unwrap_or(0),
             voters: sorted(&mut voters),
-            learners: sorted(&mut learners),
+            learners: sorted(&mut learners)
+                .into_iter()
+                .chain(self.observers(now_ms))
+                .collect(),
         }
     }
 

@@ -45,6 +45,8 @@ type Asked = Result<Answered, NoAnswer>;
 #[derive(Default)]
 struct Shared {
     leader: Option<BrokerId>,
+    /// Voters that others have named.
+    named: Vec<Voter>,
     /// Connections that wait, each with the time since which it does.
     idle: BTreeMap<BrokerId, Vec<(Link, Instant)>>,
 }
@@ -77,6 +79,27 @@ impl Remote {
         self.configured.iter().find(|voter| voter.node == node).cloned()
     }
 
+    /// The same, or where others say that it is.
+    pub fn address(&self, node: BrokerId) -> Option<Voter> {
+        let named = || {
+            self.shared
+                .borrow()
+                .named
+                .iter()
+                .find(|voter| voter.node == node)
+                .cloned()
+        };
+        self.configured(node).or_else(named)
+    }
+
+    pub fn named(&self) -> Vec<Voter> {
+        self.shared.borrow().named.clone()
+    }
+
+    pub fn set_named(&self, voters: Vec<Voter>) {
+        self.shared.borrow_mut().named = voters;
+    }
+
     #[cfg(test)]
     pub fn simulated(me: BrokerId, ask: Ask) -> Remote {
         let me = Identity {
@@ -85,6 +108,7 @@ impl Remote {
             voter: ANYONE,
             incarnation: [1; 16],
             has_metadata: false,
+            is_observer: false,
         };
         Remote {
             simulated: Some(ask),
@@ -118,17 +142,24 @@ impl Remote {
     }
 
     fn take(&self, node: BrokerId) -> io::Result<Link> {
+        if let Some(idle) = self.take_idle(node) {
+            return Ok(idle);
+        }
+        let voter = self.address(node);
+        let voter = voter.ok_or_else(|| io::Error::other(format!("no address is known of node {}", node.0)))?;
+        Ok(Link::new(self.me.clone(), voter, ANYONE))
+    }
+
+    fn take_idle(&self, node: BrokerId) -> Option<Link> {
         let now = rt::now();
         let mut shared = self.shared.borrow_mut();
         let idle = shared.idle.entry(node).or_default();
         while let Some((link, since)) = idle.pop() {
             if now.since(since) < IDLE_MAX {
-                return Ok(link);
+                return Some(link);
             }
         }
-        let voter = self.configured(node);
-        let voter = voter.ok_or_else(|| io::Error::other(format!("no address is known of node {}", node.0)))?;
-        Ok(Link::new(self.me.clone(), voter, ANYONE))
+        None
     }
 
     fn put_back(&self, node: BrokerId, link: Link) {

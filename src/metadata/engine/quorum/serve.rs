@@ -1,5 +1,5 @@
 //! The answering end: connections from the other nodes of the quorum, one request of each at a time. Whoever is none of
-//! them is told so and closed.
+//! them is told so and closed. Brokers that do not vote ask here as well, for the controller and for what was committed.
 
 use std::cell::Cell;
 use std::io;
@@ -11,16 +11,24 @@ use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::codec::put_u64;
+use super::feed;
+use super::follow::Position;
+use super::link::SNAPSHOT_PATIENCE;
 use super::message::{self, ANYONE, Hello, Identity, Kind, MESSAGE_BYTES_MAX, STRANGER_BYTES_MAX};
 use super::presence::Presence;
 use super::types::{Voter, directory_id};
 use super::{Raft, rpc};
 use crate::metadata::command::{Command, answer_to_bytes};
 use crate::metadata::handle::Handle;
+use crate::model::BrokerId;
 use crate::rt::{self, ControlListener, ControlStream};
 
 /// Connections at a time: a handful from each other node.
 const CONNECTIONS_MAX: usize = 1024;
+/// Of those, of brokers that do not vote: the voters must find room.
+const OBSERVING_MAX: usize = 768;
+/// A request of such a broker: it only passes on what clients have asked for.
+const OBSERVER_BYTES_MAX: usize = 128 << 20;
 /// For the first message.
 const HELLO_PATIENCE: Duration = Duration::from_secs(5);
 /// For the next request: heartbeats come far oftener, and what is kept for commands is made anew when it is needed.
@@ -32,11 +40,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What the answering end knows.
 pub struct Desk {
     pub me: Arc<Identity>,
-    /// Nobody else is talked to.
+    /// Nobody else is talked to, but for brokers that do not vote.
     pub configured: Arc<[Voter]>,
     /// `None`: before the node has joined a quorum.
     pub room: Option<Room>,
     connections: Cell<usize>,
+    observing: Cell<usize>,
     refused: Cell<u64>,
 }
 
@@ -45,6 +54,7 @@ pub struct Room {
     pub raft: Raft,
     pub controller: Handle,
     pub presence: Arc<Presence>,
+    pub followed: feed::Server,
 }
 
 impl Desk {
@@ -54,6 +64,7 @@ impl Desk {
             configured,
             room,
             connections: Cell::new(0),
+            observing: Cell::new(0),
             refused: Cell::new(0),
         }
     }
@@ -82,14 +93,28 @@ impl Desk {
         match self.welcome(&stream).await {
             Err(error) => self.note_stranger(&stream, &error),
             Ok(hello) => {
-                let Identity { node, incarnation, .. } = hello.from;
-                let _present = self.room.as_ref().map(|room| room.presence.enter(node, incarnation));
-                let error = self.answer_all(&stream, &hello).await;
+                let error = match hello.from.is_observer {
+                    true => self.answer_observer(&stream, &hello).await,
+                    false => self.answer_voter(&stream, &hello).await,
+                };
                 // That the other side closes, or is gone, is no event.
-                tracing::debug!(node = node.0, %error, "connection of the quorum ended");
+                tracing::debug!(node = hello.from.node.0, %error, "connection of the quorum ended");
             }
         }
         self.connections.set(self.connections.get() - 1);
+    }
+
+    async fn answer_voter(&self, stream: &ControlStream, hello: &Hello) -> io::Error {
+        let Identity { node, incarnation, .. } = hello.from;
+        let _present = self.room.as_ref().map(|room| room.presence.enter(node, incarnation));
+        self.answer_all(stream, hello, MESSAGE_BYTES_MAX).await
+    }
+
+    async fn answer_observer(&self, stream: &ControlStream, hello: &Hello) -> io::Error {
+        self.observing.set(self.observing.get() + 1);
+        let error = self.answer_all(stream, hello, OBSERVER_BYTES_MAX).await;
+        self.observing.set(self.observing.get() - 1);
+        error
     }
 
     /// Who it is, and whom he wants to speak to.
@@ -128,12 +153,7 @@ impl Desk {
             cluster, node, voter, ..
         } = &hello.from;
         let (me, node) = (&self.me, node.0);
-        if !self.configured.iter().any(|known| known.node.0 == node) {
-            return Err(format!(
-                "node {node} is not in controller.quorum.voters of node {}",
-                me.node.0
-            ));
-        }
+        self.check_role(&hello.from)?;
         if let (Some(ours), Some(theirs)) = (&me.cluster, cluster)
             && ours != theirs
         {
@@ -149,12 +169,33 @@ impl Desk {
             ));
         }
         match self.known_voter(node) {
+            Some(known) if hello.from.is_observer => Err(format!(
+                "node {node} is a broker only, and has a vote: `kafka-metadata-quorum.sh remove-controller --controller-id \
+                 {node} --controller-directory-id {}` takes that from it",
+                directory_id(known)
+            )),
             Some(known) if known != *voter => Err(format!(
                 "node {node} is known to the quorum by another metadata directory: it has lost its metadata directory, and \
                  with it what it had promised; if that is gone, `kafka-metadata-quorum.sh remove-controller --controller-id \
                  {node} --controller-directory-id {}` lets this one in",
                 directory_id(known)
             )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Those that vote are those that are configured.
+    fn check_role(&self, from: &Identity) -> Result<(), String> {
+        let (me, node) = (self.me.node.0, from.node.0);
+        let is_configured = self.configured.iter().any(|known| known.node == from.node);
+        match (is_configured, from.is_observer) {
+            (false, false) => Err(format!("node {node} is not in controller.quorum.voters of node {me}")),
+            (true, true) => Err(format!(
+                "node {node} is a broker only, and in controller.quorum.voters of node {me}"
+            )),
+            (false, true) if self.observing.get() >= OBSERVING_MAX => {
+                Err(format!("brokers have {OBSERVING_MAX} connections to node {me} already"))
+            }
             _ => Ok(()),
         }
     }
@@ -176,38 +217,54 @@ impl Desk {
         }
     }
 
-    async fn answer_all(&self, stream: &ControlStream, hello: &Hello) -> io::Error {
+    async fn answer_all(&self, stream: &ControlStream, hello: &Hello, bytes_max: usize) -> io::Error {
         loop {
-            if let Err(error) = self.answer_next(stream, hello).await {
+            if let Err(error) = self.answer_next(stream, hello, bytes_max).await {
                 return error;
             }
         }
     }
 
-    async fn answer_next(&self, stream: &ControlStream, hello: &Hello) -> io::Result<()> {
-        let request = message::receive(stream, MESSAGE_BYTES_MAX, IDLE_PATIENCE).await?;
+    async fn answer_next(&self, stream: &ControlStream, hello: &Hello, bytes_max: usize) -> io::Result<()> {
+        let request = message::receive(stream, bytes_max, IDLE_PATIENCE).await?;
         let Some(room) = &self.room else {
             return refuse(stream, request.correlation, "this node is of no quorum yet").await;
         };
-        if request.kind != Kind::Command && hello.to != self.me.voter {
-            return refuse(stream, request.correlation, "this connection is not for the consensus").await;
+        if let Err(why) = self.check_request(request.kind, hello) {
+            return refuse(stream, request.correlation, why).await;
         }
-        // It was taken out, and learns nothing any more: it must not be taken for a broker that is up to date.
-        if request.kind == Kind::Command && self.known_voter(hello.from.node.0) != Some(hello.from.voter) {
-            return refuse(stream, request.correlation, "the node is not in the quorum").await;
-        }
-        match room.answer(request.kind, request.body).await {
+        match room.answer(request.kind, request.body, hello.from.node).await {
             Ok(body) => {
+                let within = match request.kind {
+                    Kind::Follow => SNAPSHOT_PATIENCE,
+                    _ => ANSWER_PATIENCE,
+                };
                 let write = |out: &mut Vec<u8>| out.extend_from_slice(&body);
-                message::send(stream, request.kind, request.correlation, ANSWER_PATIENCE, write).await
+                message::send(stream, request.kind, request.correlation, within, write).await
             }
             Err(error) => refuse(stream, request.correlation, &error.to_string()).await,
+        }
+    }
+
+    fn check_request(&self, kind: Kind, hello: &Hello) -> Result<(), &'static str> {
+        let from = &hello.from;
+        match kind {
+            Kind::Command | Kind::Follow if from.is_observer => match from.cluster {
+                Some(_) => Ok(()),
+                None => Err("the node does not know its cluster yet"),
+            },
+            // It was taken out, and learns nothing any more: it must not be taken for a broker that is up to date.
+            Kind::Command if self.known_voter(from.node.0) != Some(from.voter) => Err("the node is not in the quorum"),
+            Kind::Command => Ok(()),
+            Kind::Follow => Err("a node that votes does not follow"),
+            _ if from.is_observer || hello.to != self.me.voter => Err("this connection is not for the consensus"),
+            _ => Ok(()),
         }
     }
 }
 
 impl Room {
-    async fn answer(&self, kind: Kind, body: Bytes) -> io::Result<Vec<u8>> {
+    async fn answer(&self, kind: Kind, body: Bytes, from: BrokerId) -> io::Result<Vec<u8>> {
         let (raft, mut out) = (&self.raft, Vec::new());
         match kind {
             Kind::Append => {
@@ -232,6 +289,7 @@ impl Room {
                 response.map_err(io::Error::other)?.map_err(io::Error::other)?;
             }
             Kind::Command => self.command(&body, &mut out).await?,
+            Kind::Follow => self.followed.follow(from, Position::read(body)?).await?.put(&mut out),
             Kind::Hello | Kind::Refusal => return Err(io::Error::other("no request")),
         }
         Ok(out)

@@ -1,7 +1,8 @@
 //! The log and the state machine against the consensus library's own suite, and against kills at every byte; a node alone on a
-//! simulated machine; three nodes over loopback are in `cluster`.
+//! simulated machine; three nodes over loopback are in `cluster`, with a fourth that does not vote in `observer`.
 
 mod cluster;
+mod observer;
 
 use std::path::Path;
 
@@ -242,7 +243,9 @@ fn alone() -> Quorum {
     };
     let quorum = QuorumConfig {
         voters: vec![voter],
-        listener,
+        bootstrap: Vec::new(),
+        listener_name: listener.name.clone(),
+        listener: Some(listener),
         election_timeout_ms: 600,
         request_timeout_ms: 2_000,
     };
@@ -268,7 +271,7 @@ async fn decides(quorum: &mut Quorum) -> u64 {
 
 /// To a loop that knows of all commits.
 async fn is_confirmed(quorum: &Quorum) -> bool {
-    quorum.confirm(quorum.applied.get()).await.is_ok()
+    quorum.confirm(quorum.feed.epoch()).await.is_ok()
 }
 
 /// Others may have decided in between: nothing is confirmed to a loop that has not heard of that.
@@ -280,7 +283,7 @@ fn leadership_that_was_lost_and_won_again_is_not_confirmed() {
         quorum.start().await.unwrap();
         let first = decides(&mut quorum).await;
         assert!(is_confirmed(&quorum).await);
-        let before = quorum.applied.get();
+        let before = quorum.feed.epoch();
         let committed = quorum.commit(before, &[]).await.unwrap();
         let unheard = quorum.confirm(before).await;
         assert!(

@@ -41,6 +41,21 @@ pub struct Voter {
     pub port: u16,
 }
 
+impl Voter {
+    /// Whoever is at that address.
+    pub fn at(host: &str, port: u16) -> Voter {
+        Voter {
+            host: host.to_owned(),
+            port,
+            ..Voter::default()
+        }
+    }
+
+    pub fn is_named(&self) -> bool {
+        self.node.0 >= 0
+    }
+}
+
 /// What a voter's number is to Kafka's tools: the id of its metadata directory.
 pub fn directory_id(voter: u64) -> DirId {
     let mut id = [0; 16];
@@ -62,7 +77,10 @@ impl Default for Voter {
 
 impl fmt::Display for Voter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}:{}", self.node.0, self.host, self.port)
+        if self.is_named() {
+            write!(f, "{}@", self.node.0)?;
+        }
+        write!(f, "{}:{}", self.host, self.port)
     }
 }
 

@@ -57,23 +57,30 @@ impl Engine for Killed {
 }
 
 /// What outlives a node's process.
-struct Machinery {
+pub(super) struct Machinery {
     dirs: Vec<TempDir>,
-    voters: Vec<VoterSpec>,
+    pub(super) voters: Vec<VoterSpec>,
+    /// Of an observer, where it finds the voters; `None`: where they are.
+    pub(super) seen_by_observer: Option<Vec<VoterSpec>>,
+    pub(super) told_to_observer: Vec<(String, u16)>,
     cluster: Mutex<Option<String>>,
     session_ms: i64,
     /// Brokers that a node saw being fenced.
     fenced: Arc<Mutex<Vec<BrokerId>>>,
 }
 
-struct Node {
+pub(super) struct Node {
     handle: Handle,
     image: Arc<Mutex<Option<Arc<Image>>>>,
+    /// Nothing in one that does not vote.
     inside: Inside,
 }
 
+/// The node that does not vote.
+pub(super) const OBSERVER: i32 = 4;
+
 impl Machinery {
-    fn new() -> Machinery {
+    pub(super) fn new() -> Machinery {
         let free = |_| TcpListener::bind("127.0.0.1:0").unwrap();
         let held: Vec<_> = (0..3).map(free).collect();
         let voter = |(at, port): (usize, &TcpListener)| VoterSpec {
@@ -82,15 +89,17 @@ impl Machinery {
             port: port.local_addr().unwrap().port(),
         };
         Machinery {
-            dirs: (0..3).map(|_| tempfile::tempdir().unwrap()).collect(),
+            dirs: (1..=OBSERVER).map(|_| tempfile::tempdir().unwrap()).collect(),
             voters: held.iter().enumerate().map(voter).collect(),
+            seen_by_observer: None,
+            told_to_observer: Vec::new(),
             cluster: Mutex::new(None),
             session_ms: 3_000,
             fenced: Arc::default(),
         }
     }
 
-    fn path(&self, id: i32) -> PathBuf {
+    pub(super) fn path(&self, id: i32) -> PathBuf {
         self.dirs[id as usize - 1].path().join("corelane-metadata")
     }
 
@@ -99,18 +108,22 @@ impl Machinery {
         directory_id(form::voter_id(&self.path(id)).unwrap())
     }
 
-    fn voter(&self, id: i32) -> Voter {
+    pub(super) fn voter(&self, id: i32) -> Voter {
         voters(&self.quorum(id))[id as usize - 1].clone()
     }
 
-    fn quorum(&self, id: i32) -> QuorumConfig {
+    pub(super) fn quorum(&self, id: i32) -> QuorumConfig {
+        let listener = |voter: &VoterSpec| ListenerSpec {
+            name: "CONTROLLER".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: voter.port,
+        };
+        let seen = self.seen_by_observer.as_ref().filter(|_| id == OBSERVER);
         QuorumConfig {
-            voters: self.voters.clone(),
-            listener: ListenerSpec {
-                name: "CONTROLLER".to_owned(),
-                host: "127.0.0.1".to_owned(),
-                port: self.voters[id as usize - 1].port,
-            },
+            voters: seen.unwrap_or(&self.voters).clone(),
+            bootstrap: self.told_to_observer.clone(),
+            listener_name: "CONTROLLER".to_owned(),
+            listener: self.voters.get(id as usize - 1).map(listener),
             election_timeout_ms: 500,
             request_timeout_ms: 2_000,
         }
@@ -125,8 +138,12 @@ impl Machinery {
         ControlOptions::new(Arc::new(config), cluster, self.path(id), vec![DirId([id as u8; 16])])
     }
 
+    pub(super) fn cluster_id(&self) -> Option<String> {
+        self.cluster.lock().unwrap().clone()
+    }
+
     /// Starts the node; returns when it is registered.
-    fn boot(&self, id: i32) -> Node {
+    pub(super) fn boot(&self, id: i32) -> Node {
         let known = self.cluster.lock().unwrap().clone().filter(|_| self.path(id).exists());
         let formed = form(BrokerId(id), &self.quorum(id), &self.path(id), known).unwrap();
         *self.cluster.lock().unwrap() = Some(formed.cluster_id.clone());
@@ -145,14 +162,21 @@ impl Machinery {
         });
         let (config, quorum, dir, seen) = (options.config.clone(), self.quorum(id), self.path(id), inside.clone());
         options.formed = Some(formed.clone());
-        let engine = move |handle: &Handle| Killed(Quorum::new(config, quorum, dir, formed, handle.clone()), seen);
-        let (handle, first) = start_with(engine, options, vec![update]).unwrap();
+        let started = match quorum.is_observer() {
+            true => start(options, vec![update]),
+            false => {
+                let engine =
+                    move |handle: &Handle| Killed(Quorum::new(config, quorum, dir, formed, handle.clone()), seen);
+                start_with(engine, options, vec![update])
+            }
+        };
+        let (handle, first) = started.unwrap();
         handle.set_ready();
         image.lock().unwrap().get_or_insert(first);
         Node { handle, image, inside }
     }
 
-    fn boot_all(&self) -> Vec<Node> {
+    pub(super) fn boot_all(&self) -> Vec<Node> {
         std::thread::scope(|scope| {
             let starting: Vec<_> = (1..=3).map(|id| scope.spawn(move || self.boot(id))).collect();
             starting.into_iter().map(|node| node.join().unwrap()).collect()
@@ -161,21 +185,25 @@ impl Machinery {
 }
 
 impl Node {
-    fn image(&self) -> Arc<Image> {
+    pub(super) fn raft(&self) -> Raft {
+        self.inside.lock().unwrap().clone().unwrap()
+    }
+
+    pub(super) fn image(&self) -> Arc<Image> {
         self.image.lock().unwrap().clone().unwrap()
     }
 
-    fn kill(&self) {
+    pub(super) fn kill(&self) {
         self.handle.stop();
         self.handle.join();
     }
 
-    fn submit(&self, command: Command) -> Result<Reply, CommandError> {
+    pub(super) fn submit(&self, command: Command) -> Result<Reply, CommandError> {
         block_on(self.handle.submit(command))
     }
 
     /// Creates the topic, over a change of controllers if need be.
-    fn create(&self, name: &str) {
+    pub(super) fn create(&self, name: &str) {
         wait_until(name, || match self.submit(create(name)) {
             Ok(Reply::CreateTopics(results)) => match &results[0] {
                 Ok(_) => true,
@@ -185,13 +213,13 @@ impl Node {
         });
     }
 
-    fn has_topics(&self, names: &[&str]) -> bool {
+    pub(super) fn has_topics(&self, names: &[&str]) -> bool {
         let image = self.image();
         names.iter().all(|name| image.topic(name).is_some())
     }
 }
 
-fn is_active(image: &Image, id: BrokerId) -> bool {
+pub(super) fn is_active(image: &Image, id: BrokerId) -> bool {
     image.brokers.get(&id).is_some_and(|broker| !broker.fenced)
 }
 
@@ -209,7 +237,7 @@ fn create(name: &str) -> Command {
     }
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}: not in time");
@@ -222,7 +250,7 @@ fn controllers(nodes: &[Node]) -> Vec<Option<BrokerId>> {
 }
 
 /// The one that all of them name.
-fn agreed_controller(nodes: &[Node]) -> usize {
+pub(super) fn agreed_controller(nodes: &[Node]) -> usize {
     let mut found = None;
     wait_until("one controller", || {
         let named = controllers(nodes);
@@ -362,7 +390,7 @@ fn a_node_that_was_taken_out_is_fenced() {
     let controller = agreed_controller(&nodes);
     let out = (controller + 1) % 3;
     let voter = form::voter_id(&machinery.path(out as i32 + 1)).unwrap();
-    let raft = nodes[controller].inside.lock().unwrap().clone().unwrap();
+    let raft = nodes[controller].raft();
     let change = openraft::ChangeMembers::RemoveVoters([voter].into());
     block_on(raft.change_membership(change, false)).unwrap();
     wait_until("it is fenced", || {
@@ -408,16 +436,19 @@ fn a_wiped_voter_is_refused() {
         voter: 77,
         incarnation: [1; 16],
         has_metadata: false,
+        is_observer: false,
     });
-    let controller = machinery.voter(controller);
+    let refused = refusal(me, machinery.voter(controller));
+    assert!(refused.contains("it has lost its metadata directory"), "{refused}");
+}
+
+/// What the voter says to who says that he is that.
+pub(super) fn refusal(me: Arc<Identity>, voter: Voter) -> String {
     let (told, answer) = std::sync::mpsc::channel();
     let asking = rt::run_control("asks", move || async move {
-        let answer = Link::ask_identity(me, controller)
-            .await
-            .map_err(|error| error.to_string());
+        let answer = Link::ask_identity(me, voter).await.map_err(|error| error.to_string());
         told.send(answer).unwrap();
     });
     asking.unwrap().join().unwrap();
-    let refused = answer.recv().unwrap().unwrap_err();
-    assert!(refused.contains("it has lost its metadata directory"), "{refused}");
+    answer.recv().unwrap().unwrap_err()
 }

@@ -1,0 +1,308 @@
+//! What observers are given: the newest commits where they follow on what an observer has, else the whole state. Only what
+//! a majority holds gets here, and only the node that leads hands it on.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Instant, RaftMetrics, ServerState};
+
+use super::Raft;
+use super::follow::{Followed, News, Passed, Position};
+use super::machine::Machine;
+use super::progress::Progress;
+use super::types::{Types, Voter};
+use crate::metadata::image::ImageEpoch;
+use crate::metadata::record;
+use crate::model::BrokerId;
+use crate::rt::{self, OneshotRx, OneshotTx};
+
+/// Commits that are kept at hand.
+pub const COMMITS_MAX: usize = 500;
+const BYTES_MAX: usize = 16 << 20;
+/// Of commits in one answer, but for the first.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// For something to happen. A leader that ends, or is another one, is noticed within it.
+pub const NEWS_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the state machine has applied, for others. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Feed(Arc<Mutex<Recent>>);
+
+#[derive(Default)]
+struct Recent {
+    /// Of the machine's image.
+    epoch: u64,
+    /// Entries that have been applied.
+    end: u64,
+    /// The newest commits, without gaps, and the epoch that the first of them was decided on.
+    commits: VecDeque<Passed>,
+    base: u64,
+    bytes: usize,
+    /// One of each observer.
+    waiting: BTreeMap<BrokerId, OneshotTx<()>>,
+}
+
+impl Feed {
+    fn lock(&self) -> MutexGuard<'_, Recent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The machine has another state, which no commits led to.
+    pub fn restart(&self, epoch: ImageEpoch, end: u64) {
+        let waiting = {
+            let mut recent = self.lock();
+            let waiting = std::mem::take(&mut recent.waiting);
+            *recent = Recent {
+                epoch: epoch.0,
+                base: epoch.0,
+                end,
+                ..Recent::default()
+            };
+            waiting
+        };
+        waiting.into_values().for_each(|waiting| waiting.send(()));
+    }
+
+    /// The machine has applied it.
+    pub fn push(&self, commit: Passed) {
+        let waiting = {
+            let mut recent = self.lock();
+            recent.push(commit);
+            std::mem::take(&mut recent.waiting)
+        };
+        waiting.into_values().for_each(|waiting| waiting.send(()));
+    }
+
+    /// The machine has applied an entry that changes nothing.
+    pub fn pass(&self, end: u64) {
+        self.lock().end = end;
+    }
+
+    pub fn epoch(&self) -> ImageEpoch {
+        ImageEpoch(self.lock().epoch)
+    }
+
+    fn end(&self) -> u64 {
+        self.lock().end
+    }
+
+    /// Told of the next commit, or of another wait in its place.
+    fn wait(&self, observer: BrokerId) -> OneshotRx<()> {
+        let (told, next) = rt::oneshot();
+        self.lock().waiting.insert(observer, told);
+        next
+    }
+
+    /// `None`: they are not at hand.
+    fn since(&self, epoch: u64) -> Option<Vec<Passed>> {
+        self.lock().since(epoch)
+    }
+}
+
+impl Recent {
+    fn push(&mut self, commit: Passed) {
+        (self.epoch, self.end) = (commit.epoch, commit.end);
+        self.bytes += commit.records.len();
+        self.commits.push_back(commit);
+        while self.commits.len() > COMMITS_MAX || (self.bytes > BYTES_MAX && self.commits.len() > 1) {
+            let Some(first) = self.commits.pop_front() else {
+                break;
+            };
+            self.bytes -= first.records.len();
+            self.base = first.epoch;
+        }
+    }
+
+    fn since(&self, epoch: u64) -> Option<Vec<Passed>> {
+        // Whoever has more than this node: it will come here.
+        if epoch >= self.epoch {
+            return Some(Vec::new());
+        }
+        let at = self.commits.partition_point(|commit| commit.epoch <= epoch);
+        let base = at.checked_sub(1).map_or(self.base, |before| self.commits[before].epoch);
+        if base != epoch {
+            return None;
+        }
+        let mut bytes = 0;
+        let fits = |commit: &&Passed| {
+            let is_first = bytes == 0;
+            bytes += commit.records.len().max(1);
+            is_first || bytes <= ANSWER_BYTES_MAX
+        };
+        Some(self.commits.range(at..).take_while(fits).cloned().collect())
+    }
+}
+
+/// The answering end.
+pub struct Server {
+    pub me: BrokerId,
+    pub raft: Raft,
+    pub feed: Feed,
+    pub progress: Progress,
+    /// Where the configuration finds the nodes.
+    pub configured: Arc<[Voter]>,
+    /// In which a leader hears from a majority.
+    pub lease: Duration,
+}
+
+impl Server {
+    /// Waits for a moment where there is nothing new.
+    pub async fn follow(&self, observer: BrokerId, at: Position) -> io::Result<Followed> {
+        let deadline = rt::now().after(NEWS_PATIENCE);
+        loop {
+            let next = self.feed.wait(observer);
+            let mut followed = self.leadership();
+            if followed.leader == Some(self.me) {
+                self.note(observer, at);
+                followed.news = Some(self.news(at).await?);
+            }
+            let is_empty = matches!(&followed.news, Some(News::Commits(commits)) if commits.is_empty());
+            let left = deadline.since(rt::now());
+            if !is_empty || left.is_zero() {
+                return Ok(followed);
+            }
+            rt::timeout(left, next).await;
+        }
+    }
+
+    fn note(&self, observer: BrokerId, at: Position) {
+        let has_all = self.is_ours(at) && at.epoch == self.feed.epoch().0;
+        let end = if has_all { self.feed.end() } else { at.end };
+        self.progress.hear(observer, end, has_all, rt::wall_ms());
+    }
+
+    fn leadership(&self) -> Followed {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let known = |id: u64| metrics.membership_config.get_node(&id);
+        let leader = metrics
+            .current_leader
+            .filter(|id| *id != metrics.id || self.leads(&metrics));
+        let voters = metrics.membership_config.voter_ids().filter_map(known);
+        Followed {
+            of: metrics.id,
+            term: metrics.current_term,
+            voters: voters.map(|known| self.address(known)).collect(),
+            leader: leader.and_then(known).map(|known| known.node),
+            news: None,
+        }
+    }
+
+    fn address(&self, known: &Voter) -> Voter {
+        let configured = self.configured.iter().find(|voter| voter.node == known.node);
+        configured.unwrap_or(known).clone()
+    }
+
+    /// One that is cut off from the others may not know that it does not lead any more.
+    fn leads(&self, metrics: &RaftMetrics<Types>) -> bool {
+        let heard = metrics.last_quorum_acked.as_ref();
+        metrics.state == ServerState::Leader && heard.is_some_and(|heard| heard.elapsed() < self.lease)
+    }
+
+    async fn news(&self, at: Position) -> io::Result<News> {
+        let recent = match self.is_ours(at) {
+            true => self.feed.since(at.epoch),
+            false => None,
+        };
+        match recent {
+            Some(commits) => Ok(News::Commits(commits)),
+            None => self.state().await,
+        }
+    }
+
+    /// Whether the epoch means the same here.
+    fn is_ours(&self, at: Position) -> bool {
+        let membership = self.raft.metrics().borrow_watched().membership_config.clone();
+        at.epoch != 0 && membership.nodes().any(|(id, _)| *id == at.of)
+    }
+
+    async fn state(&self) -> io::Result<News> {
+        let of = self.raft.with_state_machine(|machine: &mut Machine| {
+            let state = (machine.image().clone(), machine.end());
+            Box::pin(async move { state })
+        });
+        let (image, end) = of.await.map_err(io::Error::other)?;
+        if image.epoch == ImageEpoch(0) {
+            return Err(io::Error::other("there is no metadata yet"));
+        }
+        let mut records = Vec::new();
+        record::encode_all(&image.to_records(), &mut records);
+        Ok(News::State(Passed {
+            epoch: image.epoch.0,
+            end,
+            records: Bytes::from(records),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(epoch: u64, len: usize) -> Passed {
+        Passed {
+            epoch,
+            end: epoch + 10,
+            records: vec![0; len].into(),
+        }
+    }
+
+    fn epochs(feed: &Feed, since: u64) -> Option<Vec<u64>> {
+        let commits = feed.since(since)?;
+        Some(commits.iter().map(|commit| commit.epoch).collect())
+    }
+
+    /// Epochs need not be without gaps: a quorum that was recovered has stepped over some.
+    #[test]
+    fn an_observer_is_given_what_follows_on_what_it_has() {
+        let feed = Feed::default();
+        feed.restart(ImageEpoch(4), 14);
+        assert_eq!(epochs(&feed, 4), Some(vec![]));
+        assert_eq!(epochs(&feed, 3), None, "what led to the first state is not at hand");
+        [5, 6, 1_000_006]
+            .into_iter()
+            .for_each(|epoch| feed.push(commit(epoch, 1)));
+        assert_eq!(epochs(&feed, 4), Some(vec![5, 6, 1_000_006]));
+        assert_eq!(epochs(&feed, 6), Some(vec![1_000_006]));
+        assert_eq!(epochs(&feed, 7), None, "another history's");
+        assert_eq!(epochs(&feed, 1_000_007), Some(vec![]), "it has more than this node yet");
+        assert_eq!((feed.epoch(), feed.end()), (ImageEpoch(1_000_006), 1_000_016));
+    }
+
+    #[test]
+    fn an_answer_is_of_bounded_size_and_never_empty() {
+        let feed = Feed::default();
+        feed.push(commit(1, 2 * ANSWER_BYTES_MAX));
+        (2..10).for_each(|epoch| feed.push(commit(epoch, ANSWER_BYTES_MAX / 2)));
+        assert_eq!(epochs(&feed, 0), Some(vec![1]));
+        assert_eq!(epochs(&feed, 1), Some(vec![2, 3]));
+    }
+
+    #[test]
+    fn what_is_kept_at_hand_is_bounded() {
+        let feed = Feed::default();
+        (1..=COMMITS_MAX as u64 + 5).for_each(|epoch| feed.push(commit(epoch, 1)));
+        assert_eq!(epochs(&feed, 4), None);
+        assert_eq!(epochs(&feed, 5).map(|all| all.len()), Some(COMMITS_MAX));
+        (2_000..2_050).for_each(|epoch| feed.push(commit(epoch, BYTES_MAX / 4)));
+        assert_eq!(feed.lock().commits.len(), 4);
+        assert_eq!(epochs(&feed, 2_045), Some(vec![2_046]));
+    }
+
+    /// Two waits of one observer: the first is over, nothing is left behind.
+    #[test]
+    fn a_wait_is_over_with_the_next_commit() {
+        let feed = Feed::default();
+        let first = feed.wait(BrokerId(4));
+        let second = feed.wait(BrokerId(4));
+        assert_eq!(feed.lock().waiting.len(), 1);
+        assert!(futures_lite::future::block_on(first).is_none());
+        feed.push(commit(1, 1));
+        assert!(futures_lite::future::block_on(second).is_some());
+        assert!(feed.lock().waiting.is_empty());
+    }
+}

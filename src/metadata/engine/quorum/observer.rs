@@ -1,0 +1,249 @@
+//! The engine of a broker that does not vote: it asks whoever leads for what has been committed, and keeps nothing on disk.
+//! A start waits for the whole state, so that such a broker never serves by what it knew in another life.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{CommitError, Delta, Engine, Event, StartError};
+use super::feed::NEWS_PATIENCE;
+use super::follow::{Followed, News, Passed, Position};
+use super::link::Link;
+use super::message::{ANYONE, Identity, Kind};
+use super::remote::Remote;
+use super::types::Voter;
+use super::{Formed, ms, servers, voters};
+use crate::config::QuorumConfig;
+use crate::metadata::command::QuorumState;
+use crate::metadata::image::ImageEpoch;
+use crate::metadata::record::{self, Record};
+use crate::metrics::{ControlCells, QuorumRole, QuorumView};
+use crate::model::BrokerId;
+use crate::rt::{self, Rx, Tx, lane};
+
+/// Between two tries where nobody leads, or nobody answers.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Tries without news, at a start, between two remarks about it.
+const TRIES_PER_REMARK: usize = 50;
+
+pub struct Observer {
+    /// Until the start.
+    follower: Option<Follower>,
+    remote: Remote,
+    events: Rx<Event>,
+    sender: Tx<Event>,
+    /// Taken from the lane, and not handed out yet.
+    backlog: VecDeque<Event>,
+    burst: Vec<Event>,
+}
+
+impl Observer {
+    pub fn new(node: BrokerId, quorum: &QuorumConfig, formed: Formed, cells: ControlCells) -> Observer {
+        let me = Arc::new(Identity {
+            cluster: Some(formed.cluster_id),
+            node,
+            voter: ANYONE,
+            incarnation: formed.incarnation,
+            has_metadata: false,
+            is_observer: true,
+        });
+        let configured = voters(quorum);
+        let remote = Remote::new(me.clone(), configured.clone());
+        let (sender, events) = lane(usize::MAX);
+        let follower = Follower {
+            me,
+            told: configured.iter().cloned().chain(servers(quorum)).collect(),
+            tries: 0,
+            link: None,
+            position: Position::default(),
+            remote: remote.clone(),
+            patience: NEWS_PATIENCE + ms(quorum.request_timeout_ms),
+            cells,
+        };
+        Observer {
+            follower: Some(follower),
+            remote,
+            events,
+            sender,
+            backlog: VecDeque::new(),
+            burst: Vec::new(),
+        }
+    }
+}
+
+impl Engine for Observer {
+    async fn start(&mut self) -> Result<(Vec<Record>, ImageEpoch), StartError> {
+        let mut follower = self.follower.take().ok_or_else(|| StartError::Quorum {
+            what: "it has been started".to_owned(),
+        })?;
+        let Delta { epoch, records } = follower.first_state().await;
+        rt::spawn(follower.run(self.sender.clone()));
+        Ok((records, epoch))
+    }
+
+    async fn next(&mut self) -> Event {
+        if self.backlog.is_empty() && self.events.recv_burst(&mut self.burst, usize::MAX).await {
+            self.backlog.extend(self.burst.drain(..));
+        }
+        match self.backlog.pop_front() {
+            Some(event) => event,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn commit(&mut self, _: ImageEpoch, _: &[Record]) -> Result<ImageEpoch, CommitError> {
+        Err(CommitError::NotController)
+    }
+
+    async fn confirm(&self, _: ImageEpoch) -> Result<(), CommitError> {
+        Err(CommitError::NotController)
+    }
+
+    async fn resign(&mut self) {}
+
+    fn quorum(&self) -> Option<QuorumState> {
+        None
+    }
+
+    fn remote(&self) -> Option<Remote> {
+        Some(self.remote.clone())
+    }
+
+    fn wants_snapshot(&self) -> bool {
+        false
+    }
+
+    fn snapshot(&mut self, _: &[Record]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Asks one voter after another until one leads, and then that one.
+struct Follower {
+    me: Arc<Identity>,
+    /// Who may know who leads, by the configuration.
+    told: Vec<Voter>,
+    /// Tries so far.
+    tries: usize,
+    link: Option<Link>,
+    position: Position,
+    remote: Remote,
+    patience: Duration,
+    cells: ControlCells,
+}
+
+impl Follower {
+    /// Waits for somebody to give it.
+    async fn first_state(&mut self) -> Delta {
+        loop {
+            let obstacle = match self.ask().await {
+                Ok(Some(News::State(state))) => match self.delta(&state) {
+                    Ok(delta) => return delta,
+                    Err(error) => error.to_string(),
+                },
+                Ok(_) => "no controller is elected".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            if self.tries % TRIES_PER_REMARK == TRIES_PER_REMARK / 10 {
+                tracing::warn!(
+                    obstacle,
+                    "waiting for the controllers, which have the cluster's metadata"
+                );
+            }
+            rt::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// For as long as the control thread lives.
+    async fn run(mut self, events: Tx<Event>) {
+        let mut leader = None;
+        loop {
+            let handed_on = match self.ask().await {
+                Ok(Some(news)) => self.hand_on(news, &events),
+                Ok(None) => {
+                    rt::sleep(RETRY_PAUSE).await;
+                    Ok(())
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a controller has not answered");
+                    rt::sleep(RETRY_PAUSE).await;
+                    Ok(())
+                }
+            };
+            if let Err(error) = handed_on {
+                let _ = events.try_send(Event::Fatal(format!(
+                    "what the controller has sent cannot be read: {error}"
+                )));
+                return;
+            }
+            if self.remote.leader() != leader {
+                leader = self.remote.leader();
+                let _ = events.try_send(Event::Leader(leader));
+            }
+        }
+    }
+
+    fn hand_on(&mut self, news: News, events: &Tx<Event>) -> io::Result<()> {
+        match news {
+            News::Commits(commits) => {
+                for commit in &commits {
+                    let _ = events.try_send(Event::Delta(self.delta(commit)?));
+                }
+            }
+            News::State(state) => {
+                let _ = events.try_send(Event::Reset(self.delta(&state)?));
+            }
+        }
+        Ok(())
+    }
+
+    fn delta(&mut self, passed: &Passed) -> io::Result<Delta> {
+        let records = record::decode_all(&passed.records).map_err(io::Error::other)?;
+        self.position.epoch = passed.epoch;
+        self.position.end = passed.end;
+        Ok(Delta {
+            epoch: ImageEpoch(passed.epoch),
+            records,
+        })
+    }
+
+    /// What whoever is thought to lead has that is new; `None`: it leads not, and another one is asked next.
+    async fn ask(&mut self) -> io::Result<Option<News>> {
+        let mut link = self.link.take().unwrap_or_else(|| self.next_link());
+        let position = self.position;
+        let body = link.call(Kind::Follow, self.patience, |out| position.put(out)).await?;
+        let followed = Followed::read(body)?;
+        self.remote.set_named(followed.voters);
+        self.remote.set_leader(followed.leader);
+        self.show(followed.term);
+        if followed.news.is_some() {
+            self.position.of = followed.of;
+            self.link = Some(link);
+        } else if let Some(leader) = followed.leader.and_then(|leader| self.remote.address(leader)) {
+            self.link = Some(self.link_to(leader));
+        }
+        Ok(followed.news)
+    }
+
+    fn next_link(&mut self) -> Link {
+        let mut candidates = self.told.clone();
+        candidates.extend(self.remote.named());
+        self.tries += 1;
+        self.link_to(candidates.swap_remove(self.tries % candidates.len()))
+    }
+
+    fn link_to(&self, voter: Voter) -> Link {
+        Link::new(self.me.clone(), voter, ANYONE)
+    }
+
+    fn show(&self, term: u64) {
+        self.cells.set_quorum(QuorumView {
+            role: QuorumRole::Observer,
+            leader: self.remote.leader().map(|leader| leader.0),
+            epoch: term,
+            high_watermark: self.position.end,
+            log_end: self.position.end,
+        });
+    }
+}
