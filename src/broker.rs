@@ -72,7 +72,7 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     let config = Arc::new(config);
     let sources = start_admin(&config, cores.len())?;
     let metadata_dir = metadata_dir(&config);
-    // What an observer has are copies of what the controllers have.
+    // A broker only keeps none.
     if !config.quorum.as_ref().is_some_and(QuorumConfig::is_observer) {
         strays::refuse_lost_metadata(&config.log_dirs, &metadata_dir, config.quorum.is_some())?;
     }
@@ -83,7 +83,7 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     let read: BTreeMap<DirId, Checkpoint> = dirs
         .dirs
         .iter()
-        .map(|dir| (dir.id, dirs.take_checkpoint(dir)))
+        .map(|dir| (dir.id, dirs.read_checkpoint(dir)))
         .collect();
     dirs.check_space(config.log_dir_min_free_bytes);
     // Set once, here.
@@ -94,6 +94,9 @@ pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode>
     let identity = (cluster_id, formed);
     let mut broker = Broker::start_metadata(&config, &dirs, read.clone(), identity, sources.clone(), &limits)?;
     limits.adopt(broker.image.config());
+    // From here on it waits for nobody, and closes in order what it opens.
+    let signals = signals.begin();
+    dirs.dirs.iter().for_each(|dir| dirs.mark_in_use(dir));
     strays::set_aside(&dirs, &broker.image, &broker.registry);
     let (listening, is_listening) = mpsc::channel();
     let parts = ShardParts {

@@ -1,10 +1,12 @@
 //! The process: its signals as events, and its end.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator;
 
 #[cfg(test)]
 use super::sim;
@@ -26,22 +28,45 @@ pub enum Signal {
 /// Signals that wait to be looked at; more are dropped, since each kind asks for the same thing again.
 const SIGNALS_MAX: usize = 16;
 
-/// From now on these signals do not end the process but arrive here, in order.
-pub fn signals() -> io::Result<Rx<Signal>> {
-    let mut caught = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
-    let (tx, rx) = lane(SIGNALS_MAX);
+/// Those of a process that has nothing to close yet: one that asks for its end still ends it at once.
+pub struct Signals {
+    caught: Rx<Signal>,
+    is_begun: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// From now on they all arrive here, in order.
+    pub fn begin(self) -> Rx<Signal> {
+        self.is_begun.store(true, Ordering::Release);
+        self.caught
+    }
+}
+
+/// Catches them.
+pub fn signals() -> io::Result<Signals> {
+    let mut numbers = iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
+    let (tx, caught) = lane(SIGNALS_MAX);
+    let is_begun = Arc::new(AtomicBool::new(false));
+    let signals = Signals {
+        caught,
+        is_begun: is_begun.clone(),
+    };
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for number in caught.forever() {
+        for number in numbers.forever() {
             if tx.is_closed() {
                 return;
             }
             let Some(signal) = signal(number) else { continue };
+            if matches!(signal, Signal::Terminate | Signal::Interrupt) && !is_begun.load(Ordering::Acquire) {
+                tracing::info!(?signal, "stopped before it has started");
+                exit(0);
+            }
             if tx.try_send(signal).is_err() {
                 tracing::warn!(?signal, "signal dropped: many wait already");
             }
         }
     })?;
-    Ok(rx)
+    Ok(signals)
 }
 
 fn signal(number: i32) -> Option<Signal> {

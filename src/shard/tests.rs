@@ -48,8 +48,9 @@ where
     let checkpoints = dirs
         .dirs
         .iter()
-        .map(|dir| (dir.id, dirs.take_checkpoint(dir)))
+        .map(|dir| (dir.id, dirs.read_checkpoint(dir)))
         .collect();
+    dirs.dirs.iter().for_each(|dir| dirs.mark_in_use(dir));
     let checkpoints: Arc<BTreeMap<_, _>> = Arc::new(checkpoints);
     let nothing = Arc::new(Image::empty(&cluster_id, config.clone()));
     let (handles, inboxes) = mesh(shards, &nothing);

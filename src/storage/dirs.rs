@@ -215,8 +215,8 @@ impl LogDirs {
         Ok((LogDirs { dirs, _locks: locks }, cluster_id))
     }
 
-    /// Reads the checkpoints and takes the clean-shutdown marker away (from here on the directory is "in use").
-    pub fn take_checkpoint(&self, dir: &LogDir) -> Checkpoint {
+    /// The checkpoints, and whether there is the clean-shutdown marker.
+    pub fn read_checkpoint(&self, dir: &LogDir) -> Checkpoint {
         let text = |name| match blocking::read_file(&dir.path.join(name)) {
             Ok(content) => String::from_utf8_lossy(&content).into_owned(),
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => String::new(),
@@ -229,13 +229,20 @@ impl LogDirs {
         if let Some(file) = broken {
             tracing::warn!(dir = %dir.path.display(), file, "checkpoint is broken and counts as empty");
         }
-        let epoch = clean_epoch(&text(CLEAN_SHUTDOWN));
-        match blocking::remove_file(&dir.path.join(CLEAN_SHUTDOWN)) {
-            Ok(()) => (checkpoint.clean, checkpoint.clean_epoch) = (true, epoch),
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => dir.set_offline(&format!("remove {CLEAN_SHUTDOWN}: {error}")),
+        if let Ok(marker) = blocking::read_file(&dir.path.join(CLEAN_SHUTDOWN)) {
+            (checkpoint.clean, checkpoint.clean_epoch) = (true, clean_epoch(&marker));
         }
         checkpoint
+    }
+
+    /// Takes the marker away: before anything is changed there.
+    pub fn mark_in_use(&self, dir: &LogDir) {
+        match blocking::remove_file(&dir.path.join(CLEAN_SHUTDOWN)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                dir.set_offline(&format!("remove {CLEAN_SHUTDOWN}: {error}"));
+            }
+            _ => {}
+        }
     }
 
     pub fn write_checkpoint(&self, dir: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
@@ -278,8 +285,8 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 }
 
 /// What the marker of a clean end says, as Kafka writes it; before Kafka 3.7, and for a broker without a cluster, nothing.
-fn clean_epoch(marker: &str) -> Option<i64> {
-    let marker: serde_json::Value = serde_json::from_str(marker).ok()?;
+fn clean_epoch(marker: &[u8]) -> Option<i64> {
+    let marker: serde_json::Value = serde_json::from_slice(marker).ok()?;
     marker.get("brokerEpoch")?.as_i64()
 }
 
@@ -495,8 +502,9 @@ mod tests {
         dirs.write_checkpoint(&dir.path, &checkpoint).expect("written");
         let marker = blocking::read_file(&dir.path.join(CLEAN_SHUTDOWN)).expect("there");
         assert_eq!(marker, br#"{"brokerEpoch":42,"version":0}"#);
-        assert_eq!(dirs.take_checkpoint(&dir).clean_epoch, Some(42));
-        assert_eq!(dirs.take_checkpoint(&dir).clean_epoch, None);
+        assert_eq!(dirs.read_checkpoint(&dir).clean_epoch, Some(42));
+        dirs.mark_in_use(&dir);
+        assert_eq!(dirs.read_checkpoint(&dir).clean_epoch, None);
         checkpoint.clean_epoch = None;
         dirs.write_checkpoint(&dir.path, &checkpoint).expect("written");
         assert_eq!(blocking::read_file(&dir.path.join(CLEAN_SHUTDOWN)).expect("there"), b"");
@@ -523,12 +531,12 @@ mod tests {
         assert!(refusal(&[path("file").join("c")], 7).contains("cannot be created"));
     }
 
-    #[test] // Goal: checkpoints come back, and "clean" is said once.
+    #[test] // Goal: checkpoints come back, and "clean" is said until the directory is in use.
     fn checkpoints_are_read_back() {
         let scratch = scratch();
         let (dirs, _) = LogDirs::open(&[scratch.path().to_owned()], 1).expect("opens");
         let dir = dirs.dirs[0].clone();
-        assert_eq!(dirs.take_checkpoint(&dir), Checkpoint::default());
+        assert_eq!(dirs.read_checkpoint(&dir), Checkpoint::default());
         let at = PartitionCheckpoint {
             recovery_point: 10,
             log_start: 3,
@@ -544,8 +552,10 @@ mod tests {
         checkpoint.put("t", id, at);
         checkpoint.clean = true;
         dirs.write_checkpoint(&dir.path, &checkpoint).expect("written");
-        assert_eq!(dirs.take_checkpoint(&dir), checkpoint);
-        assert!(!dirs.take_checkpoint(&dir).clean);
+        assert_eq!(dirs.read_checkpoint(&dir), checkpoint);
+        dirs.mark_in_use(&dir);
+        dirs.mark_in_use(&dir);
+        assert!(!dirs.read_checkpoint(&dir).clean);
     }
 
     #[test] // Goal: a directory is full below the reserve, and free again a little above it.

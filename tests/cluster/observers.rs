@@ -90,15 +90,23 @@ fn a_broker_that_does_not_vote_is_an_observer_to_the_tools() {
 fn a_broker_that_starts_without_a_majority_waits_for_one() {
     let mut cluster = start();
     cluster.create(OBSERVER, "before");
+    assert!(cluster.nodes[OBSERVER].terminate().success());
     for voter in [0, 1] {
         cluster.nodes[voter].kill_9();
     }
-    cluster.nodes[OBSERVER].kill_9();
-    cluster.nodes[OBSERVER].spawn();
-    wait_until("it asks", || {
+    let asks = |cluster: &Cluster| {
         let log = cluster.nodes[OBSERVER].log();
-        log.contains("waiting for the controllers, which have the cluster's metadata")
-    });
+        log.matches("waiting for the controllers, which have the cluster's metadata")
+            .count()
+    };
+    cluster.nodes[OBSERVER].spawn();
+    wait_until("it asks", || asks(&cluster) > 0);
+    // Meanwhile it can be stopped, and nothing in its log directory has been touched.
+    assert!(cluster.nodes[OBSERVER].terminate().success());
+    assert!(cluster.nodes[OBSERVER].data_dir().join(".kafka_cleanshutdown").exists());
+    let asked = asks(&cluster);
+    cluster.nodes[OBSERVER].spawn();
+    wait_until("it asks again", || asks(&cluster) > asked);
     cluster.nodes[0].spawn();
     cluster.nodes[OBSERVER].await_answer();
     wait_until("it knows the topic", || cluster.lists(OBSERVER, "before"));

@@ -69,7 +69,8 @@ impl Rig {
     /// Starts a process on the disk, and holds what its log recovers against what was promised before the crash.
     pub async fn open(config: TopicConfig, model: Rc<RefCell<Model>>, journal_bytes: u64) -> Result<Rig, OpenError> {
         let (dirs, _) = LogDirs::open(&[LOG_DIR.into()], 1)?;
-        let checkpoint = dirs.take_checkpoint(&dirs.dirs[0]);
+        let checkpoint = dirs.read_checkpoint(&dirs.dirs[0]);
+        dirs.mark_in_use(&dirs.dirs[0]);
         let mut replay = Recorder::default();
         let config = Arc::new(config);
         let options = options(config.clone(), &checkpoint, dirs.dirs[0].clone());

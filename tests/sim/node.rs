@@ -164,7 +164,7 @@ async fn start(
     let read: BTreeMap<DirId, Checkpoint> = dirs
         .dirs
         .iter()
-        .map(|dir| (dir.id, dirs.take_checkpoint(dir)))
+        .map(|dir| (dir.id, dirs.read_checkpoint(dir)))
         .collect();
     let space_check = space_check(&config, dirs.clone());
     let checkpoints = Checkpoints::new(dirs.clone(), read.clone());
@@ -187,6 +187,7 @@ async fn start(
     };
     let updates = publishers(&mesh, shards, limits.clone());
     let (metadata, image) = start_metadata(id, shape, consensus, options, updates).await?;
+    dirs.dirs.iter().for_each(|dir| dirs.mark_in_use(dir));
     let (handles, inboxes) = shard::mesh(shards, &image);
     let _ = mesh.set(handles.clone());
     let checkpoints_read = Arc::new(read);

@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
+use std::thread;
 use std::time::Duration;
 
 use crate::rt::testing::on_shard;
@@ -64,7 +65,7 @@ fn signals_arrive_as_events_in_order() {
         assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
         return;
     }
-    let mut events = signals().unwrap();
+    let mut events = signals().unwrap().begin();
     let sent = [
         (libc::SIGHUP, Signal::Hangup),
         (libc::SIGUSR1, Signal::User1),
@@ -78,6 +79,22 @@ fn signals_arrive_as_events_in_order() {
         assert!(futures_lite::future::block_on(events.recv_burst(&mut burst, 1)));
         assert_eq!(burst, [expected]);
     }
+}
+
+/// Whoever waits for something at its start has nothing to close.
+#[test]
+fn a_process_that_has_not_begun_ends_when_it_is_told_to() {
+    if !is_child() {
+        let child = run_child("a_process_that_has_not_begun_ends_when_it_is_told_to");
+        assert_eq!(child.status.code(), Some(0));
+        assert!(!String::from_utf8_lossy(&child.stdout).contains("goes on"));
+        return;
+    }
+    let _events = signals().unwrap();
+    // SAFETY: sends a signal to this process, which has a handler for it.
+    assert_eq!(unsafe { libc::raise(libc::SIGTERM) }, 0);
+    thread::sleep(Duration::from_secs(60));
+    println!("goes on");
 }
 
 #[test]
