@@ -8,6 +8,7 @@
 //! ```
 
 pub(crate) mod checkpoints;
+mod controller;
 mod endpoints;
 mod strays;
 
@@ -57,7 +58,14 @@ const ORDERS_MAX: usize = 4;
 pub type Reread = Box<dyn Fn() -> Option<BrokerConfig> + Send>;
 
 /// Runs a broker until it is told to stop. Returns when everything has been written and closed.
-pub fn run(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode> {
+pub fn run(config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode> {
+    match config.quorum.as_ref().is_none_or(QuorumConfig::is_broker) {
+        true => serve(config, reread),
+        false => controller::run(config, reread),
+    }
+}
+
+fn serve(mut config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode> {
     let began = rt::now();
     // Before anybody can take the broker for one that has started: a signal that is not caught ends the process.
     let signals = rt::signals().context("catch signals")?;
@@ -255,7 +263,7 @@ impl Broker {
         let metadata = self.metadata.clone();
         let supervisor = rt::run_control("corelane-main", move || async move {
             let registry = self.registry.clone();
-            self.serve_signals(&mut signals, &reread).await;
+            serve_signals(&mut signals, &self.metadata, &self.sources, &reread).await;
             info!("stopping: a second signal hurries");
             admin::stopping(&self.sources);
             rt::spawn(hurry(
@@ -272,35 +280,6 @@ impl Broker {
         metadata.join();
         info!("stopped");
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// Until one of them says to stop.
-    async fn serve_signals(&self, signals: &mut Rx<Signal>, reread: &Reread) {
-        while let Some(signal) = next(signals).await {
-            match signal {
-                Signal::User1 => print!("{}", self.registry.prometheus_text()),
-                Signal::Hangup => admin::reloading(&self.sources, self.reload(reread)).await,
-                Signal::Terminate | Signal::Interrupt => return,
-            }
-        }
-    }
-
-    /// What a running broker can take of its configuration is taken; what needs a restart is named.
-    async fn reload(&self, reread: &Reread) {
-        let Some(newer) = reread() else {
-            return warn!("SIGHUP: nothing was changed");
-        };
-        logging::configure(&newer.log_levels);
-        let Some(reread) = self.metadata.reread(newer).await else {
-            return warn!("SIGHUP: the controller is busy: nothing but the log level was changed");
-        };
-        for key in reread.left {
-            warn!("SIGHUP: {key} has changed in the configuration: it takes effect at the next start");
-        }
-        info!(
-            taken = reread.taken.join(","),
-            "SIGHUP: the configuration was read again"
-        );
     }
 
     /// Another broker could lead what this one leads: the last of a cluster need not wait for anybody.
@@ -505,6 +484,35 @@ fn close(shard: &Tx<Order>, patience: Duration) -> Option<rt::OneshotRx<()>> {
 }
 
 /// The next signal, or none any more.
+/// Until one of them says to stop.
+async fn serve_signals(signals: &mut Rx<Signal>, metadata: &metadata::Handle, sources: &Sources, reread: &Reread) {
+    while let Some(signal) = next(signals).await {
+        match signal {
+            Signal::User1 => print!("{}", sources.registry.prometheus_text()),
+            Signal::Hangup => admin::reloading(sources, reload(metadata, reread)).await,
+            Signal::Terminate | Signal::Interrupt => return,
+        }
+    }
+}
+
+/// What a running node can take of its configuration is taken; what needs a restart is named.
+async fn reload(metadata: &metadata::Handle, reread: &Reread) {
+    let Some(newer) = reread() else {
+        return warn!("SIGHUP: nothing was changed");
+    };
+    logging::configure(&newer.log_levels);
+    let Some(reread) = metadata.reread(newer).await else {
+        return warn!("SIGHUP: the controller is busy: nothing but the log level was changed");
+    };
+    for key in reread.left {
+        warn!("SIGHUP: {key} has changed in the configuration: it takes effect at the next start");
+    }
+    info!(
+        taken = reread.taken.join(","),
+        "SIGHUP: the configuration was read again"
+    );
+}
+
 async fn next(signals: &mut Rx<Signal>) -> Option<Signal> {
     let mut burst = Vec::new();
     signals.recv_burst(&mut burst, 1).await.then(|| burst.pop()).flatten()

@@ -96,9 +96,13 @@ fn phase(sources: &Sources) -> Outcome {
     }
 }
 
-/// The broker is registered, and its leaderships are not somebody else's.
+/// The broker is registered, and its leaderships are not somebody else's. A controller only knows who leads the quorum.
 fn metadata(sources: &Sources) -> Outcome {
     let image = sources.image().ok_or("being recovered")?;
+    if !sources.is_broker() {
+        let leader = image.controller.ok_or("no controller is elected")?;
+        return Ok(format!("node {} is the controller, epoch {}", leader.0, image.epoch.0));
+    }
     match image.brokers.get(&sources.me()) {
         None => Err("this broker is not registered yet".to_string()),
         Some(broker) if broker.fenced => Err("this broker is fenced".to_string()),

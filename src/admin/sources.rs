@@ -1,12 +1,12 @@
 //! What the admin thread reads from. Parts that are made later in the start are absent until then.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::groups::GroupWatch;
 use super::load::Load;
 use super::pulse::Pulse;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, QuorumConfig};
 use crate::metadata::{self, Image};
 use crate::metrics::Registry;
 use crate::model::BrokerId;
@@ -26,6 +26,8 @@ pub struct Sources {
     pub metadata: OnceLock<metadata::Handle>,
     /// What this machine is set to, once it was looked at.
     pub settings: OnceLock<Vec<tuning::Finding>>,
+    /// Of a node without shards.
+    shown: Mutex<Option<Arc<Image>>>,
     pub(super) began: Instant,
     beats: Vec<Arc<AtomicU64>>,
     pub(super) pulse: Pulse,
@@ -51,6 +53,7 @@ impl Sources {
             shards,
             metadata: OnceLock::new(),
             settings: OnceLock::new(),
+            shown: Mutex::default(),
             began: rt::now(),
             pulse: Pulse::new(beats.clone()),
             beats,
@@ -68,7 +71,27 @@ impl Sources {
 
     /// The newest image, once there is one.
     pub(super) fn image(&self) -> Option<Arc<Image>> {
-        self.shards.get()?.first().map(ShardHandle::image)
+        match self.shards.get() {
+            Some(shards) => shards.first().map(ShardHandle::image),
+            None => self.shown().clone(),
+        }
+    }
+
+    /// Of a node that has no shards, which would show it. An older one than before is left out.
+    pub fn show(&self, image: Arc<Image>) {
+        let mut shown = self.shown();
+        if shown.as_ref().is_none_or(|before| before.epoch <= image.epoch) {
+            *shown = Some(image);
+        }
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Option<Arc<Image>>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this node has a place among the brokers.
+    pub(super) fn is_broker(&self) -> bool {
+        self.config.quorum.as_ref().is_none_or(QuorumConfig::is_broker)
     }
 
     /// Whether the controller lets this broker lead: it is heard, by a majority of the quorum. Always where there is no quorum.

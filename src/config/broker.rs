@@ -180,9 +180,11 @@ impl BrokerConfig {
         let broker_id = broker_id(values, report);
         let quorum = quorum::read(values, broker_id, &listeners.controllers, report);
         match &quorum {
-            Some(_) => {
-                listeners::check_controllers(values, report);
-                listeners::check_inter_broker(values, &listeners.served, report);
+            Some(quorum) => {
+                listeners::check_controllers(values, &quorum.listener_name, report);
+                if quorum.is_broker() {
+                    listeners::check_inter_broker(values, &listeners.served, report);
+                }
             }
             None => listeners::note_unserved(&listeners.controllers, report),
         }

@@ -5,6 +5,7 @@
 use super::broker::ListenerSpec;
 use super::keys::list_items;
 use super::properties::{ConfigProblem, Properties};
+use super::quorum::Role;
 use super::shard_nodes::SHARD_MARK;
 use super::values::Values;
 
@@ -42,6 +43,14 @@ pub(super) fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProb
             LISTENERS,
             format!("{LISTENERS} names no address: write one, such as PLAINTEXT://:9092"),
         );
+    } else if Role::of(values) == Role::Controller {
+        for spec in &served {
+            let name = &spec.name;
+            error(
+                LISTENERS,
+                format!("{LISTENERS} has {name}, and process.roles=controller serves no clients: take it out"),
+            );
+        }
     } else if served.is_empty() && !of_quorum.is_empty() {
         error(
             LISTENERS,
@@ -57,12 +66,13 @@ pub(super) fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProb
 }
 
 /// The controller quorum speaks a protocol of its own, which is not encrypted: a file that asks for more is refused.
-pub(super) fn check_controllers(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProblem)) {
+/// `name`: its listener's.
+pub(super) fn check_controllers(values: &Values<'_>, name: &str, report: &mut impl FnMut(&str, ConfigProblem)) {
     let map = ProtocolMap::read(values, &mut |_, _| {});
-    for name in controller_names(values).iter().filter(|name| map.names(name)) {
-        if let Err(message) = map.check(name) {
-            report(LISTENERS, ConfigProblem::error(None, message));
-        }
+    if map.names(name)
+        && let Err(message) = map.check(name)
+    {
+        report(LISTENERS, ConfigProblem::error(None, message));
     }
 }
 

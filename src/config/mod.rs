@@ -40,7 +40,7 @@ pub use hints::environment_problems;
 pub use keys::{BROKER_KEYS, Key, Kind, Origin, Scope, TOPIC_KEYS, broker_key, group_key, topic_key};
 pub use listeners::keep_own_listener;
 pub use properties::{ConfigProblem, Properties};
-pub use quorum::{QuorumConfig, VoterSpec};
+pub use quorum::{QuorumConfig, Role, VoterSpec};
 pub use render::server_properties;
 pub use replication::ReplicationConfig;
 pub use reread::Reread;

@@ -22,16 +22,37 @@ pub struct VoterSpec {
     pub port: u16,
 }
 
+/// `process.roles`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Both,
+    Broker,
+    Controller,
+}
+
+impl Role {
+    /// Unset means both.
+    pub(super) fn of(values: &Values<'_>) -> Role {
+        let roles = values.list(ROLES);
+        match (roles.contains(&BROKER), roles.contains(&CONTROLLER)) {
+            (true, false) => Role::Broker,
+            (false, true) => Role::Controller,
+            _ => Role::Both,
+        }
+    }
+}
+
 /// Of a node that keeps the metadata together with others, or follows those who do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumConfig {
+    pub role: Role,
     /// All of them, by their numbers. This node is one of them, unless it is an observer.
     pub voters: Vec<VoterSpec>,
     /// Host and port of controllers that tell an observer who votes, in place of the voters.
     pub bootstrap: Vec<(String, u16)>,
     /// By which the controllers' listeners go.
     pub listener_name: String,
-    /// Where this node listens for the others; `None`: it is an observer, which is a broker only and does not vote.
+    /// Where this node listens for the others; `None`: it is a broker only, and does not vote.
     pub listener: Option<ListenerSpec>,
     pub election_timeout_ms: u64,
     pub request_timeout_ms: u64,
@@ -39,7 +60,11 @@ pub struct QuorumConfig {
 
 impl QuorumConfig {
     pub fn is_observer(&self) -> bool {
-        self.listener.is_none()
+        self.role == Role::Broker
+    }
+
+    pub fn is_broker(&self) -> bool {
+        self.role != Role::Controller
     }
 }
 
@@ -51,47 +76,32 @@ pub(super) fn read(
     controllers: &[ListenerSpec],
     report: &mut impl FnMut(&str, ConfigProblem),
 ) -> Option<QuorumConfig> {
+    let role = Role::of(values);
     let mut error = |key: &str, message: String| report(key, ConfigProblem::error(None, message));
     let (voters, bootstrap) = (voters(values, &mut error), servers(values, &mut error));
-    let is_own = |voter: &VoterSpec| voter.id == broker_id;
-    let (listener, listener_name) = if is_broker_only(values) {
-        check_observer(
-            values,
-            voters.iter().find(|voter| is_own(voter)),
-            controllers,
-            &mut error,
-        );
-        if let [only] = &voters[..] {
-            let message = format!(
-                "{VOTERS} names node {} only, which keeps its metadata alone then, and answers no other node: name two or more, \
-                 the same on each",
-                only.id
-            );
-            error(VOTERS, message);
-        }
-        if voters.is_empty() && bootstrap.is_empty() {
-            let message = format!(
-                "{ROLES}={BROKER} follows the controllers, and neither {VOTERS} nor {SERVERS} names any: name them, as \
-                 id@host:port or as host:port"
-            );
-            error(VOTERS, message);
-            return None;
-        }
+    let own = voters.iter().find(|voter| voter.id == broker_id);
+    let (listener, listener_name) = if role == Role::Broker {
+        check_observer(values, own, controllers, &mut error);
+        check_named(&voters, &bootstrap, &mut error)?;
         (None, controller_names(values).into_iter().next().unwrap_or_default())
     } else {
-        let is_alone = voters.iter().all(is_own);
-        check_roles(values, is_alone, &mut error);
-        if is_alone {
-            if let Some(problem) = unused_servers(&bootstrap) {
-                report(SERVERS, problem);
-            }
+        if voters.iter().all(|voter| voter.id == broker_id) {
+            check_alone(role, &mut error);
+            unused_servers(&bootstrap)
+                .into_iter()
+                .for_each(|problem| report(SERVERS, problem));
             return None;
         }
-        let listener = own_listener(broker_id, voters.iter().any(is_own), controllers, &mut error)?;
+        let listener = own_listener(broker_id, own.is_some(), controllers, &mut error)?;
         (Some(listener.clone()), listener.name)
     };
+    if !bootstrap.is_empty() && !voters.is_empty() {
+        let message = format!("{SERVERS} has no effect: {VOTERS} names the controllers");
+        report(SERVERS, ConfigProblem::warning(None, message));
+    }
     let ms = |key| u64::try_from(values.int(key)).unwrap_or(0);
     Some(QuorumConfig {
+        role,
         voters,
         bootstrap,
         listener_name,
@@ -219,22 +229,34 @@ fn parse(item: &str) -> Result<VoterSpec, &'static str> {
     }
 }
 
-/// A broker that follows the controllers and is none.
-fn is_broker_only(values: &Values<'_>) -> bool {
-    let roles = values.list(ROLES);
-    roles.contains(&BROKER) && !roles.contains(&CONTROLLER)
+/// A node that has nobody beside it.
+fn check_alone(role: Role, error: &mut impl FnMut(&str, String)) {
+    if role == Role::Controller {
+        let message = format!(
+            "{ROLES}={CONTROLLER}, and {VOTERS} names no other node: a single node is a broker too; write \
+             {BROKER},{CONTROLLER}, or leave the key out, or name two controllers or more"
+        );
+        error(ROLES, message);
+    }
 }
 
-/// A controller is a broker at once so far.
-fn check_roles(values: &Values<'_>, is_alone: bool, error: &mut impl FnMut(&str, String)) {
-    let roles = values.list(ROLES);
-    if roles.is_empty() || roles.contains(&BROKER) {
-        return;
+/// What a broker only follows. `None`: nobody.
+fn check_named(voters: &[VoterSpec], bootstrap: &[(String, u16)], error: &mut impl FnMut(&str, String)) -> Option<()> {
+    if let [only] = voters {
+        let message = format!(
+            "{VOTERS} names node {} only, which keeps its metadata alone then, and answers no other node: name two or more, the \
+             same on each",
+            only.id
+        );
+        error(VOTERS, message);
     }
-    let which = match is_alone {
-        true => "a single node is both",
-        false => "a controller is a broker too so far",
-    };
-    let message = format!("{ROLES} lacks a role: {which}; write {BROKER},{CONTROLLER}, or leave the key out");
-    error(ROLES, message);
+    if voters.is_empty() && bootstrap.is_empty() {
+        let message = format!(
+            "{ROLES}={BROKER} follows the controllers, and neither {VOTERS} nor {SERVERS} names any: name them, as \
+             id@host:port or as host:port"
+        );
+        error(VOTERS, message);
+        return None;
+    }
+    Some(())
 }

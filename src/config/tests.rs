@@ -589,7 +589,11 @@ fn combined_nodes_file_is_accepted() {
         warnings[0].contains("listener CONTROLLER is for the controller quorum"),
         "{warnings:?}"
     );
-    assert!(refused("process.roles=controller").contains("process.roles lacks a role: a single node is both"));
+    let alone = refused("process.roles=controller\nlisteners=CONTROLLER://:9093\ncontroller.listener.names=CONTROLLER");
+    assert!(
+        alone.contains("names no other node: a single node is a broker too"),
+        "{alone}"
+    );
     assert!(refused("node.id=1\nbroker.id=2").contains("two names of one number"));
 }
 
@@ -619,7 +623,8 @@ fn a_quorum_that_cannot_be_is_refused() {
     assert!(refused(THREE).contains("add CONTROLLER://:9093 to listeners"));
     let others = THREE.replace("node.id=2", "node.id=4");
     assert!(refused(&format!("{others}{CONTROLLER}")).contains("does not name this node, 4"));
-    assert!(refused(&format!("{THREE}{CONTROLLER}process.roles=controller")).contains("process.roles lacks a role"));
+    let roles = "process.roles=controller\n";
+    assert!(refused(&format!("{THREE}{CONTROLLER}{roles}")).contains("and process.roles=controller serves no clients"));
     let map = "listener.security.protocol.map=CONTROLLER:SSL,PLAINTEXT:PLAINTEXT\n";
     assert!(refused(&format!("{THREE}{CONTROLLER}{map}")).contains("listener CONTROLLER asks for SSL"));
     for (voters, why) in [
@@ -700,6 +705,21 @@ fn a_broker_only_is_an_observer() {
         let refused = refused(&text);
         assert!(refused.contains(why), "{refused}");
     }
+}
+
+#[test] // A controller only has no listener for clients, and names its own among the voters.
+fn a_controller_only_serves_no_clients() {
+    let file = format!(
+        "{THREE}process.roles=controller\nlisteners=CONTROLLER://:9093\ncontroller.listener.names=CONTROLLER\n"
+    );
+    let (config, warnings) = accepted(&file);
+    let quorum = config.quorum.expect("three voters");
+    assert!(!quorum.is_broker() && !quorum.is_observer());
+    assert_eq!((config.listeners.len(), config.advertised.len()), (0, 0));
+    assert_eq!(warnings, [""; 0]);
+    let servers = "controller.quorum.bootstrap.servers=a:9093\n";
+    let noted = accepted(&format!("{file}{servers}")).1;
+    assert!(noted[0].contains("bootstrap.servers has no effect"), "{noted:?}");
 }
 
 #[test] // Brokers of a cluster find each other on a listener that there is.

@@ -22,7 +22,7 @@ use super::engine::{self, Embedded, Engine, Formed, Observer, Quorum, SnapshotPo
 use super::handle::{Handle, Inbox, Updates, handle};
 use super::image::{Image, ImageEpoch};
 use super::watchdog::Watchdog;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, QuorumConfig};
 use crate::metrics::ControlCells;
 use crate::model::{BrokerId, DirId, ErrorCode};
 use crate::rt;
@@ -178,16 +178,21 @@ async fn run<E: Engine>(
         Ok(control) => control,
     };
     duties.into_iter().for_each(|duty| rt::spawn(repeat(duty)));
-    let remote = control.remote();
-    let nudges = remote.as_ref().and_then(|_| inbox.standing.enter_cluster());
-    match (remote, nudges) {
-        (Some(remote), Some(nudges)) => {
-            let shown = Arc::new(Mutex::new(control.image.clone()));
+    let Some(remote) = control.remote() else {
+        drop(handle);
+        drop(ready.send(Ok(control.image.clone())));
+        return control.run(inbox).await;
+    };
+    let shown = Arc::new(Mutex::new(control.image.clone()));
+    control.enter(Cluster::new(remote, handle.clone(), shown.clone()));
+    let is_broker = config.quorum.as_ref().is_none_or(QuorumConfig::is_broker);
+    match is_broker.then(|| inbox.standing.enter_cluster()).flatten() {
+        Some(nudges) => {
             let lifecycle = Lifecycle {
-                handle: handle.clone(),
+                handle,
                 standing: inbox.standing.clone(),
                 config,
-                shown: shown.clone(),
+                shown,
                 log_dirs,
                 is_online,
                 is_full,
@@ -195,13 +200,9 @@ async fn run<E: Engine>(
                 clean_epoch,
                 incarnation,
             };
-            control.enter(Cluster::new(remote, handle, shown));
             rt::spawn(lifecycle.run(ready, nudges));
         }
-        _ => {
-            drop(handle);
-            drop(ready.send(Ok(control.image.clone())));
-        }
+        None => drop(ready.send(Ok(control.image.clone()))),
     }
     control.run(inbox).await;
 }

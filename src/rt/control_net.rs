@@ -100,6 +100,18 @@ impl ControlStream {
         self.peer
     }
 
+    /// Whether the other side has neither closed it nor sent anything that nobody waits for, as far as is known.
+    pub fn is_open(&self) -> bool {
+        match &self.arm {
+            StreamArm::Real(stream) => {
+                let read = stream.try_read(&mut [0]);
+                read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+            #[cfg(test)]
+            StreamArm::Sim(_) => true,
+        }
+    }
+
     /// Fills `bytes`. `UnexpectedEof` where the other side closed before.
     pub async fn read_exact(&self, bytes: &mut [u8], within: Duration) -> io::Result<()> {
         match &self.arm {

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use super::Cluster;
 use super::lost::await_voters;
+use super::observers;
 use super::tools_partitions::ours;
 use crate::disk::{Client, payload};
 use crate::support::{Broker, wait_until};
@@ -63,6 +64,38 @@ fn a_node_goes_on_without_the_majority() {
     cluster.nodes[left].kill_9();
     wait_until("others lead", || cluster.is_led_without(lost[0], left));
     cluster.create(lost[0], "after");
+}
+
+/// It may know of what the node that is left has never heard: so it does not go on as if nothing had happened, and keeps its
+/// records at its next start.
+#[test]
+fn a_broker_that_followed_the_lost_quorum_starts_again() {
+    let mut cluster = observers::start();
+    let left = (cluster.controller() + 1) % 3;
+    let create = format!(
+        "--create --topic {TOPIC} --replica-assignment {} --config min.insync.replicas=1",
+        observers::ID
+    );
+    cluster.nodes[left].tool("topics", &create, "");
+    let client = Client::with_acks(&cluster.nodes[left], "all");
+    (0..RECORDS).for_each(|n| assert_eq!(client.produce(TOPIC, n), Ok(n as i64)));
+    for node in (0..3).filter(|node| *node != left) {
+        cluster.nodes[node].kill_9();
+    }
+    assert!(cluster.nodes[left].terminate().success());
+    assert!(recover(&cluster.nodes[left], &["--accept-loss"]).status.success());
+    cluster.nodes[left].restart();
+    let observer = &mut cluster.nodes[observers::OBSERVER];
+    assert_eq!(observer.wait().code(), None, "it aborts");
+    assert!(observer.log().contains("start this broker again"));
+    observer.restart();
+    let elect = format!("--election-type unclean --topic {TOPIC} --partition 0");
+    cluster.nodes[left].tool("leader-election", &elect, "");
+    wait_until("it leads again", || {
+        cluster.partitions(left, Some(TOPIC)) == [(observers::ID, 1)]
+    });
+    let payloads: Vec<Vec<u8>> = (0..RECORDS).map(payload).collect();
+    assert_eq!(client.read(TOPIC), payloads);
 }
 
 fn cluster_id(cluster: &Cluster) -> String {

@@ -12,6 +12,7 @@ mod metrics;
 mod observers;
 mod readers;
 mod replicas;
+mod roles;
 mod strangers;
 mod tools_partitions;
 mod tools_quorum;

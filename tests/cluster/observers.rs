@@ -7,10 +7,10 @@ use super::{Cluster, configure_broker};
 use crate::support::{Broker, wait_until};
 
 /// Among the nodes, and by its number.
-const OBSERVER: usize = 3;
-const ID: i32 = 4;
+pub(super) const OBSERVER: usize = 3;
+pub(super) const ID: i32 = 4;
 
-fn start() -> Cluster {
+pub(super) fn start() -> Cluster {
     let mut cluster = Cluster::start();
     let mut node = Broker::prepare(&[("process.roles", "broker")]);
     configure_broker(&node, ID, &cluster.quorum_voters());

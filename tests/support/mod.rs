@@ -210,6 +210,11 @@ impl Broker {
     /// SIGTERM, and the exit status.
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
+        self.wait()
+    }
+
+    /// Until it has ended by itself.
+    pub fn wait(&mut self) -> ExitStatus {
         let mut child = self.child.take().unwrap();
         let mut status = None;
         wait_until("the broker stops", || {

@@ -77,7 +77,7 @@ fn knock(who: &str, host: &str, port: u16) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ListenerSpec;
+    use crate::config::{ListenerSpec, Role};
 
     fn quorum(ports: &[u16], listens: u16) -> QuorumConfig {
         let voter = |(at, port): (usize, &u16)| VoterSpec {
@@ -86,6 +86,7 @@ mod tests {
             port: *port,
         };
         QuorumConfig {
+            role: Role::Both,
             voters: ports.iter().enumerate().map(voter).collect(),
             bootstrap: Vec::new(),
             listener_name: "CONTROLLER".to_owned(),

@@ -10,7 +10,7 @@ pub(super) const KEYS: &[Key] = &[
     int("node.id").at_least(0).effective()
         .doc("This broker's number, different on each broker. Unset: broker.id, or 0 if that is not set either."),
     list("process.roles").choices(&["broker", "controller"]).effective()
-        .doc("The roles of this process. broker,controller is the same as unset; broker: it follows the controllers of controller.quorum.voters and is none of them. controller alone is not served."),
+        .doc("The roles of this process. broker,controller is the same as unset; broker: it follows the controllers of controller.quorum.voters and is none of them; controller: it keeps the metadata with the others and holds no partitions."),
     string("broker.rack").effective()
         .doc("The rack or zone this broker stands in, for placing replicas apart."),
     // Kafka can also change listeners and their map at run time; here that needs a restart, and says so.
@@ -31,7 +31,7 @@ pub(super) const KEYS: &[Key] = &[
     list("controller.quorum.voters").default("").effective()
         .doc("The controllers of a cluster, as id@host:port, the same on each node; host and port are those of their controller listeners. Unset, or only this node: it keeps its metadata alone."),
     list("controller.quorum.bootstrap.servers").default("").effective()
-        .doc("Where a broker that is no controller finds some of them, as host:port, in place of controller.quorum.voters: they name the others."),
+        .doc("Where a broker that is no controller finds some of them, as host:port, in place of controller.quorum.voters, beside which it has no effect: they name the others."),
     boolean("controller.quorum.auto.join.enable").default("false")
         .doc("Whether a new controller joins the quorum by itself."),
     int("controller.quorum.election.timeout.ms").default("1000").at_least(0).effective()

@@ -14,6 +14,9 @@ use crate::config::{BrokerConfig, ListenerSpec};
 use crate::model::{BrokerId, DirId, ErrorCode};
 use crate::rt::{self, Instant, Rx};
 
+/// For the image to show a registration. After it the registration may be another one.
+const SEE_PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// While it waits to be let go, or to be let in.
 const HURRIED_PAUSE: Duration = Duration::from_millis(100);
@@ -44,6 +47,9 @@ impl Lifecycle {
         let mut pulse = Pulse::new(&self.beats);
         loop {
             let epoch = self.register().await;
+            if ready.is_some() && !self.sees(epoch).await {
+                continue;
+            }
             if let Some(ready) = ready.take() {
                 let _ = ready.send(Ok(self.image()));
             }
@@ -57,6 +63,24 @@ impl Lifecycle {
 
     fn image(&self) -> Arc<Image> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the image comes to hold the registration: an older one may not know what this broker has.
+    async fn sees(&self, epoch: i64) -> bool {
+        let me = BrokerId(self.config.broker_id);
+        let deadline = rt::now().after(SEE_PATIENCE);
+        while rt::now() < deadline {
+            if self
+                .image()
+                .brokers
+                .get(&me)
+                .is_some_and(|broker| broker.epoch >= epoch)
+            {
+                return true;
+            }
+            rt::sleep(LOOK_PAUSE).await;
+        }
+        false
     }
 
     /// Until it is let in: the broker's epoch.

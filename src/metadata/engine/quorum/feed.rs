@@ -1,6 +1,7 @@
 //! What observers are given: the newest commits where they follow on what an observer has, else the whole state. Only what
 //! a majority holds gets here, and only the node that leads hands it on.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use openraft::{Instant, RaftMetrics, ServerState};
 
 use super::Raft;
 use super::follow::{Followed, News, Passed, Position};
+use super::link::address;
 use super::machine::Machine;
 use super::progress::Progress;
 use super::types::{Types, Voter};
@@ -25,6 +27,8 @@ pub const COMMITS_MAX: usize = 500;
 const BYTES_MAX: usize = 16 << 20;
 /// Of commits in one answer, but for the first.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// For which a state serves others too.
+const STATE_KEPT_FOR: Duration = Duration::from_secs(10);
 /// For something to happen. A leader that ends, or is another one, is noticed within it.
 pub const NEWS_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -79,7 +83,12 @@ impl Feed {
 
     /// The machine has applied an entry that changes nothing.
     pub fn pass(&self, end: u64) {
-        self.lock().end = end;
+        let waiting = {
+            let mut recent = self.lock();
+            recent.end = end;
+            std::mem::take(&mut recent.waiting)
+        };
+        waiting.into_values().for_each(|waiting| waiting.send(()));
     }
 
     pub fn epoch(&self) -> ImageEpoch {
@@ -90,11 +99,15 @@ impl Feed {
         self.lock().end
     }
 
-    /// Told of the next commit, or of another wait in its place.
+    /// Told of the next entry, or that there is another wait in its place.
     fn wait(&self, observer: BrokerId) -> OneshotRx<()> {
         let (told, next) = rt::oneshot();
         self.lock().waiting.insert(observer, told);
         next
+    }
+
+    fn wait_no_more(&self, observer: BrokerId) {
+        self.lock().waiting.remove(&observer);
     }
 
     /// `None`: they are not at hand.
@@ -147,13 +160,18 @@ pub struct Server {
     pub configured: Arc<[Voter]>,
     /// In which a leader hears from a majority.
     pub lease: Duration,
+    pub kept: KeptState,
 }
+
+/// A state that others may need as well, and when it was made.
+pub type KeptState = RefCell<Option<(Passed, rt::Instant)>>;
 
 impl Server {
     /// Waits for a moment where there is nothing new.
     pub async fn follow(&self, observer: BrokerId, at: Position) -> io::Result<Followed> {
         let deadline = rt::now().after(NEWS_PATIENCE);
         loop {
+            self.forget_state();
             let next = self.feed.wait(observer);
             let mut followed = self.leadership();
             if followed.leader == Some(self.me) {
@@ -163,9 +181,12 @@ impl Server {
             let is_empty = matches!(&followed.news, Some(News::Commits(commits)) if commits.is_empty());
             let left = deadline.since(rt::now());
             if !is_empty || left.is_zero() {
+                self.feed.wait_no_more(observer);
                 return Ok(followed);
             }
-            rt::timeout(left, next).await;
+            if let Some(None) = rt::timeout(left, next).await {
+                return Err(io::Error::other("the node asks on another connection"));
+            }
         }
     }
 
@@ -186,41 +207,57 @@ impl Server {
         Followed {
             of: metrics.id,
             term: metrics.current_term,
-            voters: voters.map(|known| self.address(known)).collect(),
+            voters: voters.map(|known| address(&self.configured, known)).collect(),
             leader: leader.and_then(known).map(|known| known.node),
             news: None,
         }
     }
 
-    fn address(&self, known: &Voter) -> Voter {
-        let configured = self.configured.iter().find(|voter| voter.node == known.node);
-        configured.unwrap_or(known).clone()
-    }
-
-    /// One that is cut off from the others may not know that it does not lead any more.
+    /// One that is cut off from the others may not know that it does not lead any more; one that leads since a moment ago may
+    /// not have applied what was committed before.
     fn leads(&self, metrics: &RaftMetrics<Types>) -> bool {
+        let is_alone = metrics.membership_config.voter_ids().eq([metrics.id]);
         let heard = metrics.last_quorum_acked.as_ref();
-        metrics.state == ServerState::Leader && heard.is_some_and(|heard| heard.elapsed() < self.lease)
+        let is_heard = is_alone || heard.is_some_and(|heard| heard.elapsed() < self.lease);
+        let applied = metrics.last_applied.as_ref();
+        let has_applied = applied.is_some_and(|last| **last.committed_leader_id() == metrics.current_term);
+        metrics.state == ServerState::Leader && is_heard && has_applied
     }
 
     async fn news(&self, at: Position) -> io::Result<News> {
-        let recent = match self.is_ours(at) {
-            true => self.feed.since(at.epoch),
-            false => None,
-        };
-        match recent {
+        if at.epoch != 0 && !self.is_ours(at) {
+            return Ok(News::OtherHistory);
+        }
+        match self.feed.since(at.epoch).filter(|_| at.epoch != 0) {
             Some(commits) => Ok(News::Commits(commits)),
-            None => self.state().await,
+            None => self.state().await.map(News::State),
         }
     }
 
     /// Whether the epoch means the same here.
     fn is_ours(&self, at: Position) -> bool {
         let membership = self.raft.metrics().borrow_watched().membership_config.clone();
-        at.epoch != 0 && membership.nodes().any(|(id, _)| *id == at.of)
+        membership.nodes().any(|(id, _)| *id == at.of)
     }
 
-    async fn state(&self) -> io::Result<News> {
+    fn forget_state(&self) {
+        let now = rt::now();
+        let mut kept = self.kept.borrow_mut();
+        kept.take_if(|(_, made)| now.since(*made) > STATE_KEPT_FOR);
+    }
+
+    /// The newest, or one that the commits at hand follow on: many may ask at once.
+    async fn state(&self) -> io::Result<Passed> {
+        let kept = self.kept.borrow().as_ref().map(|(state, _)| state.clone());
+        if let Some(kept) = kept.filter(|kept| self.feed.since(kept.epoch).is_some()) {
+            return Ok(kept);
+        }
+        let state = self.newest_state().await?;
+        *self.kept.borrow_mut() = Some((state.clone(), rt::now()));
+        Ok(state)
+    }
+
+    async fn newest_state(&self) -> io::Result<Passed> {
         let of = self.raft.with_state_machine(|machine: &mut Machine| {
             let state = (machine.image().clone(), machine.end());
             Box::pin(async move { state })
@@ -231,11 +268,11 @@ impl Server {
         }
         let mut records = Vec::new();
         record::encode_all(&image.to_records(), &mut records);
-        Ok(News::State(Passed {
+        Ok(Passed {
             epoch: image.epoch.0,
             end,
             records: Bytes::from(records),
-        }))
+        })
     }
 }
 

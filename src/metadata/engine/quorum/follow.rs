@@ -12,6 +12,7 @@ use crate::model::BrokerId;
 const NONE: u8 = 0;
 const COMMITS: u8 = 1;
 const STATE: u8 = 2;
+const OTHER_HISTORY: u8 = 3;
 
 /// How far an observer has come.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,6 +55,8 @@ pub enum News {
     Commits(Vec<Passed>),
     /// In place of all that it has.
     State(Passed),
+    /// What it has was never, or cannot be known to have been, this quorum's.
+    OtherHistory,
 }
 
 /// A record list, and where it leads.
@@ -102,6 +105,7 @@ impl Followed {
                 out.push(STATE);
                 passed.put(out);
             }
+            Some(News::OtherHistory) => out.push(OTHER_HISTORY),
         }
     }
 
@@ -117,6 +121,7 @@ impl Followed {
             NONE => None,
             COMMITS => Some(News::Commits(many(&mut reader, Passed::read)?)),
             STATE => Some(News::State(Passed::read(&mut reader)?)),
+            OTHER_HISTORY => Some(News::OtherHistory),
             _ => return Err(codec::broken()),
         };
         reader.end()?;
@@ -176,6 +181,7 @@ mod tests {
         };
         for one in [
             followed(None, None),
+            followed(Some(BrokerId(1)), Some(News::OtherHistory)),
             followed(Some(BrokerId(1)), Some(News::Commits(Vec::new()))),
             followed(
                 Some(BrokerId(1)),

@@ -14,7 +14,7 @@ use openraft::raft::{
 };
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
-use super::message::{self, ANYONE, Hello, Identity, Kind, MESSAGE_BYTES_MAX, REST_PATIENCE};
+use super::message::{self, ANYONE, Hello, Identity, Kind, MESSAGE_BYTES_MAX};
 use super::presence::Presence;
 use super::rpc;
 use super::types::{Snapshot, Types, Vote, Voter};
@@ -23,7 +23,7 @@ use crate::rt::{self, ControlStream};
 /// For a connection to be made, and for both sides to say who they are.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 /// For a snapshot to be taken over.
-pub const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Link {
     me: Arc<Identity>,
@@ -59,6 +59,11 @@ impl Link {
             self.stream = Some(self.connect().await?.0);
         }
         Ok(())
+    }
+
+    /// Whether there is a connection that the other end has not closed, as far as is known.
+    pub fn is_open(&self) -> bool {
+        self.stream.as_ref().is_some_and(ControlStream::is_open)
     }
 
     /// The answer's body. An error may mean that the request was carried out.
@@ -110,12 +115,7 @@ async fn exchange(
     write: impl FnOnce(&mut Vec<u8>),
 ) -> io::Result<Bytes> {
     message::send(stream, kind, correlation, within, write).await?;
-    let rest_within = match kind {
-        // It begins to come in time, and may be a whole state.
-        Kind::Follow => SNAPSHOT_PATIENCE,
-        _ => within.max(REST_PATIENCE),
-    };
-    let answer = message::receive_slowly(stream, MESSAGE_BYTES_MAX, within, rest_within).await?;
+    let answer = message::receive(stream, MESSAGE_BYTES_MAX, within).await?;
     match answer.kind {
         Kind::Refusal => Err(io::Error::other(String::from_utf8_lossy(&answer.body).into_owned())),
         same if same == kind && answer.correlation == correlation => Ok(answer.body),
@@ -142,11 +142,10 @@ pub struct RaftLink {
     request_timeout: Duration,
 }
 
-impl Links {
-    fn address(&self, known: &Voter) -> Voter {
-        let configured = self.configured.iter().find(|voter| voter.node == known.node);
-        configured.unwrap_or(known).clone()
-    }
+/// Where the configuration finds the node; else where the quorum does.
+pub fn address(configured: &[Voter], known: &Voter) -> Voter {
+    let configured = configured.iter().find(|voter| voter.node == known.node);
+    configured.unwrap_or(known).clone()
 }
 
 impl RaftNetworkFactory<Types> for Links {
@@ -154,7 +153,7 @@ impl RaftNetworkFactory<Types> for Links {
 
     async fn new_client(&mut self, target: u64, node: &Voter) -> RaftLink {
         RaftLink {
-            link: Link::new(self.me.clone(), self.address(node), target),
+            link: Link::new(self.me.clone(), address(&self.configured, node), target),
             presence: self.presence.clone(),
             request_timeout: self.request_timeout,
         }

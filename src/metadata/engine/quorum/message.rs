@@ -18,8 +18,9 @@ const PREFIX_LEN: usize = 10;
 pub const STRANGER_BYTES_MAX: usize = 4 << 10;
 /// A snapshot is the largest message.
 pub const MESSAGE_BYTES_MAX: usize = 512 << 20;
-/// For the rest of a message whose beginning has come.
-pub const REST_PATIENCE: Duration = Duration::from_secs(10);
+/// A large message is on its way as long as its pieces come.
+const PIECE_BYTES: usize = 1 << 20;
+const PIECE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// An answer has the kind of its request, or is a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +137,13 @@ pub async fn send(
     write: impl FnOnce(&mut Vec<u8>),
 ) -> io::Result<()> {
     let bytes = sealed(kind, correlation, write);
-    stream.write_all(&bytes, within).await
+    let mut pieces = bytes.chunks(PIECE_BYTES);
+    let first = pieces.next().unwrap_or_default();
+    stream.write_all(first, within).await?;
+    for piece in pieces {
+        stream.write_all(piece, within.max(PIECE_PATIENCE)).await?;
+    }
+    Ok(())
 }
 
 fn sealed(kind: Kind, correlation: u64, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -152,16 +159,6 @@ fn sealed(kind: Kind, correlation: u64, write: impl FnOnce(&mut Vec<u8>)) -> Vec
 
 /// The next message, of at most so many bytes. An error leaves the connection unusable.
 pub async fn receive(stream: &ControlStream, bytes_max: usize, within: Duration) -> io::Result<Message> {
-    receive_slowly(stream, bytes_max, within, within.max(REST_PATIENCE)).await
-}
-
-/// As [`receive`], with another patience for what follows the first bytes.
-pub async fn receive_slowly(
-    stream: &ControlStream,
-    bytes_max: usize,
-    within: Duration,
-    rest_within: Duration,
-) -> io::Result<Message> {
     let mut head = [0; HEAD_LEN];
     stream.read_exact(&mut head, within).await?;
     let [a, b, c, d, crc @ ..] = head;
@@ -170,7 +167,9 @@ pub async fn receive_slowly(
         return Err(invalid(format!("a message of {length} bytes, of at most {bytes_max}")));
     }
     let mut bytes = vec![0; length];
-    stream.read_exact(&mut bytes, rest_within).await?;
+    for piece in bytes.chunks_mut(PIECE_BYTES) {
+        stream.read_exact(piece, within.max(PIECE_PATIENCE)).await?;
+    }
     if checksum([a, b, c, d], &bytes) != u32::from_le_bytes(crc) {
         return Err(invalid("a message whose checksum does not hold".to_owned()));
     }

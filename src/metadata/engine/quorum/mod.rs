@@ -10,6 +10,7 @@
 //! first commit of the quorum that it begins. A broker that does not vote takes no part in it: it asks whoever leads for what
 //! was committed (`observer`, answered by `feed`), and keeps nothing. An image's epoch counts commits, not log entries, and goes on from there.
 
+mod backlog;
 mod codec;
 mod feed;
 mod follow;
@@ -32,7 +33,7 @@ mod salvage;
 mod serve;
 mod types;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -51,8 +52,9 @@ use crate::metadata::handle::Handle;
 use crate::metadata::image::{Image, ImageEpoch};
 use crate::metadata::record::{self, Record};
 use crate::model::{BrokerId, DirId};
-use crate::rt::{self, ControlListener, Rx, Tx, lane};
+use crate::rt::{self, ControlListener};
 
+use backlog::Backlog;
 use feed::Feed;
 use link::Links;
 use log::LogStore;
@@ -121,11 +123,7 @@ pub struct Quorum {
     /// What the machine has applied, be it that the loop has not seen it.
     feed: Feed,
     progress: Progress,
-    events: Rx<Event>,
-    sender: Tx<Event>,
-    /// Taken from the lane, and not handed out yet.
-    backlog: VecDeque<Event>,
-    burst: Vec<Event>,
+    backlog: Backlog,
     records_since_snapshot: usize,
 }
 
@@ -137,8 +135,6 @@ impl Quorum {
         formed: Formed,
         controller: Handle,
     ) -> Quorum {
-        // What was committed must reach the loop, however long it is busy: its number is bounded by what was asked for.
-        let (sender, events) = lane(usize::MAX);
         Quorum {
             config,
             quorum,
@@ -150,10 +146,7 @@ impl Quorum {
             decides: None,
             feed: Feed::default(),
             progress: Progress::default(),
-            events,
-            sender,
-            backlog: VecDeque::new(),
-            burst: Vec::new(),
+            backlog: Backlog::new(),
             records_since_snapshot: 0,
         }
     }
@@ -188,10 +181,10 @@ impl Quorum {
         };
         let listener = listen(spec).map_err(|error| failed(format!("{error:#}")))?;
         let empty = Image::empty(&self.formed.cluster_id, self.config.clone());
-        let machine = Machine::open(&self.dir, empty, self.sender.clone())?;
+        let machine = Machine::open(&self.dir, empty, self.backlog.sender())?;
         let (records, epoch) = (machine.image().to_records(), machine.image().epoch);
         self.feed = machine.feed();
-        let presence = Presence::new(self.sender.clone());
+        let presence = Presence::new(self.backlog.sender());
         let links = Links {
             me: identity.clone(),
             configured: configured.clone(),
@@ -213,7 +206,8 @@ impl Quorum {
                 feed: self.feed.clone(),
                 progress: self.progress.clone(),
                 configured: configured.clone(),
-                lease: ms(self.quorum.election_timeout_ms) * 2,
+                lease: lease(&self.quorum),
+                kept: feed::KeptState::default(),
             },
         };
         let desk = Rc::new(Desk::new(identity.clone(), configured.clone(), Some(room)));
@@ -225,7 +219,7 @@ impl Quorum {
         let seen = roles::Seen {
             remote: remote.clone(),
             progress: self.progress.clone(),
-            events: self.sender.clone(),
+            events: self.backlog.sender(),
             cells: self.controller.cells().clone(),
         };
         rt::spawn(roles::watch(raft.clone(), seen));
@@ -311,12 +305,7 @@ impl Engine for Quorum {
     }
 
     async fn next(&mut self) -> Event {
-        if self.backlog.is_empty() && self.events.recv_burst(&mut self.burst, usize::MAX).await {
-            self.backlog.extend(self.burst.drain(..));
-        }
-        let Some(event) = self.backlog.pop_front() else {
-            return std::future::pending().await;
-        };
+        let event = self.backlog.next().await;
         match &event {
             Event::Delta(delta) => self.count(delta.records.len()),
             Event::Controller { epoch } => self.decides = Some(*epoch),
@@ -428,6 +417,11 @@ fn raft_config(quorum: &QuorumConfig, keeping: Keeping, cluster: &str) -> Config
         enable_leader_restore: Some(false),
         ..Config::default()
     }
+}
+
+/// Without an answer of a majority for so long a leader does not count as one; the library's own lease is as long.
+fn lease(quorum: &QuorumConfig) -> Duration {
+    ms(quorum.election_timeout_ms) * 2
 }
 
 /// They are in the quorum's log now, and must not be taken for newer ones by a start without a quorum.

@@ -1,12 +1,12 @@
 //! The engine of a broker that does not vote: it asks whoever leads for what has been committed, and keeps nothing on disk.
 //! A start waits for the whole state, so that such a broker never serves by what it knew in another life.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{CommitError, Delta, Engine, Event, StartError};
+use super::backlog::Backlog;
 use super::feed::NEWS_PATIENCE;
 use super::follow::{Followed, News, Passed, Position};
 use super::link::Link;
@@ -20,7 +20,7 @@ use crate::metadata::image::ImageEpoch;
 use crate::metadata::record::{self, Record};
 use crate::metrics::{ControlCells, QuorumRole, QuorumView};
 use crate::model::BrokerId;
-use crate::rt::{self, Rx, Tx, lane};
+use crate::rt::{self, Tx};
 
 /// Between two tries where nobody leads, or nobody answers.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -31,11 +31,7 @@ pub struct Observer {
     /// Until the start.
     follower: Option<Follower>,
     remote: Remote,
-    events: Rx<Event>,
-    sender: Tx<Event>,
-    /// Taken from the lane, and not handed out yet.
-    backlog: VecDeque<Event>,
-    burst: Vec<Event>,
+    backlog: Backlog,
 }
 
 impl Observer {
@@ -50,7 +46,6 @@ impl Observer {
         });
         let configured = voters(quorum);
         let remote = Remote::new(me.clone(), configured.clone());
-        let (sender, events) = lane(usize::MAX);
         let follower = Follower {
             me,
             told: configured.iter().cloned().chain(servers(quorum)).collect(),
@@ -64,32 +59,24 @@ impl Observer {
         Observer {
             follower: Some(follower),
             remote,
-            events,
-            sender,
-            backlog: VecDeque::new(),
-            burst: Vec::new(),
+            backlog: Backlog::new(),
         }
     }
 }
 
 impl Engine for Observer {
     async fn start(&mut self) -> Result<(Vec<Record>, ImageEpoch), StartError> {
-        let mut follower = self.follower.take().ok_or_else(|| StartError::Quorum {
-            what: "it has been started".to_owned(),
-        })?;
-        let Delta { epoch, records } = follower.first_state().await;
-        rt::spawn(follower.run(self.sender.clone()));
+        let failed = |what: String| StartError::Quorum { what };
+        let follower = self.follower.take();
+        let mut follower = follower.ok_or_else(|| failed("it has been started".to_owned()))?;
+        let state = follower.first_state().await;
+        let Delta { epoch, records } = follower.delta(&state).map_err(|error| failed(unreadable(&error)))?;
+        rt::spawn(follower.run(self.backlog.sender()));
         Ok((records, epoch))
     }
 
     async fn next(&mut self) -> Event {
-        if self.backlog.is_empty() && self.events.recv_burst(&mut self.burst, usize::MAX).await {
-            self.backlog.extend(self.burst.drain(..));
-        }
-        match self.backlog.pop_front() {
-            Some(event) => event,
-            None => std::future::pending().await,
-        }
+        self.backlog.next().await
     }
 
     async fn commit(&mut self, _: ImageEpoch, _: &[Record]) -> Result<ImageEpoch, CommitError> {
@@ -135,13 +122,10 @@ struct Follower {
 
 impl Follower {
     /// Waits for somebody to give it.
-    async fn first_state(&mut self) -> Delta {
+    async fn first_state(&mut self) -> Passed {
         loop {
             let obstacle = match self.ask().await {
-                Ok(Some(News::State(state))) => match self.delta(&state) {
-                    Ok(delta) => return delta,
-                    Err(error) => error.to_string(),
-                },
+                Ok(Some(News::State(state))) => return state,
                 Ok(_) => "no controller is elected".to_owned(),
                 Err(error) => error.to_string(),
             };
@@ -172,9 +156,7 @@ impl Follower {
                 }
             };
             if let Err(error) = handed_on {
-                let _ = events.try_send(Event::Fatal(format!(
-                    "what the controller has sent cannot be read: {error}"
-                )));
+                let _ = events.try_send(Event::Fatal(error));
                 return;
             }
             if self.remote.leader() != leader {
@@ -184,15 +166,24 @@ impl Follower {
         }
     }
 
-    fn hand_on(&mut self, news: News, events: &Tx<Event>) -> io::Result<()> {
+    /// Err: what this process cannot go on from.
+    fn hand_on(&mut self, news: News, events: &Tx<Event>) -> Result<(), String> {
         match news {
             News::Commits(commits) => {
                 for commit in &commits {
-                    let _ = events.try_send(Event::Delta(self.delta(commit)?));
+                    let delta = self.delta(commit).map_err(|error| unreadable(&error))?;
+                    let _ = events.try_send(Event::Delta(delta));
                 }
             }
             News::State(state) => {
-                let _ = events.try_send(Event::Reset(self.delta(&state)?));
+                let delta = self.delta(&state).map_err(|error| unreadable(&error))?;
+                let _ = events.try_send(Event::Reset(delta));
+            }
+            // What it does not know would be deleted here. A start only sets it aside.
+            News::OtherHistory => {
+                return Err("the controllers do not go on from what this broker knows of the cluster: theirs is another quorum \
+                            by now, or the one that was followed is out of it; start this broker again"
+                    .to_owned());
             }
         }
         Ok(())
@@ -246,4 +237,8 @@ impl Follower {
             log_end: self.position.end,
         });
     }
+}
+
+fn unreadable(error: &io::Error) -> String {
+    format!("what the controller has sent cannot be read, be it that it is of a newer release: {error}")
 }

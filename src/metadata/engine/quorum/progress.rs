@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use openraft::{Instant, RaftMetrics};
 
-use super::types::{Types, Voter, directory_id};
+use super::types::{StoredMembership, Types, Voter, directory_id};
 use crate::metadata::command::{QuorumMember, QuorumState};
 use crate::model::BrokerId;
 
@@ -35,6 +35,13 @@ struct Heard {
 /// After which one that is silent is not told of any more, as in Kafka.
 const OBSERVER_SESSION_MS: i64 = 300_000;
 
+impl Noted {
+    fn forget_silent(&mut self, now_ms: i64) {
+        let is_here = |heard: &Heard| now_ms.saturating_sub(heard.heard_ms) < OBSERVER_SESSION_MS;
+        self.observers.retain(|_, heard| is_here(heard));
+    }
+}
+
 impl Progress {
     /// Called whenever the consensus shows something new. What was noted in another leadership is forgotten.
     pub fn note(&self, metrics: &Metrics, now_ms: i64) {
@@ -55,6 +62,7 @@ impl Progress {
     /// An observer has as many entries; `has_all`: as many as there are.
     pub fn hear(&self, observer: BrokerId, end: u64, has_all: bool, now_ms: i64) {
         let mut noted = self.0.borrow_mut();
+        noted.forget_silent(now_ms);
         let before = noted.observers.get(&observer).and_then(|heard| heard.caught_up_ms);
         let heard = Heard {
             end,
@@ -64,10 +72,13 @@ impl Progress {
         noted.observers.insert(observer, heard);
     }
 
-    fn observers(&self, now_ms: i64) -> Vec<QuorumMember> {
+    /// Without those that have joined since.
+    fn observers(&self, membership: &StoredMembership, now_ms: i64) -> Vec<QuorumMember> {
         let mut noted = self.0.borrow_mut();
-        let is_here = |heard: &Heard| now_ms.saturating_sub(heard.heard_ms) < OBSERVER_SESSION_MS;
-        noted.observers.retain(|_, heard| is_here(heard));
+        noted.forget_silent(now_ms);
+        noted
+            .observers
+            .retain(|observer, _| membership.nodes().all(|(_, voter)| voter.node != *observer));
         let member = |(node, heard): (&BrokerId, &Heard)| QuorumMember {
             node: *node,
             directory: None,
@@ -98,7 +109,7 @@ impl Progress {
             voters: sorted(&mut voters),
             learners: sorted(&mut learners)
                 .into_iter()
-                .chain(self.observers(now_ms))
+                .chain(self.observers(membership, now_ms))
                 .collect(),
         }
     }
@@ -150,7 +161,7 @@ mod tests {
     use openraft::type_config::alias::CommittedLeaderIdOf;
 
     use super::*;
-    use crate::metadata::engine::quorum::types::{LogId, Membership, StoredMembership};
+    use crate::metadata::engine::quorum::types::{LogId, Membership};
 
     /// Node 1 leads with entries up to `last`; voter 2 has entries up to `theirs`; node 3 learns and has nothing.
     fn metrics(last: u64, theirs: u64) -> Metrics {

@@ -155,7 +155,8 @@ impl Remote {
         let mut shared = self.shared.borrow_mut();
         let idle = shared.idle.entry(node).or_default();
         while let Some((link, since)) = idle.pop() {
-            if now.since(since) < IDLE_MAX {
+            // That the other end is gone by now must not be learned from a command that it may have carried out.
+            if now.since(since) < IDLE_MAX && link.is_open() {
                 return Some(link);
             }
         }

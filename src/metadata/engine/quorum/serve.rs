@@ -1,7 +1,8 @@
 //! The answering end: connections from the other nodes of the quorum, one request of each at a time. Whoever is none of
 //! them is told so and closed. Brokers that do not vote ask here as well, for the controller and for what was committed.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use openraft::async_runtime::watch::WatchReceiver;
 use super::codec::put_u64;
 use super::feed;
 use super::follow::Position;
-use super::link::SNAPSHOT_PATIENCE;
 use super::message::{self, ANYONE, Hello, Identity, Kind, MESSAGE_BYTES_MAX, STRANGER_BYTES_MAX};
 use super::presence::Presence;
 use super::types::{Voter, directory_id};
@@ -24,9 +24,10 @@ use crate::model::BrokerId;
 use crate::rt::{self, ControlListener, ControlStream};
 
 /// Connections at a time: a handful from each other node.
-const CONNECTIONS_MAX: usize = 1024;
-/// Of those, of brokers that do not vote: the voters must find room.
-const OBSERVING_MAX: usize = 768;
+const CONNECTIONS_MAX: usize = 4096;
+/// Of those, of brokers that do not vote, and of one of them: the others must find room.
+const OBSERVING_MAX: usize = 3072;
+const OBSERVING_BY_ONE_MAX: usize = 64;
 /// A request of such a broker: it only passes on what clients have asked for.
 const OBSERVER_BYTES_MAX: usize = 128 << 20;
 /// For the first message.
@@ -45,7 +46,8 @@ pub struct Desk {
     /// `None`: before the node has joined a quorum.
     pub room: Option<Room>,
     connections: Cell<usize>,
-    observing: Cell<usize>,
+    /// Connections of each broker that does not vote, while it has some.
+    observing: RefCell<BTreeMap<BrokerId, usize>>,
     refused: Cell<u64>,
 }
 
@@ -64,7 +66,7 @@ impl Desk {
             configured,
             room,
             connections: Cell::new(0),
-            observing: Cell::new(0),
+            observing: RefCell::default(),
             refused: Cell::new(0),
         }
     }
@@ -111,9 +113,21 @@ impl Desk {
     }
 
     async fn answer_observer(&self, stream: &ControlStream, hello: &Hello) -> io::Error {
-        self.observing.set(self.observing.get() + 1);
-        let error = self.answer_all(stream, hello, OBSERVER_BYTES_MAX).await;
-        self.observing.set(self.observing.get() - 1);
+        let node = hello.from.node;
+        let bytes_max = match hello.from.cluster {
+            Some(_) => OBSERVER_BYTES_MAX,
+            None => STRANGER_BYTES_MAX,
+        };
+        *self.observing.borrow_mut().entry(node).or_default() += 1;
+        let error = self.answer_all(stream, hello, bytes_max).await;
+        let mut observing = self.observing.borrow_mut();
+        let of_it = observing.get_mut(&node).map_or(0, |count| {
+            *count -= 1;
+            *count
+        });
+        if of_it == 0 {
+            observing.remove(&node);
+        }
         error
     }
 
@@ -193,10 +207,20 @@ impl Desk {
             (true, true) => Err(format!(
                 "node {node} is a broker only, and in controller.quorum.voters of node {me}"
             )),
-            (false, true) if self.observing.get() >= OBSERVING_MAX => {
-                Err(format!("brokers have {OBSERVING_MAX} connections to node {me} already"))
-            }
-            _ => Ok(()),
+            (false, true) => self.check_room(from.node),
+            (true, false) => Ok(()),
+        }
+    }
+
+    fn check_room(&self, observer: BrokerId) -> Result<(), String> {
+        let observing = self.observing.borrow();
+        let of_it = observing.get(&observer).copied().unwrap_or(0);
+        match of_it >= OBSERVING_BY_ONE_MAX || observing.values().sum::<usize>() >= OBSERVING_MAX {
+            true => Err(format!(
+                "node {} and others have enough connections to here",
+                observer.0
+            )),
+            false => Ok(()),
         }
     }
 
@@ -235,12 +259,8 @@ impl Desk {
         }
         match room.answer(request.kind, request.body, hello.from.node).await {
             Ok(body) => {
-                let within = match request.kind {
-                    Kind::Follow => SNAPSHOT_PATIENCE,
-                    _ => ANSWER_PATIENCE,
-                };
                 let write = |out: &mut Vec<u8>| out.extend_from_slice(&body);
-                message::send(stream, request.kind, request.correlation, within, write).await
+                message::send(stream, request.kind, request.correlation, ANSWER_PATIENCE, write).await
             }
             Err(error) => refuse(stream, request.correlation, &error.to_string()).await,
         }

@@ -16,10 +16,11 @@ use tempfile::TempDir;
 use super::codec::log_id;
 use super::types::{Entry, Payload, Vote};
 use super::*;
-use crate::config::{ListenerSpec, VoterSpec};
+use crate::config::{ListenerSpec, Role, VoterSpec};
 use crate::metadata::handle::handle;
 use crate::metrics::ControlCells;
 use crate::rt::blocking;
+use crate::rt::lane;
 use crate::rt::sim::{FaultPlan, World};
 
 struct Stores;
@@ -242,6 +243,7 @@ fn alone() -> Quorum {
         port,
     };
     let quorum = QuorumConfig {
+        role: Role::Both,
         voters: vec![voter],
         bootstrap: Vec::new(),
         listener_name: listener.name.clone(),

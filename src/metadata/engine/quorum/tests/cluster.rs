@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::super::link::Link;
 use super::super::types::directory_id;
 use super::*;
-use crate::config::{ListenerSpec, VoterSpec};
+use crate::config::{ListenerSpec, Role, VoterSpec};
 use crate::metadata::thread::{ControlOptions, start, start_with};
 use crate::metadata::{Command, CommandError, CreateTopic, Published, Reply};
 use crate::model::{DirId, ErrorCode};
@@ -120,6 +120,10 @@ impl Machinery {
         };
         let seen = self.seen_by_observer.as_ref().filter(|_| id == OBSERVER);
         QuorumConfig {
+            role: match id {
+                OBSERVER if self.voters.len() < OBSERVER as usize => Role::Broker,
+                _ => Role::Both,
+            },
             voters: seen.unwrap_or(&self.voters).clone(),
             bootstrap: self.told_to_observer.clone(),
             listener_name: "CONTROLLER".to_owned(),
@@ -136,6 +140,10 @@ impl Machinery {
         config.broker_session_timeout_ms = self.session_ms;
         let cluster = self.cluster.lock().unwrap().clone().unwrap_or_default();
         ControlOptions::new(Arc::new(config), cluster, self.path(id), vec![DirId([id as u8; 16])])
+    }
+
+    pub(super) fn set_cluster_id(&self, id: &str) {
+        *self.cluster.lock().unwrap() = Some(id.to_owned());
     }
 
     pub(super) fn cluster_id(&self) -> Option<String> {

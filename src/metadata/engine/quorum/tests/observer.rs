@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::super::feed::COMMITS_MAX;
-use super::super::message::ANYONE;
+use super::super::follow::{Followed, News, Position};
+use super::super::link::Link;
+use super::super::message::{ANYONE, Kind};
 use super::cluster::{Machinery, Node, OBSERVER, agreed_controller, is_active, refusal, wait_until};
 use super::*;
-use crate::config::VoterSpec;
+use crate::config::{Role, VoterSpec};
 use crate::metadata::{Command, QuorumMember, Reply};
 
 /// Three that vote, then the one that does not.
@@ -106,7 +108,7 @@ fn who_has_metadata_or_a_vote_is_not_an_observer() {
     assert!(stranger(5, Some("another".to_owned())).contains("belongs to cluster"));
 
     let mut as_observer = machinery.quorum(1);
-    as_observer.listener = None;
+    as_observer.role = Role::Broker;
     let refused = form(BrokerId(1), &as_observer, &machinery.path(1), machinery.cluster_id()).unwrap_err();
     assert!(
         refused.to_string().contains("takes that of the controllers"),
@@ -127,6 +129,59 @@ fn an_observer_finds_the_voters_by_one_of_them() {
     nodes[2].create("without-it");
     wait_until("it knows a controller", || nodes[2].image().controller.is_some());
     assert!(nodes[2].has_topics(&["without-it"]));
+    nodes.iter().for_each(Node::kill);
+}
+
+/// As one that is left goes on where the others are lost, or before they have come for the first time.
+#[test]
+fn an_observer_follows_a_quorum_of_one() {
+    let machinery = Machinery::new();
+    std::fs::create_dir_all(machinery.path(1)).unwrap();
+    let image = Image::empty("alone", Arc::new(BrokerConfig::embedded(&machinery.path(1))));
+    let id = Record::ClusterId(record::ClusterId { id: "alone".to_owned() });
+    Embedded::write(&machinery.path(1), ImageEpoch(image.epoch.0 + 1), &[id]).unwrap();
+    machinery.set_cluster_id("alone");
+    let nodes = [machinery.boot(1), machinery.boot(OBSERVER)];
+    nodes[1].create("of-two");
+    // Longer than a leader counts as one that nobody answers.
+    let begun = std::time::Instant::now();
+    wait_until("time passes", || begun.elapsed() > 2 * lease(&machinery.quorum(1)));
+    nodes[1].create("later");
+    assert!(nodes[1].has_topics(&["of-two", "later"]));
+    assert!(is_active(&nodes[0].image(), BrokerId(OBSERVER)));
+    nodes.iter().for_each(Node::kill);
+}
+
+/// What it has was never that quorum's: it must not take its state in place of its own, since what only it knows of would
+/// be deleted.
+#[test]
+fn an_observer_does_not_change_over_to_another_history() {
+    let machinery = Machinery::new();
+    let nodes = machinery.boot_all();
+    let leader = agreed_controller(&nodes);
+    let me = Identity {
+        cluster: machinery.cluster_id(),
+        node: BrokerId(OBSERVER),
+        voter: ANYONE,
+        incarnation: [1; 16],
+        has_metadata: false,
+        is_observer: true,
+    };
+    let voter = machinery.voter(leader as i32 + 1);
+    let (told, answer) = std::sync::mpsc::channel();
+    let asking = rt::run_control("asks", move || async move {
+        for (of, epoch) in [(ANYONE, 0), (77, 3)] {
+            let position = Position { of, epoch, end: 0 };
+            let mut link = Link::new(Arc::new(me.clone()), voter.clone(), ANYONE);
+            let body = link
+                .call(Kind::Follow, Duration::from_secs(5), |out| position.put(out))
+                .await;
+            told.send(Followed::read(body.unwrap()).unwrap().news).unwrap();
+        }
+    });
+    asking.unwrap().join().unwrap();
+    assert!(matches!(answer.recv().unwrap(), Some(News::State(_))));
+    assert_eq!(answer.recv().unwrap(), Some(News::OtherHistory));
     nodes.iter().for_each(Node::kill);
 }
 

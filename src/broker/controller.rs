@@ -1,0 +1,61 @@
+//! A node that is a controller only: it keeps the cluster's metadata with others and decides, and holds no partitions.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tracing::info;
+
+use super::{Reread, form, metadata_dir, serve_signals, start_admin, strays};
+use crate::admin::{self, Phase, Sources};
+use crate::config::BrokerConfig;
+use crate::logging;
+use crate::metadata::{self, ControlOptions, Published};
+use crate::rt;
+use crate::storage::LogDirs;
+
+/// Runs it until it is told to stop.
+pub fn run(config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode> {
+    let began = rt::now();
+    let signals = rt::signals().context("catch signals")?;
+    let config = Arc::new(config);
+    let sources = start_admin(&config, 0)?;
+    let metadata_dir = metadata_dir(&config);
+    strays::refuse_lost_metadata(&config.log_dirs, &metadata_dir, true)?;
+    let formed = form(&config, &metadata_dir)?;
+    let known = formed.as_ref().map(|formed| formed.cluster_id.clone());
+    let (dirs, cluster_id) = LogDirs::open_in_cluster(&config.log_dirs, config.broker_id, known)?;
+    // Set once, here.
+    let _ = sources.dirs.set(Arc::new(dirs));
+    let options = ControlOptions {
+        formed,
+        cells: sources.registry.control().clone(),
+        every: vec![(super::LOG_LEVEL_CHECK_INTERVAL, Box::new(logging::expire))],
+        ..ControlOptions::new(config.clone(), cluster_id, metadata_dir, Vec::new())
+    };
+    let (metadata, image) = metadata::start(options, vec![shown_in(sources.clone())])?;
+    sources.show(image);
+    let _ = sources.metadata.set(metadata.clone());
+    let mut signals = signals.begin();
+    sources.set_phase(Phase::Running);
+    let took_ms = rt::now().since(began).as_millis() as u64;
+    info!(controller = config.broker_id, took_ms, "started");
+
+    let stopped = metadata.clone();
+    let supervisor = rt::run_control("corelane-main", move || async move {
+        serve_signals(&mut signals, &stopped, &sources, &reread).await;
+        info!("stopping");
+        admin::stopping(&sources);
+        stopped.stop();
+    });
+    // A panic on any thread has ended the process before it could be joined.
+    let _ = supervisor.context("start the main thread")?.join();
+    metadata.join();
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first image may have been followed by others before it is shown here.
+fn shown_in(sources: Arc<Sources>) -> Box<dyn Fn(Published) + Send> {
+    Box::new(move |published| sources.show(published.image))
+}
