@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path};
 
+use super::clock::Clock;
 use super::fault::{FaultPlan, WriteFault};
 use super::host::Crash;
 use super::node::{BLOCK, DirNode, FileChange, FileNode, NameChange, Node, NodeId, Phys};
@@ -25,7 +26,7 @@ pub const NEVER: u64 = u64::MAX;
 pub struct Disk {
     rng: Rng,
     plan: FaultPlan,
-    now_nanos: u64,
+    clock: Clock,
     medium: Vec<Box<[u8; BLOCK as usize]>>,
     nodes: BTreeMap<NodeId, Node>,
     next_node: NodeId,
@@ -52,11 +53,11 @@ struct Flight {
 }
 
 impl Disk {
-    pub fn new(rng: Rng, plan: FaultPlan) -> Disk {
+    pub fn new(rng: Rng, plan: FaultPlan, clock: Clock) -> Disk {
         Disk {
             rng,
             plan,
-            now_nanos: 0,
+            clock,
             medium: Vec::new(),
             nodes: BTreeMap::from([(ROOT, Node::Dir(DirNode::default()))]),
             next_node: ROOT + 1,
@@ -77,8 +78,8 @@ impl Disk {
         (self.ops, self.writes, self.syncs) = (0, 0, 0);
     }
 
-    pub fn now_nanos(&self) -> u64 {
-        self.now_nanos
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     pub fn is_stopped(&self) -> bool {
@@ -97,8 +98,9 @@ impl Disk {
         LATENCY_NANOS_MIN + self.rng.below(LATENCY_NANOS_MAX - LATENCY_NANOS_MIN)
     }
 
-    /// Time passes: writes complete that are due by then.
-    pub fn advance(&mut self, now_nanos: u64) {
+    /// Time has passed: writes complete that are due.
+    pub fn complete_due(&mut self) {
+        let now_nanos = self.clock.now_nanos();
         let mut due: Vec<(u64, u64)> = self
             .in_flight
             .iter()
@@ -106,11 +108,11 @@ impl Disk {
             .filter(|(at, _)| *at <= now_nanos)
             .collect();
         due.sort_unstable();
-        for (at, id) in due {
-            self.now_nanos = self.now_nanos.max(at);
+        for (_, id) in due {
             self.complete(id);
         }
-        self.now_nanos = self.now_nanos.max(now_nanos);
+        let next = self.in_flight.values().map(|flight| flight.due_nanos).min();
+        self.clock.note_due(next.unwrap_or(NEVER));
     }
 
     // Direct files.
@@ -125,7 +127,12 @@ impl Disk {
         }
         let never = matches!(fault, Some(WriteFault::Tear | WriteFault::Lose | WriteFault::Land));
         let latency_nanos = self.latency_nanos();
-        let due_nanos = if never { NEVER } else { self.now_nanos + latency_nanos };
+        let due_nanos = if never {
+            NEVER
+        } else {
+            self.clock.now_nanos() + latency_nanos
+        };
+        self.clock.note_due(due_nanos);
         let id = self.next_flight;
         self.next_flight += 1;
         let flight = Flight {
@@ -321,12 +328,11 @@ impl Disk {
         self.note(note, ROOT, 0, 0);
         Disk {
             rng: self.rng.fork(),
-            now_nanos: self.now_nanos,
             medium: std::mem::take(&mut self.medium),
             nodes: std::mem::take(&mut self.nodes),
             next_node: self.next_node,
             trace: std::mem::take(&mut self.trace),
-            ..Disk::new(Rng::new(0), FaultPlan::none())
+            ..Disk::new(Rng::new(0), FaultPlan::none(), self.clock())
         }
     }
 
@@ -339,7 +345,7 @@ impl Disk {
     }
 
     fn cut_power(&mut self) {
-        if let Some(nanos) = self.now_nanos.checked_sub(JOURNAL_MS * 1_000_000) {
+        if let Some(nanos) = self.clock.now_nanos().checked_sub(JOURNAL_MS * 1_000_000) {
             self.nodes.values_mut().for_each(|node| node.commit_until(nanos));
         }
         for node in self.nodes.values_mut() {
@@ -523,7 +529,7 @@ impl Disk {
 
     fn note(&mut self, what: &'static str, node: NodeId, from: u64, len: u64) {
         self.trace.note(Event {
-            at_nanos: self.now_nanos,
+            at_nanos: self.clock.now_nanos(),
             what,
             node,
             from,
@@ -575,12 +581,12 @@ impl Disk {
     }
 
     fn change(&mut self, node: NodeId, change: FileChange) {
-        let now_nanos = self.now_nanos;
+        let now_nanos = self.clock.now_nanos();
         self.file_mut(node).journal.change(now_nanos, change);
     }
 
     fn change_name(&mut self, dir: NodeId, change: NameChange) -> io::Result<()> {
-        let now_nanos = self.now_nanos;
+        let now_nanos = self.clock.now_nanos();
         match self.nodes.get_mut(&dir) {
             Some(Node::Dir(dir)) => {
                 dir.journal.change(now_nanos, change);

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use super::clock::Clock;
 use super::disk::NEVER;
 use super::host::Crash;
 use super::rng::Rng;
@@ -28,6 +29,7 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 pub struct ProcessEnds;
 
 pub struct Executor {
+    clock: Clock,
     state: RefCell<State>,
     ready: Arc<Ready>,
     /// The disks of the machines besides the first.
@@ -87,8 +89,9 @@ impl Wake for TaskWaker {
 }
 
 impl Executor {
-    pub fn new(rng: Rng) -> Executor {
+    pub fn new(rng: Rng, clock: Clock) -> Executor {
         Executor {
+            clock,
             state: RefCell::new(State {
                 rng,
                 tasks: BTreeMap::new(),
@@ -194,7 +197,7 @@ impl Executor {
     /// One of the tasks that are ready; sometimes a timer comes first.
     fn next_task(&self, disk: &SharedDisk) -> Option<u64> {
         if self.state.borrow_mut().rng.one_in(OVERTAKE_ONE_IN) {
-            let until = disk.lock().now_nanos() + OVERTAKE_NANOS_MAX;
+            let until = self.clock.now_nanos() + OVERTAKE_NANOS_MAX;
             self.fire_next_timer(disk, until);
         }
         self.ready.take_one(&mut self.state.borrow_mut().rng)
@@ -210,9 +213,11 @@ impl Executor {
         let Some(((due_nanos, _), waker)) = next else {
             return false;
         };
-        disk.lock().advance(due_nanos);
-        for disk in self.disks.borrow().iter() {
-            disk.lock().advance(due_nanos);
+        if self.clock.advance(due_nanos) {
+            disk.lock().complete_due();
+            for disk in self.disks.borrow().iter() {
+                disk.lock().complete_due();
+            }
         }
         waker.wake();
         true

@@ -28,10 +28,8 @@ pub struct Host {
 impl Host {
     /// With an empty disk, and up. To be called within the world.
     pub fn install() -> Host {
-        let now = now_nanos();
         let machine = with_current(|current| {
-            let mut disk = Disk::new(current.executor.fork_rng(), FaultPlan::none());
-            disk.advance(now);
+            let disk = Disk::new(current.executor.fork_rng(), FaultPlan::none(), current.clock.clone());
             let disk = SharedDisk(Arc::new(Mutex::new(disk)));
             let at = current.executor.add_disk(disk.clone());
             current.beside(HostId(at as u8 + 1), disk, Rc::default())
@@ -127,6 +125,7 @@ impl Machine {
             id,
             disk,
             executor: self.executor.clone(),
+            clock: self.clock.clone(),
             net: self.net.clone(),
             wall_shift_ms,
         }

@@ -33,6 +33,7 @@
 //! A device that lies ([`WriteFault::Lie`]) or bits that change by themselves ([`World::flip_bit`]): no wrong byte may be
 //! served as a good batch, but data is lost. Tests use both as controls: an oracle that sees no loss there is blind.
 
+mod clock;
 mod disk;
 mod executor;
 mod fault;
@@ -63,12 +64,15 @@ pub use rule::{Rule, is_off, switch_off};
 pub use trace::Event;
 
 use super::{Instant, world};
+use clock::Clock;
 use disk::Disk;
 use executor::Executor;
 use net::Net;
 
 /// What the wall clock shows when a world begins.
 const WALL_START_MS: u64 = 1_700_000_000_000;
+
+const NO_WORLD: &str = "this thread is in no simulated world";
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Machine>>> = const { RefCell::new(None) };
@@ -84,6 +88,7 @@ struct Machine {
     id: HostId,
     disk: SharedDisk,
     executor: Rc<Executor>,
+    clock: Clock,
     net: Arc<Net>,
     /// By how much its wall clock is ahead of the world's; a crash leaves it.
     wall_shift_ms: Rc<Cell<i64>>,
@@ -103,16 +108,18 @@ impl World {
     /// A machine with an empty disk.
     pub fn new(seed: u64, plan: FaultPlan) -> World {
         let mut rng = Rng::new(seed);
-        let disk = Disk::new(rng.fork(), plan);
+        let disk = Disk::new(rng.fork(), plan, Clock::new());
         World::on(disk, seed, rng)
     }
 
     fn on(disk: Disk, seed: u64, rng: Rng) -> World {
+        let clock = disk.clock();
         World {
             machine: Rc::new(Machine {
                 id: HostId(0),
                 disk: SharedDisk(Arc::new(Mutex::new(disk))),
-                executor: Rc::new(Executor::new(rng)),
+                executor: Rc::new(Executor::new(rng, clock.clone())),
+                clock,
                 net: Arc::default(),
                 wall_shift_ms: Rc::default(),
             }),
@@ -202,7 +209,7 @@ impl Drop for Here {
 
 fn with_current<T>(f: impl FnOnce(&Rc<Machine>) -> T) -> T {
     let machine = CURRENT.with_borrow(Clone::clone);
-    f(&machine.expect("this thread is in no simulated world"))
+    f(&machine.expect(NO_WORLD))
 }
 
 /// Whether this thread is in a simulated world.
@@ -220,7 +227,7 @@ fn current_disk() -> SharedDisk {
 }
 
 pub(super) fn now_nanos() -> u64 {
-    current_disk().lock().now_nanos()
+    CURRENT.with_borrow(|machine| machine.as_ref().expect(NO_WORLD).clock.now_nanos())
 }
 
 pub(super) fn wall_ms() -> i64 {
