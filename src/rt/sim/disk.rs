@@ -17,7 +17,7 @@ pub const JOURNAL_MS: u64 = 5_000;
 const SECTOR: usize = 512;
 const LATENCY_NANOS_MIN: u64 = 10_000;
 const LATENCY_NANOS_MAX: u64 = 500_000;
-/// What a disk holds if the plan does not say.
+/// What a disk says that it holds if the plan does not; nothing fills it.
 const CAPACITY_BYTES: u64 = 1 << 40;
 const ROOT: NodeId = 0;
 /// When a write completes that does not.
@@ -552,7 +552,7 @@ impl Disk {
     }
 
     fn need_space(&self, bytes: u64) -> io::Result<()> {
-        if bytes > self.space().0 {
+        if self.plan.capacity_bytes.is_some() && bytes > self.space().0 {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
         Ok(())
