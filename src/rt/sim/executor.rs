@@ -1,7 +1,7 @@
 //! Tasks and timers in one thread, in the order that the seed gives.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
@@ -38,26 +38,30 @@ pub struct Executor {
 
 struct Spawned {
     task: Task,
-    waker: Arc<TaskWaker>,
+    waker: Waker,
+    queued: Arc<TaskWaker>,
     /// Where it runs.
     machine: Rc<Machine>,
 }
 
 struct State {
     rng: Rng,
-    tasks: BTreeMap<u64, Spawned>,
-    next_task: u64,
+    /// By number; `None`: it has ended, runs just now, or is [`MAIN`].
+    tasks: Vec<Option<Spawned>>,
     timers: BTreeMap<(u64, u64), Waker>,
     next_timer: u64,
 }
 
-/// A set: in which order tasks were woken does not count, since tokio's channels draw that themselves.
+/// Ascending: in which order tasks were woken does not count, since tokio's channels draw that themselves.
 #[derive(Default)]
-struct Ready(Mutex<BTreeSet<u64>>);
+struct Ready(Mutex<Vec<u64>>);
 
 impl Ready {
     fn push(&self, task: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(task);
+        let mut ready = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(place) = ready.binary_search(&task) {
+            ready.insert(place, task);
+        }
     }
 
     fn take_one(&self, rng: &mut Rng) -> Option<u64> {
@@ -66,8 +70,7 @@ impl Ready {
             return None;
         }
         let at = rng.below(ready.len() as u64) as usize;
-        let task = ready.iter().nth(at).copied()?;
-        ready.take(&task)
+        Some(ready.remove(at))
     }
 }
 
@@ -94,8 +97,7 @@ impl Executor {
             clock,
             state: RefCell::new(State {
                 rng,
-                tasks: BTreeMap::new(),
-                next_task: MAIN + 1,
+                tasks: vec![None],
                 timers: BTreeMap::new(),
                 next_timer: 0,
             }),
@@ -145,37 +147,33 @@ impl Executor {
 
     pub fn spawn(&self, machine: &Rc<Machine>, task: impl Future<Output = ()> + 'static) {
         let mut state = self.state.borrow_mut();
-        let id = state.next_task;
-        state.next_task += 1;
-        let waker = self.waker_of(id);
-        let spawned = Spawned {
+        let queued = self.waker_of(state.tasks.len() as u64);
+        queued.wake_by_ref();
+        state.tasks.push(Some(Spawned {
             task: Box::pin(task),
-            waker: waker.clone(),
+            waker: Waker::from(queued.clone()),
+            queued,
             machine: machine.clone(),
-        };
-        state.tasks.insert(id, spawned);
-        waker.wake_by_ref();
+        }));
     }
 
     pub fn drop_tasks_of(&self, host: HostId) {
         let dropped: Vec<Spawned> = {
             let mut state = self.state.borrow_mut();
-            let is_there = |_: &u64, spawned: &mut Spawned| spawned.machine.id == host;
-            state
-                .tasks
-                .extract_if(.., is_there)
-                .map(|(_, spawned)| spawned)
-                .collect()
+            let is_there = |spawned: &mut Spawned| spawned.machine.id == host;
+            let tasks = state.tasks.iter_mut();
+            tasks.filter_map(|task| task.take_if(is_there)).collect()
         };
         drop(dropped);
     }
 
     pub fn drop_tasks(&self) {
-        let (tasks, timers) = {
+        let dropped: (Vec<Spawned>, _) = {
             let mut state = self.state.borrow_mut();
-            (std::mem::take(&mut state.tasks), std::mem::take(&mut state.timers))
+            let tasks = state.tasks.iter_mut().filter_map(Option::take).collect();
+            (tasks, std::mem::take(&mut state.timers))
         };
-        drop((tasks, timers));
+        drop(dropped);
     }
 
     pub fn random_u64(&self) -> u64 {
@@ -224,16 +222,15 @@ impl Executor {
     }
 
     fn poll_task(&self, id: u64) {
-        let taken = self.state.borrow_mut().tasks.remove(&id);
+        let taken = self.state.borrow_mut().tasks[id as usize].take();
         let Some(mut spawned) = taken else { return };
-        spawned.waker.is_queued.store(false, Ordering::Relaxed);
-        let waker = Waker::from(spawned.waker.clone());
+        spawned.queued.is_queued.store(false, Ordering::Relaxed);
         let _here = Here::enter(spawned.machine.clone());
         let until = spawned.machine.net.still_until(spawned.machine.id);
         if now_nanos() < until {
-            self.set_timer(until, waker);
+            self.set_timer(until, spawned.waker.clone());
         } else {
-            let mut cx = Context::from_waker(&waker);
+            let mut cx = Context::from_waker(&spawned.waker);
             let polled = catch_unwind(AssertUnwindSafe(|| spawned.task.as_mut().poll(&mut cx)));
             match polled {
                 Err(panic) if !panic.is::<ProcessEnds>() => resume_unwind(panic),
@@ -243,7 +240,7 @@ impl Executor {
                 Ok(Poll::Pending) => {}
             }
         }
-        self.state.borrow_mut().tasks.insert(id, spawned);
+        self.state.borrow_mut().tasks[id as usize] = Some(spawned);
     }
 
     /// Of the task's machine.
