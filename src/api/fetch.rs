@@ -15,7 +15,9 @@ use crate::record::{Compression, OldFormat, convert_down};
 use crate::rt::{self, Instant};
 use crate::shard::{FetchItem, FetchSpec, FetchedPartition, Isolation, Reader};
 use crate::wire::ApiKey;
-use crate::wire::fetch::{FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse};
+use crate::wire::fetch::{
+    EPOCH_LAST, FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse,
+};
 use crate::wire::produce::NodeEndpoint;
 
 use super::cluster_view::{hosted_partition, led_partition};
@@ -84,10 +86,16 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let response = FetchResponse {
         session_id,
         node_endpoints: resolver.name_leaders(&mut answers, &cx.listener),
+        shard: asks_where(&message).then(|| cx.router().place()),
         topics: by_topic(answers),
         ..Default::default()
     };
     Ok(Answer::Body(response.encode(version)))
+}
+
+/// A follower that asks for nothing asks on which shard its connection lies.
+fn asks_where(request: &FetchRequest) -> bool {
+    !is_consumer(request.replica_id) && request.topics.is_empty() && request.session_epoch == EPOCH_LAST
 }
 
 /// A follower that sends another request has more to ask for, and is answered by what there is: producers may wait for it to

@@ -33,6 +33,13 @@ impl BrokerId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardId(pub u16);
 
+/// A shard, and how many its broker has. Brokers that have as many agree on which of theirs has a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardPlace {
+    pub index: u16,
+    pub count: u16,
+}
+
 /// The term of a partition's leadership; it fences old leaders and dates batches.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeaderEpoch(pub i32);

@@ -7,7 +7,8 @@ mod ids;
 pub use coordination::{Effects, Entry, MarkerOrder, NamedPartitions, ProducerIdentity, Ticket};
 pub use error_code::ErrorCode;
 pub use ids::{
-    BrokerId, DirId, Incarnation, LeaderEpoch, PartitionId, SHARD_NODES_BROKER_END, SHARD_NODES_MAX, ShardId, TopicId,
+    BrokerId, DirId, Incarnation, LeaderEpoch, PartitionId, SHARD_NODES_BROKER_END, SHARD_NODES_MAX, ShardId,
+    ShardPlace, TopicId,
 };
 
 /// The producer id, epoch and sequence of a batch that carries none.

@@ -10,13 +10,13 @@ use super::answer::{self, Sorted};
 use super::ends;
 use super::leaders::{Order, Orders, Standing};
 use super::partitions::{Asker, Partitions};
-use crate::metadata::{Image, ImageEpoch};
+use crate::metadata::{Endpoint, Image, ImageEpoch};
 use crate::metrics::Metric;
-use crate::model::{BrokerId, ErrorCode, PartitionId};
+use crate::model::{BrokerId, ErrorCode, PartitionId, ShardPlace};
 use crate::rt::{self, Instant, Rx};
 use crate::shard::{BrokerConnection, CallProblem, Copied, CopyOutcomes, CutLog, Fetched, Follow, Manner, endpoint};
 use crate::wire::ApiKey;
-use crate::wire::fetch::FetchResponse;
+use crate::wire::fetch::{EPOCH_LAST, FetchRequest, FetchResponse};
 
 /// Brokers of one cluster speak this version, or one of them is older than replication.
 const FETCH_VERSION: i16 = 17;
@@ -28,6 +28,10 @@ const GROUP_BYTES_MAX: usize = 1 << 20;
 const HOLD_MAX: Duration = Duration::from_millis(500);
 /// Between two looks at all replicas, of which there may be very many.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Connections that are made until one lies where it should, and how many shards a broker has at most for that: of more, few
+/// would.
+const TRIES_PER_SHARD: u16 = 4;
+const SHARDS_REACHED_MAX: u16 = 16;
 /// The rest of a partition whose leader has another image than this broker: one of the two is about to change.
 const IMAGE_PATIENCE: Duration = Duration::from_millis(50);
 
@@ -235,13 +239,44 @@ impl Fetcher {
             frame_bytes_max: answer_bytes_max.saturating_add(ANSWER_SLACK_BYTES),
             patience: replication.answer_patience + replication.fetch_wait,
         };
-        let connection = BrokerConnection::open(&endpoint.host, endpoint.port, manner).await?;
+        let connection = self.reach_shard(endpoint, &manner).await?;
         self.orders.set_stream(Some(connection.stream().clone()));
         // A close between the two would not have found the stream.
         match self.orders.is_closed() {
             true => Err(CallProblem::Closing),
             false => Ok(connection),
         }
+    }
+
+    /// A connection, on the shard of the leader that has what this shard copies, if one of some comes to lie there: what is
+    /// asked for elsewhere goes between its shards, in more and smaller pieces.
+    async fn reach_shard(&self, endpoint: &Endpoint, manner: &Manner) -> Result<BrokerConnection, CallProblem> {
+        let own = self.spec.router.place();
+        let tries = match own.count {
+            2..=SHARDS_REACHED_MAX => own.count * TRIES_PER_SHARD,
+            _ => 1,
+        };
+        for _ in 1..tries {
+            let mut connection = BrokerConnection::open(&endpoint.host, endpoint.port, manner.clone()).await?;
+            match self.place_of(&mut connection).await? {
+                // It says nothing of it, or its partitions lie otherwise.
+                Some(place) if place.count == own.count && place.index != own.index => connection.stream().shutdown(),
+                _ => return Ok(connection),
+            }
+        }
+        BrokerConnection::open(&endpoint.host, endpoint.port, manner.clone()).await
+    }
+
+    /// On which of the leader's shards the connection lies.
+    async fn place_of(&self, connection: &mut BrokerConnection) -> Result<Option<ShardPlace>, CallProblem> {
+        let where_am_i = FetchRequest {
+            replica_id: self.spec.me().0,
+            session_epoch: EPOCH_LAST,
+            ..Default::default()
+        };
+        let body = where_am_i.encode(FETCH_VERSION);
+        let answer = connection.call(ApiKey::FETCH, FETCH_VERSION, body).await?;
+        Ok(FetchResponse::decode(answer, FETCH_VERSION)?.shard)
     }
 
     async fn take(

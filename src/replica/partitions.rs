@@ -10,12 +10,11 @@ use crate::config::ReplicationConfig;
 use crate::model::{BrokerId, ErrorCode, PartitionId};
 use crate::rt::Instant;
 use crate::shard::{Follow, FollowerLife, LogEnd};
-use crate::wire::fetch::{FetchPartition, FetchRequest, FetchTopic, ForgottenTopic};
+use crate::wire::fetch::{EPOCH_LAST, FetchPartition, FetchRequest, FetchTopic, ForgottenTopic};
 
 /// A session's first request, which names every partition.
 const EPOCH_FULL: i32 = 0;
 /// Its last one.
-const EPOCH_LAST: i32 = -1;
 /// No session.
 const NO_SESSION: i32 = 0;
 

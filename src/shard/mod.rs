@@ -73,6 +73,7 @@ use crate::config::BrokerConfig;
 use crate::metadata::{self, Image};
 use crate::metrics::Cells;
 use crate::model::DirId;
+use crate::model::ShardPlace;
 use crate::storage::{Checkpoint, LogDir};
 
 pub use connection::{BrokerConnection, CallProblem, Manner};
@@ -116,6 +117,10 @@ pub fn run(spec: ShardSpec) -> (Router, impl Future<Output = ()> + 'static) {
     } = spec.inbox;
     // A copy whose reference count is this shard's own.
     let image = Arc::new(Image::clone(&spec.image));
+    let place = ShardPlace {
+        index: id.0,
+        count: u16::try_from(peers.len()).unwrap_or(u16::MAX),
+    };
     let post = post::Post::new(
         peers[usize::from(id.0)].clone(),
         image.clone(),
@@ -123,6 +128,7 @@ pub fn run(spec: ShardSpec) -> (Router, impl Future<Output = ()> + 'static) {
         peers::Peers::new(spec.config.clone()),
         spec.metrics.clone(),
         throttles,
+        place,
     );
     let shard = state::Shard::new(state::Parts {
         id,

@@ -15,6 +15,7 @@ use super::peers::Peers;
 use super::throttle::Throttles;
 use crate::metadata::{self, Image};
 use crate::metrics::{Cells, Spent};
+use crate::model::ShardPlace;
 use crate::rt::{self, Instant};
 
 pub(super) struct Post {
@@ -29,6 +30,7 @@ pub(super) struct Post {
     spent: Cell<Spent>,
     metrics: Cells,
     throttles: Arc<Throttles>,
+    place: ShardPlace,
 }
 
 impl Post {
@@ -39,6 +41,7 @@ impl Post {
         peers: Peers,
         metrics: Cells,
         throttles: Arc<Throttles>,
+        place: ShardPlace,
     ) -> Rc<Post> {
         Rc::new(Post {
             queue: Cell::default(),
@@ -51,7 +54,12 @@ impl Post {
             spent: Cell::default(),
             metrics,
             throttles,
+            place,
         })
+    }
+
+    pub(super) fn place(&self) -> ShardPlace {
+        self.place
     }
 
     pub(super) fn throttles(&self) -> &Throttles {

@@ -19,7 +19,7 @@ use super::types::*;
 use crate::group::{GroupReply, GroupRequest};
 use crate::metadata::{Handle, Image};
 use crate::metrics::{Cells, Spent};
-use crate::model::{BrokerId, ErrorCode, PartitionId, ProducerIdentity};
+use crate::model::{BrokerId, ErrorCode, PartitionId, ProducerIdentity, ShardPlace};
 use crate::partition::Warrant;
 use crate::record::{BatchHeader, ValidBatch};
 use crate::rt::{now, wall_ms};
@@ -46,6 +46,11 @@ impl Router {
     /// The newest image that was published to this shard.
     pub fn image(&self) -> Arc<Image> {
         self.post.image()
+    }
+
+    /// Of the shard that this handle is used on.
+    pub fn place(&self) -> ShardPlace {
+        self.post.place()
     }
 
     pub fn metadata(&self) -> &Handle {

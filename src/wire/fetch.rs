@@ -14,7 +14,7 @@
 //! response  throttle_time_ms i32 (1+) | error i16 (7+) | session_id i32 (7+)
 //!           | [name or id | [index i32 | error i16 | high_watermark i64 | last_stable_offset i64 (4+)
 //!             | log_start_offset i64 (5+) | [aborted] (4+) | preferred_read_replica i32 (11+) | records
-//!             | tag 0 diverging_epoch, tag 1 current_leader (12+)]] | tag 0 node_endpoints (16+)
+//!             | tag 0 diverging_epoch, tag 1 current_leader (12+)]] | tag 0 node_endpoints (16+), tag 17228 shard
 //! ```
 
 use bytes::Bytes;
@@ -22,7 +22,12 @@ use bytes::Bytes;
 use super::ResponseBody;
 use super::primitives::{DecodeError, Reader, Writer, tag_field};
 use super::produce::{NodeEndpoint, leader_tag_field, read_leader};
-use crate::model::TopicId;
+use crate::model::{ShardPlace, TopicId};
+
+/// The session epoch of a request that has, or leaves, no session. //= KIP-227
+pub const EPOCH_LAST: i32 = -1;
+/// Far from Kafka's, which count from 0.
+const SHARD_TAG: u32 = 17_228;
 
 /// What a consumer or a follower asks for. Every slice shares the request's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -267,6 +272,8 @@ pub struct FetchResponse {
     pub topics: Vec<FetchTopicResponse>,
     /// Where the leaders named in `current_leader` can be reached (version 16 and later).
     pub node_endpoints: Vec<NodeEndpoint>,
+    /// On which shard of the broker the connection lies, for a follower that asks for nothing; tagged, and of ours only.
+    pub shard: Option<ShardPlace>,
 }
 
 /// Keyed by name below version 13, by id from there on.
@@ -334,10 +341,9 @@ impl FetchResponse {
             writer.array(&topic.partitions, |writer, partition| partition.write(writer, version));
             writer.no_tags();
         });
-        if version >= NODE_ENDPOINTS_FROM && !self.node_endpoints.is_empty() {
-            writer.tags(&[(0, NodeEndpoint::tag_field(&self.node_endpoints))]);
-        } else {
-            writer.no_tags();
+        match version >= FLEXIBLE_FROM {
+            true => writer.tags(&self.tags(version)),
+            false => writer.no_tags(),
         }
         ResponseBody {
             slices: writer.finish(),
@@ -363,12 +369,32 @@ impl FetchResponse {
             Ok(FetchTopicResponse { name, id, partitions })
         })?;
         reader.tags(|tag, field| {
-            if tag == 0 && version >= NODE_ENDPOINTS_FROM {
-                response.node_endpoints = NodeEndpoint::read_all(field)?;
+            match tag {
+                0 if version >= NODE_ENDPOINTS_FROM => response.node_endpoints = NodeEndpoint::read_all(field)?,
+                SHARD_TAG => {
+                    let (index, count) = (field.i16()? as u16, field.i16()? as u16);
+                    response.shard = Some(ShardPlace { index, count });
+                }
+                _ => {}
             }
             Ok(())
         })?;
         Ok(response)
+    }
+
+    fn tags(&self, version: i16) -> Vec<(u32, Bytes)> {
+        let mut tags = Vec::new();
+        if version >= NODE_ENDPOINTS_FROM && !self.node_endpoints.is_empty() {
+            tags.push((0, NodeEndpoint::tag_field(&self.node_endpoints)));
+        }
+        if let Some(ShardPlace { index, count }) = self.shard {
+            let place = tag_field(|writer| {
+                writer.i16(index as i16);
+                writer.i16(count as i16);
+            });
+            tags.push((SHARD_TAG, place));
+        }
+        tags
     }
 }
 
