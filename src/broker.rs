@@ -279,7 +279,10 @@ impl Broker {
         shards.join();
         metadata.join();
         info!("stopped");
-        Ok(ExitCode::SUCCESS)
+        Ok(match metadata.has_failed() {
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        })
     }
 
     /// Another broker could lead what this one leads: the last of a cluster need not wait for anybody.

@@ -47,6 +47,15 @@ pub fn check(config: &BrokerConfig, shards: usize) -> anyhow::Result<Preflight> 
     })
 }
 
+/// Checks this machine for a node that is a controller only.
+pub fn check_controller(config: &BrokerConfig) -> anyhow::Result<()> {
+    descriptors(config)?;
+    match config.log_dir_volatile {
+        true => Ok(()),
+        false => lasting(&config.metadata_log_dir),
+    }
+}
+
 /// The cores of the shards, one each: of `shard.cpus` or those that this process may use; as many as `shard.count` says.
 pub fn cores_of_shards(config: &BrokerConfig) -> Vec<usize> {
     let cores = config.shard_cpus.clone().unwrap_or_else(|| Cores::available().ids);
@@ -60,7 +69,10 @@ pub fn advice(config: &BrokerConfig) -> Vec<Finding> {
     let is_own = |host: &str| matches!(host, "127.0.0.1" | "localhost" | "::1");
     let profile = match config.tuning_profile.as_str() {
         "none" => return Vec::new(),
-        "auto" => Profile::guessed(config.listeners.iter().all(|listener| is_own(&listener.host))),
+        "auto" => {
+            let mut hosts = config.listeners.iter().map(|listener| listener.host.as_str());
+            Profile::guessed(!config.listeners.is_empty() && hosts.all(is_own))
+        }
         name => Profile::named(name).unwrap_or(Profile::Prod),
     };
     let mut findings = tuning::check(profile, &config.log_dirs);

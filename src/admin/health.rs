@@ -100,7 +100,8 @@ fn phase(sources: &Sources) -> Outcome {
 fn metadata(sources: &Sources) -> Outcome {
     let image = sources.image().ok_or("being recovered")?;
     if !sources.is_broker() {
-        let leader = image.controller.ok_or("no controller is elected")?;
+        let leader = image.controller.filter(|_| sources.is_heard());
+        let leader = leader.ok_or("the controller does not answer, or no majority hears it")?;
         return Ok(format!("node {} is the controller, epoch {}", leader.0, image.epoch.0));
     }
     match image.brokers.get(&sources.me()) {

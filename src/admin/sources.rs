@@ -80,7 +80,7 @@ impl Sources {
     /// Of a node that has no shards, which would show it. An older one than before is left out.
     pub fn show(&self, image: Arc<Image>) {
         let mut shown = self.shown();
-        if shown.as_ref().is_none_or(|before| before.epoch <= image.epoch) {
+        if shown.as_ref().is_none_or(|before| before.version() <= image.version()) {
             *shown = Some(image);
         }
     }

@@ -43,7 +43,7 @@ pub(super) fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProb
             LISTENERS,
             format!("{LISTENERS} names no address: write one, such as PLAINTEXT://:9092"),
         );
-    } else if Role::of(values) == Role::Controller {
+    } else if Role::of(values) == Role::Controller && !controllers.is_empty() {
         for spec in &served {
             let name = &spec.name;
             error(

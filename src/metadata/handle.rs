@@ -10,7 +10,7 @@ use super::standing::Standing;
 use crate::config::{BrokerConfig, Reread};
 use crate::metrics::ControlCells;
 use crate::model::ErrorCode;
-use crate::rt::{Instant, LaneFull, OneshotTx, Rx, Tx, lane, oneshot};
+use crate::rt::{self, Instant, LaneFull, OneshotTx, Rx, Tx, lane, oneshot};
 
 /// Commands that wait for the control thread.
 const COMMANDS_MAX: usize = 1024;
@@ -168,6 +168,18 @@ impl Handle {
     /// What the control thread shows of itself.
     pub(super) fn cells(&self) -> &ControlCells {
         &self.cells
+    }
+
+    /// Has the whole process end in order, and say that it failed.
+    pub(super) fn end_process(&self, why: &str) {
+        tracing::error!(why, "ending this process");
+        self.standing.set_failed();
+        rt::ask_to_end();
+    }
+
+    /// Whether it was ended so.
+    pub fn has_failed(&self) -> bool {
+        self.standing.has_failed()
     }
 
     /// Ends the control thread after the commands that it has taken up. Commands after it are refused.

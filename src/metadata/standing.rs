@@ -16,6 +16,7 @@ pub(super) struct Standing {
     is_ready: AtomicBool,
     is_leaving: AtomicBool,
     may_go: AtomicBool,
+    has_failed: AtomicBool,
     /// A heartbeat is due at once.
     nudge: Tx<()>,
     nudges: Mutex<Option<Rx<()>>>,
@@ -31,6 +32,7 @@ impl Standing {
             is_ready: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
             may_go: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
             nudge,
             nudges: Mutex::new(Some(nudges)),
         }
@@ -70,6 +72,14 @@ impl Standing {
 
     pub fn set_may_go(&self) {
         self.may_go.store(true, Ordering::Release);
+    }
+
+    pub fn set_failed(&self) {
+        self.has_failed.store(true, Ordering::Release);
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
     }
 
     pub async fn leave(&self, patience: Duration) -> bool {

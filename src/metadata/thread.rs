@@ -90,7 +90,7 @@ pub fn start(options: ControlOptions, updates: Updates) -> anyhow::Result<(Handl
     match (config.quorum.clone(), options.formed.clone()) {
         (Some(quorum), Some(formed)) if quorum.is_observer() => {
             let node = BrokerId(config.broker_id);
-            let engine = move |handle: &Handle| Observer::new(node, &quorum, formed, handle.cells().clone());
+            let engine = move |handle: &Handle| Observer::new(node, &quorum, formed, handle.clone());
             start_with(engine, options, updates)
         }
         (Some(quorum), Some(formed)) => {
@@ -186,7 +186,8 @@ async fn run<E: Engine>(
     let shown = Arc::new(Mutex::new(control.image.clone()));
     control.enter(Cluster::new(remote, handle.clone(), shown.clone()));
     let is_broker = config.quorum.as_ref().is_none_or(QuorumConfig::is_broker);
-    match is_broker.then(|| inbox.standing.enter_cluster()).flatten() {
+    let nudges = inbox.standing.enter_cluster();
+    match nudges.filter(|_| is_broker) {
         Some(nudges) => {
             let lifecycle = Lifecycle {
                 handle,
@@ -202,7 +203,11 @@ async fn run<E: Engine>(
             };
             rt::spawn(lifecycle.run(ready, nudges));
         }
-        None => drop(ready.send(Ok(control.image.clone()))),
+        None => {
+            let (standing, shown) = (inbox.standing.clone(), control.image.clone());
+            rt::spawn(lifecycle::watch_majority(handle, standing, config));
+            drop(ready.send(Ok(shown)));
+        }
     }
     control.run(inbox).await;
 }

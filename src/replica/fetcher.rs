@@ -30,7 +30,7 @@ const HOLD_MAX: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Connections that are made until one lies where it should, and how many shards a broker has at most for that: of more, few
 /// would.
-const TRIES_PER_SHARD: u16 = 4;
+const TRIES_PER_SHARD: u16 = 8;
 const SHARDS_REACHED_MAX: u16 = 16;
 /// The rest of a partition whose leader has another image than this broker: one of the two is about to change.
 const IMAGE_PATIENCE: Duration = Duration::from_millis(50);

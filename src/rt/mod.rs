@@ -87,7 +87,7 @@ pub use http::HttpPort;
 pub use lane::{LaneFull, OneshotRx, OneshotTx, Rx, Tx, lane, oneshot};
 pub use launch::{Cores, ShardOptions, Shards, run_control, run_shards};
 pub use net::{Listener, Stream};
-pub use process::{Signal, abort, exit, pid, signals};
+pub use process::{Signal, abort, ask_to_end, exit, pid, signals};
 pub use ring_flag::coop_taskrun_setups;
 pub use sleep_barrier::spared_barriers;
 pub use task::{Instant, Now, now, random_u64, sleep, spawn, thread_cpu_nanos, timeout, wall_ms, yield_now};

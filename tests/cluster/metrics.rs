@@ -51,6 +51,42 @@ impl Watched {
     }
 }
 
+/// What a shard copies one shard of the leader has, and there its connection lies.
+#[test]
+fn shards_copy_from_the_shards_that_have_what_they_copy() {
+    let mut watched = Watched::start();
+    for node in &mut watched.cluster.nodes {
+        node.set(&[("shard.count", "3")]);
+        assert!(node.terminate().success());
+        node.restart();
+    }
+    watched.cluster.nodes[0].tool(
+        "topics",
+        "--create --topic wide --partitions 9 --replication-factor 3",
+        "",
+    );
+    wait_until("all replicas are in sync", || {
+        watched.cluster.in_sync(0, Some("wide"), 3)
+    });
+    let copying = |node| {
+        let connections = watched.json(node, "/v1/connections?limit=1000");
+        let of = |row: &Value| {
+            let (_, shard) = row["client_id"].as_str()?.rsplit_once("-fetcher-")?;
+            Some((shard.parse().ok()?, row["shard"].as_u64()?))
+        };
+        connections
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(of)
+            .collect::<Vec<(u64, u64)>>()
+    };
+    wait_until("each lies where it belongs", || {
+        let all: Vec<_> = (0..3).flat_map(copying).collect();
+        !all.is_empty() && all.iter().all(|(asks, answers)| asks == answers)
+    });
+}
+
 /// A broker that is killed is missed by the others, who lead on, and is counted as one of them again once it is back.
 #[test]
 fn the_metrics_of_the_others_miss_a_broker_that_is_gone() {

@@ -80,6 +80,10 @@ impl Lifecycle {
             }
             rt::sleep(LOOK_PAUSE).await;
         }
+        tracing::warn!(
+            epoch,
+            "this broker is registered, and its image does not show it yet: no news from the controllers"
+        );
         false
     }
 
@@ -186,6 +190,18 @@ impl Lifecycle {
             offline_dirs: those(&|dir| !(self.is_online)(dir)),
             full_dirs: those(&|dir| (self.is_online)(dir) && (self.is_full)(dir)),
         }
+    }
+}
+
+/// What heartbeats are to a broker: whether the controller answers, be it this node, and a majority hears it.
+pub(super) async fn watch_majority(handle: Handle, standing: Arc<Standing>, config: Arc<BrokerConfig>) {
+    let session = millis(config.broker_session_timeout_ms);
+    loop {
+        let asked = rt::now();
+        if handle.submit(Command::DescribeQuorum).await.is_ok() {
+            standing.set_lease(asked.after(session * 2 / 3));
+        }
+        rt::sleep(millis(config.broker_heartbeat_interval_ms)).await;
     }
 }
 

@@ -28,8 +28,6 @@ pub enum Rule {
     KeptSnapshot,
     /// A commit counts only on the image that it was decided on.
     CommitBase,
-    /// Who leads the quorum decides once it has everything that was committed before.
-    Barrier,
     /// Who answers without a commit is sure to lead the quorum still.
     Confirmation,
 }
@@ -37,11 +35,8 @@ pub enum Rule {
 impl Rule {
     /// Of the controllers among themselves.
     pub fn is_of_consensus(self) -> bool {
-        use Rule::{Barrier, CommitBase, Confirmation, KeptSnapshot, KeptVote, SyncedLog};
-        matches!(
-            self,
-            SyncedLog | KeptVote | KeptSnapshot | CommitBase | Barrier | Confirmation
-        )
+        use Rule::{CommitBase, Confirmation, KeptSnapshot, KeptVote, SyncedLog};
+        matches!(self, SyncedLog | KeptVote | KeptSnapshot | CommitBase | Confirmation)
     }
 }
 

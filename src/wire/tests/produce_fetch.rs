@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::draw::Entropy;
 use super::messages::{oracle_read, oracle_write};
-use crate::model::TopicId;
+use crate::model::{ShardPlace, TopicId};
 use crate::wire::DecodeError;
 use crate::wire::fetch::*;
 use crate::wire::produce::*;
@@ -420,6 +420,7 @@ pub(super) fn draw_fetch_response(entropy: &mut Entropy<'_>, version: i16) -> Fe
         } else {
             Vec::new()
         },
+        shard: None,
         topics: entropy.several(|entropy| {
             let (name, id) = topic_key(entropy, version);
             FetchTopicResponse {
@@ -429,6 +430,20 @@ pub(super) fn draw_fetch_response(entropy: &mut Entropy<'_>, version: i16) -> Fe
             }
         }),
     }
+}
+
+/// A field of ours, beside Kafka's: what Kafka would skip.
+#[test]
+fn an_answer_says_on_which_shard_it_was_asked() {
+    let response = FetchResponse {
+        shard: Some(ShardPlace {
+            index: 3,
+            count: 40_000,
+        }),
+        ..Default::default()
+    };
+    let bytes = response.clone().encode(17).slices.concat();
+    assert_eq!(FetchResponse::decode(bytes.into(), 17).unwrap(), response);
 }
 
 fn draw_fetch_partition(entropy: &mut Entropy<'_>, version: i16) -> FetchPartitionResponse {

@@ -168,7 +168,7 @@ pub type KeptState = RefCell<Option<(Passed, rt::Instant)>>;
 
 impl Server {
     /// Waits for a moment where there is nothing new.
-    pub async fn follow(&self, observer: BrokerId, at: Position) -> io::Result<Followed> {
+    pub async fn follow(&self, observer: BrokerId, at: &Position) -> io::Result<Followed> {
         let deadline = rt::now().after(NEWS_PATIENCE);
         loop {
             self.forget_state();
@@ -190,7 +190,7 @@ impl Server {
         }
     }
 
-    fn note(&self, observer: BrokerId, at: Position) {
+    fn note(&self, observer: BrokerId, at: &Position) {
         let has_all = self.is_ours(at) && at.epoch == self.feed.epoch().0;
         let end = if has_all { self.feed.end() } else { at.end };
         self.progress.hear(observer, end, has_all, rt::wall_ms());
@@ -203,11 +203,11 @@ impl Server {
         let leader = metrics
             .current_leader
             .filter(|id| *id != metrics.id || self.leads(&metrics));
-        let voters = metrics.membership_config.voter_ids().filter_map(known);
+        let voters = metrics.membership_config.voter_ids();
+        let voters = voters.filter_map(|id| known(id).map(|known| (id, address(&self.configured, known))));
         Followed {
-            of: metrics.id,
             term: metrics.current_term,
-            voters: voters.map(|known| address(&self.configured, known)).collect(),
+            voters: voters.collect(),
             leader: leader.and_then(known).map(|known| known.node),
             news: None,
         }
@@ -224,7 +224,7 @@ impl Server {
         metrics.state == ServerState::Leader && is_heard && has_applied
     }
 
-    async fn news(&self, at: Position) -> io::Result<News> {
+    async fn news(&self, at: &Position) -> io::Result<News> {
         if at.epoch != 0 && !self.is_ours(at) {
             return Ok(News::OtherHistory);
         }
@@ -235,9 +235,9 @@ impl Server {
     }
 
     /// Whether the epoch means the same here.
-    fn is_ours(&self, at: Position) -> bool {
+    fn is_ours(&self, at: &Position) -> bool {
         let membership = self.raft.metrics().borrow_watched().membership_config.clone();
-        membership.nodes().any(|(id, _)| *id == at.of)
+        membership.nodes().any(|(id, _)| at.of.contains(id))
     }
 
     fn forget_state(&self) {
@@ -248,16 +248,9 @@ impl Server {
 
     /// The newest, or one that the commits at hand follow on: many may ask at once.
     async fn state(&self) -> io::Result<Passed> {
-        let kept = self.kept.borrow().as_ref().map(|(state, _)| state.clone());
-        if let Some(kept) = kept.filter(|kept| self.feed.since(kept.epoch).is_some()) {
+        if let Some(kept) = self.kept_state() {
             return Ok(kept);
         }
-        let state = self.newest_state().await?;
-        *self.kept.borrow_mut() = Some((state.clone(), rt::now()));
-        Ok(state)
-    }
-
-    async fn newest_state(&self) -> io::Result<Passed> {
         let of = self.raft.with_state_machine(|machine: &mut Machine| {
             let state = (machine.image().clone(), machine.end());
             Box::pin(async move { state })
@@ -266,13 +259,24 @@ impl Server {
         if image.epoch == ImageEpoch(0) {
             return Err(io::Error::other("there is no metadata yet"));
         }
+        // Others may have asked for it meanwhile.
+        if let Some(kept) = self.kept_state() {
+            return Ok(kept);
+        }
         let mut records = Vec::new();
         record::encode_all(&image.to_records(), &mut records);
-        Ok(Passed {
+        let state = Passed {
             epoch: image.epoch.0,
             end,
             records: Bytes::from(records),
-        })
+        };
+        *self.kept.borrow_mut() = Some((state.clone(), rt::now()));
+        Ok(state)
+    }
+
+    fn kept_state(&self) -> Option<Passed> {
+        let kept = self.kept.borrow().as_ref().map(|(state, _)| state.clone());
+        kept.filter(|kept| self.feed.since(kept.epoch).is_some())
     }
 }
 

@@ -5,7 +5,6 @@ use std::io;
 use bytes::Bytes;
 
 use super::codec::{self, Reader, put_bytes, put_u32, put_u64};
-use super::message::ANYONE;
 use super::types::Voter;
 use crate::model::BrokerId;
 
@@ -15,35 +14,22 @@ const STATE: u8 = 2;
 const OTHER_HISTORY: u8 = 3;
 
 /// How far an observer has come.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Position {
-    /// The voter who has led it there; [`ANYONE`]: it has nothing. An epoch means the same to two voters only if they are of
-    /// one quorum.
-    pub of: u64,
+    /// Those that voted when it came there; none: it has nothing. An epoch means the same to a quorum that one of them is in
+    /// still: one that was begun anew has none of their numbers.
+    pub of: Vec<u64>,
     /// Of its image.
     pub epoch: u64,
     /// Entries of the quorum's log that lead to it, for whoever describes the quorum.
     pub end: u64,
 }
 
-/// It has nothing.
-impl Default for Position {
-    fn default() -> Position {
-        Position {
-            of: ANYONE,
-            epoch: 0,
-            end: 0,
-        }
-    }
-}
-
 #[derive(Debug, PartialEq)]
 pub struct Followed {
-    /// Who answers, and the term that he knows.
-    pub of: u64,
     pub term: u64,
-    /// Those that vote, and who of them leads, as far as he knows.
-    pub voters: Vec<Voter>,
+    /// Those that vote, by their numbers, and who of them leads, as far as is known to who answers.
+    pub voters: Vec<(u64, Voter)>,
     pub leader: Option<BrokerId>,
     /// `None`: he does not lead himself.
     pub news: Option<News>,
@@ -69,7 +55,8 @@ pub struct Passed {
 
 impl Position {
     pub fn put(&self, out: &mut Vec<u8>) {
-        put_u64(out, self.of);
+        put_u32(out, self.of.len() as u32);
+        self.of.iter().for_each(|id| put_u64(out, *id));
         put_u64(out, self.epoch);
         put_u64(out, self.end);
     }
@@ -77,7 +64,7 @@ impl Position {
     pub fn read(body: Bytes) -> io::Result<Position> {
         let mut reader = Reader::new(body);
         let position = Position {
-            of: reader.u64()?,
+            of: many(&mut reader, Reader::u64)?,
             epoch: reader.u64()?,
             end: reader.u64()?,
         };
@@ -88,10 +75,12 @@ impl Position {
 
 impl Followed {
     pub fn put(&self, out: &mut Vec<u8>) {
-        put_u64(out, self.of);
         put_u64(out, self.term);
         put_u32(out, self.voters.len() as u32);
-        self.voters.iter().for_each(|voter| codec::put_voter(out, voter));
+        for (id, voter) in &self.voters {
+            put_u64(out, *id);
+            codec::put_voter(out, voter);
+        }
         out.push(u8::from(self.leader.is_some()));
         self.leader.iter().for_each(|leader| put_u32(out, leader.0 as u32));
         match &self.news {
@@ -111,8 +100,8 @@ impl Followed {
 
     pub fn read(body: Bytes) -> io::Result<Followed> {
         let mut reader = Reader::new(body);
-        let (of, term) = (reader.u64()?, reader.u64()?);
-        let voters = many(&mut reader, Reader::voter)?;
+        let term = reader.u64()?;
+        let voters = many(&mut reader, |reader| Ok((reader.u64()?, reader.voter()?)))?;
         let leader = match reader.flag()? {
             true => Some(BrokerId(reader.u32()? as i32)),
             false => None,
@@ -126,7 +115,6 @@ impl Followed {
         };
         reader.end()?;
         Ok(Followed {
-            of,
             term,
             voters,
             leader,
@@ -161,12 +149,14 @@ mod tests {
 
     fn followed(leader: Option<BrokerId>, news: Option<News>) -> Followed {
         Followed {
-            of: 7,
             term: 3,
-            voters: vec![Voter {
-                node: BrokerId(1),
-                ..Voter::at("h", 9093)
-            }],
+            voters: vec![(
+                7,
+                Voter {
+                    node: BrokerId(1),
+                    ..Voter::at("h", 9093)
+                },
+            )],
             leader,
             news,
         }

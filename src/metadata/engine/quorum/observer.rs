@@ -16,9 +16,10 @@ use super::types::Voter;
 use super::{Formed, ms, servers, voters};
 use crate::config::QuorumConfig;
 use crate::metadata::command::QuorumState;
+use crate::metadata::handle::Handle;
 use crate::metadata::image::ImageEpoch;
 use crate::metadata::record::{self, Record};
-use crate::metrics::{ControlCells, QuorumRole, QuorumView};
+use crate::metrics::{QuorumRole, QuorumView};
 use crate::model::BrokerId;
 use crate::rt::{self, Tx};
 
@@ -35,7 +36,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    pub fn new(node: BrokerId, quorum: &QuorumConfig, formed: Formed, cells: ControlCells) -> Observer {
+    pub fn new(node: BrokerId, quorum: &QuorumConfig, formed: Formed, handle: Handle) -> Observer {
         let me = Arc::new(Identity {
             cluster: Some(formed.cluster_id),
             node,
@@ -54,7 +55,7 @@ impl Observer {
             position: Position::default(),
             remote: remote.clone(),
             patience: NEWS_PATIENCE + ms(quorum.request_timeout_ms),
-            cells,
+            handle,
         };
         Observer {
             follower: Some(follower),
@@ -106,6 +107,12 @@ impl Engine for Observer {
     }
 }
 
+/// Why a process cannot go on.
+enum End {
+    Unreadable(io::Error),
+    OtherHistory,
+}
+
 /// Asks one voter after another until one leads, and then that one.
 struct Follower {
     me: Arc<Identity>,
@@ -117,7 +124,7 @@ struct Follower {
     position: Position,
     remote: Remote,
     patience: Duration,
-    cells: ControlCells,
+    handle: Handle,
 }
 
 impl Follower {
@@ -156,8 +163,7 @@ impl Follower {
                 }
             };
             if let Err(error) = handed_on {
-                let _ = events.try_send(Event::Fatal(error));
-                return;
+                return self.end(error, &events);
             }
             if self.remote.leader() != leader {
                 leader = self.remote.leader();
@@ -166,25 +172,31 @@ impl Follower {
         }
     }
 
+    fn end(&self, why: End, events: &Tx<Event>) {
+        match why {
+            End::Unreadable(error) => drop(events.try_send(Event::Fatal(unreadable(&error)))),
+            // What it does not know would be deleted here. A start only sets it aside.
+            End::OtherHistory => self.handle.end_process(
+                "the controllers do not go on from what this broker knows of the cluster: theirs is another quorum by now; this \
+                 broker ends, and is to be started again",
+            ),
+        }
+    }
+
     /// Err: what this process cannot go on from.
-    fn hand_on(&mut self, news: News, events: &Tx<Event>) -> Result<(), String> {
+    fn hand_on(&mut self, news: News, events: &Tx<Event>) -> Result<(), End> {
         match news {
             News::Commits(commits) => {
                 for commit in &commits {
-                    let delta = self.delta(commit).map_err(|error| unreadable(&error))?;
+                    let delta = self.delta(commit).map_err(End::Unreadable)?;
                     let _ = events.try_send(Event::Delta(delta));
                 }
             }
             News::State(state) => {
-                let delta = self.delta(&state).map_err(|error| unreadable(&error))?;
+                let delta = self.delta(&state).map_err(End::Unreadable)?;
                 let _ = events.try_send(Event::Reset(delta));
             }
-            // What it does not know would be deleted here. A start only sets it aside.
-            News::OtherHistory => {
-                return Err("the controllers do not go on from what this broker knows of the cluster: theirs is another quorum \
-                            by now, or the one that was followed is out of it; start this broker again"
-                    .to_owned());
-            }
+            News::OtherHistory => return Err(End::OtherHistory),
         }
         Ok(())
     }
@@ -202,14 +214,17 @@ impl Follower {
     /// What whoever is thought to lead has that is new; `None`: it leads not, and another one is asked next.
     async fn ask(&mut self) -> io::Result<Option<News>> {
         let mut link = self.link.take().unwrap_or_else(|| self.next_link());
-        let position = self.position;
+        let position = &self.position;
         let body = link.call(Kind::Follow, self.patience, |out| position.put(out)).await?;
         let followed = Followed::read(body)?;
-        self.remote.set_named(followed.voters);
+        let (ids, voters) = followed.voters.into_iter().unzip();
+        self.remote.set_named(voters);
         self.remote.set_leader(followed.leader);
         self.show(followed.term);
+        if matches!(followed.news, Some(News::Commits(_) | News::State(_))) {
+            self.position.of = ids;
+        }
         if followed.news.is_some() {
-            self.position.of = followed.of;
             self.link = Some(link);
         } else if let Some(leader) = followed.leader.and_then(|leader| self.remote.address(leader)) {
             self.link = Some(self.link_to(leader));
@@ -229,7 +244,7 @@ impl Follower {
     }
 
     fn show(&self, term: u64) {
-        self.cells.set_quorum(QuorumView {
+        self.handle.cells().set_quorum(QuorumView {
             role: QuorumRole::Observer,
             leader: self.remote.leader().map(|leader| leader.0),
             epoch: term,

@@ -1,6 +1,6 @@
 //! The way to the controller where another node is it: whom the quorum follows, and connections to him.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -18,6 +18,8 @@ use crate::metadata::image::ImageEpoch;
 use crate::model::BrokerId;
 use crate::rt::{self, Instant};
 
+/// Commands of clients on their way at a time, each on a connection of its own.
+const ASKING_MAX: usize = 32;
 /// Connections that are kept for the next command.
 const IDLE_LINKS_MAX: usize = 8;
 /// After it the other end may have closed the connection.
@@ -32,6 +34,8 @@ pub struct Remote {
     me: Arc<Identity>,
     configured: Arc<[Voter]>,
     shared: Rc<RefCell<Shared>>,
+    /// Clients' commands that are on their way.
+    asking: Rc<Cell<usize>>,
     /// In the place of connections.
     #[cfg(test)]
     simulated: Option<Ask>,
@@ -51,6 +55,15 @@ struct Shared {
     idle: BTreeMap<BrokerId, Vec<(Link, Instant)>>,
 }
 
+/// One of them, while it is.
+struct Asking(Rc<Cell<usize>>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
 /// Why there is no answer.
 pub enum NoAnswer {
     /// Surely not carried out.
@@ -65,6 +78,7 @@ impl Remote {
             me,
             configured,
             shared: Rc::default(),
+            asking: Rc::default(),
             #[cfg(test)]
             simulated: None,
         }
@@ -130,6 +144,7 @@ impl Remote {
         if let Some(ask) = &self.simulated {
             return ask(node, command, within).await;
         }
+        let _asking = self.enter(command).map_err(NoAnswer::Unreachable)?;
         let mut link = self.take(node).map_err(NoAnswer::Unreachable)?;
         link.ensure_connected().await.map_err(NoAnswer::Unreachable)?;
         let bytes = command.to_bytes();
@@ -139,6 +154,18 @@ impl Remote {
         let answered = called.and_then(answered).map_err(NoAnswer::Unknown)?;
         self.put_back(node, link);
         Ok(answered)
+    }
+
+    /// Heartbeats never wait for what clients ask for.
+    fn enter(&self, command: &Command) -> io::Result<Option<Asking>> {
+        if matches!(command, Command::Heartbeat(_) | Command::RegisterBroker(_)) {
+            return Ok(None);
+        }
+        if self.asking.get() >= ASKING_MAX {
+            return Err(io::Error::other("many commands are on their way already"));
+        }
+        self.asking.set(self.asking.get() + 1);
+        Ok(Some(Asking(self.asking.clone())))
     }
 
     fn take(&self, node: BrokerId) -> io::Result<Link> {

@@ -63,13 +63,6 @@ pub async fn watch(raft: Raft, seen: Seen) {
         }
         if let Some(term) = seen.filter(|_| raised.is_none()) {
             let barrier = raft.ensure_linearizable(ReadPolicy::ReadIndex);
-            #[cfg(test)]
-            let barrier = async {
-                match rt::sim::is_off(rt::sim::Rule::Barrier) {
-                    true => Ok(()),
-                    false => barrier.await.map(drop),
-                }
-            };
             match rt::timeout(BARRIER_PATIENCE, barrier).await {
                 Some(Ok(_)) => {
                     raised = Some(term);

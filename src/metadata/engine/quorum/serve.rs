@@ -309,7 +309,7 @@ impl Room {
                 response.map_err(io::Error::other)?.map_err(io::Error::other)?;
             }
             Kind::Command => self.command(&body, &mut out).await?,
-            Kind::Follow => self.followed.follow(from, Position::read(body)?).await?.put(&mut out),
+            Kind::Follow => self.followed.follow(from, &Position::read(body)?).await?.put(&mut out),
             Kind::Hello | Kind::Refusal => return Err(io::Error::other("no request")),
         }
         Ok(out)

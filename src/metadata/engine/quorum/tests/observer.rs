@@ -170,7 +170,7 @@ fn an_observer_does_not_change_over_to_another_history() {
     let voter = machinery.voter(leader as i32 + 1);
     let (told, answer) = std::sync::mpsc::channel();
     let asking = rt::run_control("asks", move || async move {
-        for (of, epoch) in [(ANYONE, 0), (77, 3)] {
+        for (of, epoch) in [(Vec::new(), 0), (vec![77], 3)] {
             let position = Position { of, epoch, end: 0 };
             let mut link = Link::new(Arc::new(me.clone()), voter.clone(), ANYONE);
             let body = link
