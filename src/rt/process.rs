@@ -81,6 +81,8 @@ fn signal(number: i32) -> Option<Signal> {
 
 /// As an operator would, by SIGTERM.
 pub fn ask_to_end() {
+    #[cfg(test)]
+    assert!(!sim::is_here(), "a simulated process asks for its end");
     // SAFETY: sends a signal to this process, and touches no memory.
     unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
 }

@@ -49,7 +49,7 @@ impl Cluster {
     /// Brokers from 1 on, all up and registered.
     pub async fn start(brokers: i32, is_real: bool, shape: Shape, rule: Option<Rule>) -> Rc<Cluster> {
         let ids: Vec<BrokerId> = (1..=brokers).map(BrokerId).collect();
-        let image = Image::empty("a-cluster", Arc::new(config(ids[0], &ids)));
+        let image = Image::empty("a-cluster", Arc::new(config(ids[0], &ids[..shape.voters])));
         let consensus = match is_real {
             true => Consensus::Real(Ledger::new(image.clone())),
             false => {

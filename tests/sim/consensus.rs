@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-use crate::metadata::engine::{CommitError, Delta, Engine, Event, Quorum, Removal, StartError};
+use crate::metadata::engine::{CommitError, Delta, Engine, Event, Removal, StartError};
 use crate::metadata::engine::{Remote, SimulatedQuorum};
 use crate::metadata::{AlterPartition, Image, ImageEpoch, QuorumState, Record};
 use crate::model::{BrokerId, DirId};
@@ -107,10 +107,10 @@ impl Ledger {
     }
 
     /// The engine of a node, whose events are looked at.
-    pub fn watch(&self, node: BrokerId, quorum: Quorum) -> Watched {
+    pub fn watch<E: Engine>(&self, node: BrokerId, engine: E) -> Watched<E> {
         Watched {
             node,
-            quorum,
+            engine,
             ledger: self.clone(),
             epoch: 0,
         }
@@ -167,15 +167,15 @@ impl Known {
     }
 }
 
-pub struct Watched {
+pub struct Watched<E> {
     node: BrokerId,
-    quorum: Quorum,
+    engine: E,
     ledger: Ledger,
     /// Of the last commit that the node was given in this life.
     epoch: u64,
 }
 
-impl Watched {
+impl<E: Engine> Watched<E> {
     fn look(&mut self, event: &Event) {
         match event {
             Event::Delta(delta) => {
@@ -209,9 +209,9 @@ pub fn check_ending(node: BrokerId, error: &str) {
     assert!(is_of_disk, "broker {} ends: {error}", node.0);
 }
 
-impl Engine for Watched {
+impl<E: Engine> Engine for Watched<E> {
     async fn start(&mut self) -> Result<(Vec<Record>, ImageEpoch), StartError> {
-        let (records, epoch) = self.quorum.start().await?;
+        let (records, epoch) = self.engine.start().await?;
         self.epoch = epoch.0;
         if epoch.0 > 0 {
             self.ledger.begin(epoch, &records);
@@ -220,40 +220,40 @@ impl Engine for Watched {
     }
 
     async fn commit(&mut self, base: ImageEpoch, records: &[Record]) -> Result<ImageEpoch, CommitError> {
-        self.quorum.commit(base, records).await
+        self.engine.commit(base, records).await
     }
 
     async fn next(&mut self) -> Event {
-        let event = self.quorum.next().await;
+        let event = self.engine.next().await;
         self.look(&event);
         event
     }
 
     async fn confirm(&self, base: ImageEpoch) -> Result<(), CommitError> {
-        self.quorum.confirm(base).await
+        self.engine.confirm(base).await
     }
 
     async fn resign(&mut self) {
-        self.quorum.resign().await;
+        self.engine.resign().await;
     }
 
     fn quorum(&self) -> Option<QuorumState> {
-        self.quorum.quorum()
+        self.engine.quorum()
     }
 
     fn remove_voter(&self, node: BrokerId, directory: DirId) -> Removal {
-        self.quorum.remove_voter(node, directory)
+        self.engine.remove_voter(node, directory)
     }
 
     fn remote(&self) -> Option<Remote> {
-        self.quorum.remote()
+        self.engine.remote()
     }
 
     fn wants_snapshot(&self) -> bool {
-        self.quorum.wants_snapshot()
+        self.engine.wants_snapshot()
     }
 
     fn snapshot(&mut self, records: &[Record]) -> io::Result<()> {
-        self.quorum.snapshot(records)
+        self.engine.snapshot(records)
     }
 }

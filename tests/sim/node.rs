@@ -13,7 +13,7 @@ use crate::broker::checkpoints::Checkpoints;
 use crate::broker::{checkpoint_duty, clean_epoch, is_full, is_online, publishers};
 use crate::config::{BrokerConfig, Properties};
 use crate::conn::{Limits, NamedListener, ServeSpec, Server, serve};
-use crate::metadata::engine::{Keeping, Quorum, form_simulated};
+use crate::metadata::engine::{Keeping, Observer, Quorum, form_simulated};
 use crate::metadata::{self, ControlOptions, Formed, Image, Updates};
 use crate::metrics::Registry;
 use crate::model::{BrokerId, DirId};
@@ -52,6 +52,8 @@ pub struct Node {
 #[derive(Clone, Copy)]
 pub struct Shape {
     pub shards: usize,
+    /// The first ones vote where the consensus is real, the others follow.
+    pub voters: usize,
     pub keeping: Keeping,
 }
 
@@ -78,7 +80,7 @@ impl Node {
         Node {
             id,
             host,
-            config: Arc::new(config(id, nodes)),
+            config: Arc::new(config(id, &nodes[..shape.voters])),
             shape,
             consensus,
             is_up: Cell::new(false),
@@ -249,6 +251,13 @@ async fn start_metadata(
 ) -> anyhow::Result<(metadata::Handle, Arc<Image>)> {
     let (config, dir) = (options.config.clone(), options.dir.clone());
     match (consensus, config.quorum.clone(), options.formed.clone()) {
+        (Consensus::Real(ledger), Some(quorum), Some(formed)) if quorum.is_observer() => {
+            let engine = |handle: &metadata::Handle| {
+                let engine = Observer::new(id, &quorum, formed, handle.clone());
+                ledger.watch(id, engine)
+            };
+            metadata::start_simulated(engine, options, updates).await
+        }
         (Consensus::Real(ledger), Some(quorum), Some(formed)) => {
             let engine = |handle: &metadata::Handle| {
                 let engine = Quorum::new(config, quorum, dir, formed, handle.clone());
@@ -297,18 +306,22 @@ fn space_check(config: &BrokerConfig, dirs: Arc<LogDirs>) -> Box<dyn FnMut() + S
     Box::new(move || dirs.check_space(min_free))
 }
 
-pub fn config(id: BrokerId, nodes: &[BrokerId]) -> BrokerConfig {
+pub fn config(id: BrokerId, voters: &[BrokerId]) -> BrokerConfig {
     let voter = |node: &BrokerId| format!("{0}@10.0.0.{0}:9093", node.0);
-    let voters: Vec<String> = nodes.iter().map(voter).collect();
+    let controllers: Vec<String> = voters.iter().map(voter).collect();
+    let roles = match voters.contains(&id) {
+        true => format!(",CONTROLLER://10.0.0.{}:9093", id.0),
+        false => "\nprocess.roles=broker".to_owned(),
+    };
     let text = format!(
-        "broker.id={0}\nlisteners=PLAINTEXT://10.0.0.{0}:{PORT},CONTROLLER://10.0.0.{0}:9093\n\
+        "broker.id={0}\nlisteners=PLAINTEXT://10.0.0.{0}:{PORT}{roles}\n\
          controller.listener.names=CONTROLLER\ncontroller.quorum.voters={1}\nlog.dirs=/disk/data\n\
          broker.session.timeout.ms=2500\nbroker.heartbeat.interval.ms=500\nreplica.lag.time.max.ms=2000\n\
          replica.socket.timeout.ms=3000\nreplica.fetch.backoff.ms=200\nleader.imbalance.check.interval.seconds=5\n\
          controller.quorum.election.timeout.ms=600\n\
          auto.create.topics.enable=false\nlog.dir.min.free.bytes=1048576\njournal.bytes=1048576\n",
         id.0,
-        voters.join(",")
+        controllers.join(",")
     );
     match BrokerConfig::resolve(&Properties::parse(&text)) {
         Ok((config, _)) => config,

@@ -28,6 +28,8 @@ pub enum Rule {
     KeptSnapshot,
     /// A commit counts only on the image that it was decided on.
     CommitBase,
+    /// A broker that does not vote is given only commits that follow on what it has.
+    CommitsFollow,
     /// Who answers without a commit is sure to lead the quorum still.
     Confirmation,
 }
@@ -35,8 +37,11 @@ pub enum Rule {
 impl Rule {
     /// Of the controllers among themselves.
     pub fn is_of_consensus(self) -> bool {
-        use Rule::{CommitBase, Confirmation, KeptSnapshot, KeptVote, SyncedLog};
-        matches!(self, SyncedLog | KeptVote | KeptSnapshot | CommitBase | Confirmation)
+        use Rule::{CommitBase, CommitsFollow, Confirmation, KeptSnapshot, KeptVote, SyncedLog};
+        matches!(
+            self,
+            SyncedLog | KeptVote | KeptSnapshot | CommitBase | CommitsFollow | Confirmation
+        )
     }
 }
 

@@ -93,6 +93,8 @@ pub struct Keeping {
     pub per_snapshot: u64,
     /// Entries that are kept behind a snapshot, for a node that was away for a moment.
     pub kept: u64,
+    /// Commits that are kept in memory, for brokers that do not vote.
+    pub at_hand: usize,
 }
 
 impl Default for Keeping {
@@ -100,6 +102,7 @@ impl Default for Keeping {
         Keeping {
             per_snapshot: 10_000,
             kept: 1_000,
+            at_hand: 500,
         }
     }
 }
@@ -184,6 +187,7 @@ impl Quorum {
         let machine = Machine::open(&self.dir, empty, self.backlog.sender())?;
         let (records, epoch) = (machine.image().to_records(), machine.image().epoch);
         self.feed = machine.feed();
+        self.feed.keep(self.keeping.at_hand);
         let presence = Presence::new(self.backlog.sender());
         let links = Links {
             me: identity.clone(),

@@ -6,7 +6,6 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::super::feed::COMMITS_MAX;
 use super::super::follow::{Followed, News, Position};
 use super::super::link::Link;
 use super::super::message::{ANYONE, Kind};
@@ -205,7 +204,7 @@ fn an_observer_that_was_cut_off_catches_up() {
     assert!(!nodes[3].has_topics(&["meanwhile"]), "it hears nothing");
     let before = nodes[0].image();
     let (broker, epoch) = (BrokerId(1), before.brokers[&BrokerId(1)].epoch);
-    while nodes[0].image().epoch.0 < before.epoch.0 + COMMITS_MAX as u64 + 50 {
+    while nodes[0].image().epoch.0 < before.epoch.0 + Keeping::default().at_hand as u64 + 50 {
         assert!(nodes[0].submit(Command::AllocateProducerIds { broker, epoch }).is_ok());
     }
     is_cut.store(false, Ordering::Release);
