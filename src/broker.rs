@@ -296,7 +296,7 @@ impl Broker {
     }
 
     async fn stop(self) {
-        let leaves = self.image.config().controlled_shutdown && self.has_heir();
+        let leaves = self.image.config().controlled_shutdown && self.has_heir() && !self.metadata.has_failed();
         if leaves && !self.metadata.leave(LEAVE_PATIENCE).await {
             warn!("the controller has not moved this broker's leaderships in time: they move when its session is over");
         }

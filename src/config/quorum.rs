@@ -9,6 +9,10 @@ const VOTERS: &str = "controller.quorum.voters";
 const SERVERS: &str = "controller.quorum.bootstrap.servers";
 const NAMES: &str = "controller.listener.names";
 const ROLES: &str = "process.roles";
+const SESSION: &str = "broker.session.timeout.ms";
+const ELECTION: &str = "controller.quorum.election.timeout.ms";
+/// Election timeouts until another controller answers, at most but for bad luck.
+const TIMEOUTS_PER_CHANGE: i64 = 3;
 const BROKER: &str = "broker";
 const CONTROLLER: &str = "controller";
 /// Most controllers: more only slow each other down.
@@ -100,13 +104,16 @@ pub(super) fn read(
         report(SERVERS, ConfigProblem::warning(None, message));
     }
     let ms = |key| u64::try_from(values.int(key)).unwrap_or(0);
+    if let Some(problem) = short_session(values.long(SESSION), ms(ELECTION)) {
+        report(SESSION, problem);
+    }
     Some(QuorumConfig {
         role,
         voters,
         bootstrap,
         listener_name,
         listener,
-        election_timeout_ms: ms("controller.quorum.election.timeout.ms"),
+        election_timeout_ms: ms(ELECTION),
         request_timeout_ms: ms("controller.quorum.request.timeout.ms"),
     })
 }
@@ -202,6 +209,18 @@ fn servers(values: &Values<'_>, error: &mut impl FnMut(&str, String)) -> Vec<(St
         }
     }
     servers
+}
+
+/// Two thirds of a session are a broker's lease.
+fn short_session(session_ms: i64, election_ms: u64) -> Option<ConfigProblem> {
+    let change_ms = i64::try_from(election_ms)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(TIMEOUTS_PER_CHANGE);
+    let message = format!(
+        "{SESSION}={session_ms}: a broker refuses writes once no controller has answered it for two thirds of that, and another \
+         controller may take {change_ms} ms ({ELECTION}={election_ms}): every change of controllers would be felt; make it longer"
+    );
+    (session_ms / 3 * 2 < change_ms).then(|| ConfigProblem::warning(None, message))
 }
 
 /// One is this node itself, as in the file that Kafka comes with.

@@ -186,6 +186,10 @@ impl<E: Engine> Control<E> {
                 true
             }
             Event::Leader(leader) => {
+                match leader {
+                    Some(leader) => tracing::info!(controller = leader.0, "a node leads the quorum"),
+                    None => tracing::info!("nobody leads the quorum, as far as this node knows"),
+                }
                 Arc::make_mut(&mut self.image).note_controller(leader);
                 true
             }

@@ -130,6 +130,7 @@ impl Lifecycle {
     async fn beat_until_unknown(&self, epoch: i64, pulse: &mut Pulse, nudges: &mut Rx<()>) {
         let session = millis(self.config.broker_session_timeout_ms);
         let interval = millis(self.config.broker_heartbeat_interval_ms);
+        let (mut leased, mut is_missed) = (rt::now().after(session), false);
         loop {
             let sent = rt::now();
             let is_alive = pulse.beats(sent, session / 3);
@@ -158,6 +159,10 @@ impl Lifecycle {
                         sent.after(session * 2 / 3)
                     };
                     self.standing.set_lease(lease);
+                    leased = sent.after(session * 2 / 3);
+                    if std::mem::take(&mut is_missed) {
+                        tracing::info!("the controller answers this broker again");
+                    }
                 }
                 Ok(_) => {}
                 Err(error)
@@ -171,6 +176,12 @@ impl Lifecycle {
                 }
                 Err(error) => {
                     tracing::debug!(code = ?error.code, error = error.message, "heartbeat not answered");
+                    if is_alive && rt::now() > leased && !std::mem::replace(&mut is_missed, true) {
+                        tracing::warn!(
+                            error = error.message,
+                            "no controller answers: this broker refuses to lead until one does"
+                        );
+                    }
                     pause = RETRY_PAUSE.min(interval);
                 }
             }
@@ -198,7 +209,8 @@ pub(super) async fn watch_majority(handle: Handle, standing: Arc<Standing>, conf
     let session = millis(config.broker_session_timeout_ms);
     loop {
         let asked = rt::now();
-        if handle.submit(Command::DescribeQuorum).await.is_ok() {
+        let answered = rt::timeout(session / 3, handle.submit(Command::DescribeQuorum)).await;
+        if matches!(answered, Some(Ok(_))) {
             standing.set_lease(asked.after(session * 2 / 3));
         }
         rt::sleep(millis(config.broker_heartbeat_interval_ms)).await;

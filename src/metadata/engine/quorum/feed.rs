@@ -201,7 +201,11 @@ impl Server {
 
     fn note(&self, observer: BrokerId, at: &Position) {
         let has_all = self.is_ours(at) && at.epoch == self.feed.epoch().0;
-        let end = if has_all { self.feed.end() } else { at.end };
+        let end = if has_all {
+            self.feed.end()
+        } else {
+            at.end.min(self.feed.end())
+        };
         self.progress.hear(observer, end, has_all, rt::wall_ms());
     }
 

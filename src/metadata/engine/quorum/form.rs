@@ -192,7 +192,7 @@ async fn ask_others(me: Arc<Identity>, is_first: bool, others: &[Voter]) -> Form
         for voter in others {
             match Link::ask_identity(me.clone(), voter.clone()).await {
                 Ok(theirs) => heard.push(theirs),
-                Err(error) if round % ROUNDS_PER_REMARK == ROUNDS_PER_REMARK / 10 => note_missing(voter, &error),
+                Err(error) if round % ROUNDS_PER_REMARK == ROUNDS_PER_REMARK / 10 => note_missing(&me, voter, &error),
                 Err(_) => {}
             }
         }
@@ -204,7 +204,11 @@ async fn ask_others(me: Arc<Identity>, is_first: bool, others: &[Voter]) -> Form
     unreachable!("the rounds have no end")
 }
 
-fn note_missing(voter: &Voter, error: &io::Error) {
+fn note_missing(me: &Identity, voter: &Voter, error: &io::Error) {
+    if me.is_observer {
+        tracing::warn!(node = %voter, %error, "waiting for a controller: this broker does not know its cluster yet");
+        return;
+    }
     tracing::warn!(node = %voter, %error, "waiting for the other nodes of the quorum: this one has no metadata yet");
 }
 
