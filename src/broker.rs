@@ -59,7 +59,7 @@ pub type Reread = Box<dyn Fn() -> Option<BrokerConfig> + Send>;
 
 /// Runs a broker until it is told to stop. Returns when everything has been written and closed.
 pub fn run(config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode> {
-    match config.quorum.as_ref().is_none_or(QuorumConfig::is_broker) {
+    match config.is_broker() {
         true => serve(config, reread),
         false => controller::run(config, reread),
     }
@@ -486,7 +486,6 @@ fn close(shard: &Tx<Order>, patience: Duration) -> Option<rt::OneshotRx<()>> {
     shard.try_send(Order::Close(patience, closed)).ok().map(|()| is_closed)
 }
 
-/// The next signal, or none any more.
 /// Until one of them says to stop.
 async fn serve_signals(signals: &mut Rx<Signal>, metadata: &metadata::Handle, sources: &Sources, reread: &Reread) {
     while let Some(signal) = next(signals).await {
@@ -516,6 +515,7 @@ async fn reload(metadata: &metadata::Handle, reread: &Reread) {
     );
 }
 
+/// The next signal, or none any more.
 async fn next(signals: &mut Rx<Signal>) -> Option<Signal> {
     let mut burst = Vec::new();
     signals.recv_burst(&mut burst, 1).await.then(|| burst.pop()).flatten()

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::groups::GroupWatch;
 use super::load::Load;
 use super::pulse::Pulse;
-use crate::config::{BrokerConfig, QuorumConfig};
+use crate::config::BrokerConfig;
 use crate::metadata::{self, Image};
 use crate::metrics::Registry;
 use crate::model::BrokerId;
@@ -91,7 +91,7 @@ impl Sources {
 
     /// Whether this node has a place among the brokers.
     pub(super) fn is_broker(&self) -> bool {
-        self.config.quorum.as_ref().is_none_or(QuorumConfig::is_broker)
+        self.config.is_broker()
     }
 
     /// Whether the controller lets this broker lead: it is heard, by a majority of the quorum. Always where there is no quorum.

@@ -152,6 +152,11 @@ impl BrokerConfig {
         }
     }
 
+    /// Whether the node holds partitions: it is not a controller only.
+    pub fn is_broker(&self) -> bool {
+        self.quorum.as_ref().is_none_or(QuorumConfig::is_broker)
+    }
+
     /// Gives the shards' caches their part of the memory there is, unless the configuration says what they take.
     pub fn share_memory(&mut self, memory_bytes: usize, shards: usize) {
         if !self.set.contains_key(SHARD_CACHE_BYTES) {

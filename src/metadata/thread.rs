@@ -22,7 +22,7 @@ use super::engine::{self, Embedded, Engine, Formed, Observer, Quorum, SnapshotPo
 use super::handle::{Handle, Inbox, Updates, handle};
 use super::image::{Image, ImageEpoch};
 use super::watchdog::Watchdog;
-use crate::config::{BrokerConfig, QuorumConfig};
+use crate::config::BrokerConfig;
 use crate::metrics::ControlCells;
 use crate::model::{BrokerId, DirId, ErrorCode};
 use crate::rt;
@@ -185,9 +185,8 @@ async fn run<E: Engine>(
     };
     let shown = Arc::new(Mutex::new(control.image.clone()));
     control.enter(Cluster::new(remote, handle.clone(), shown.clone()));
-    let is_broker = config.quorum.as_ref().is_none_or(QuorumConfig::is_broker);
     let nudges = inbox.standing.enter_cluster();
-    match nudges.filter(|_| is_broker) {
+    match nudges.filter(|_| config.is_broker()) {
         Some(nudges) => {
             let lifecycle = Lifecycle {
                 handle,

@@ -14,7 +14,6 @@ use crate::wire::fetch::{EPOCH_LAST, FetchPartition, FetchRequest, FetchTopic, F
 
 /// A session's first request, which names every partition.
 const EPOCH_FULL: i32 = 0;
-/// Its last one.
 /// No session.
 const NO_SESSION: i32 = 0;
 

@@ -14,7 +14,7 @@ const SLOW_SYNC_US: f64 = 20_000.0;
 const MIB: u64 = 1 << 20;
 
 pub(super) fn look(config: &BrokerConfig, quick: bool) -> Vec<Line> {
-    if config.quorum.as_ref().is_some_and(|quorum| !quorum.is_broker()) {
+    if !config.is_broker() {
         let enough = "what a controller only needs is there";
         return vec![required("limits", preflight::check_controller(config), enough), clock()];
     }

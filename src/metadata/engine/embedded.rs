@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use super::frame::{self, Frame, Kind};
 use super::{CommitError, Delta, Engine, Event, Remote, StartError};
-use crate::metadata::command::QuorumState;
 use crate::metadata::image::ImageEpoch;
 use crate::metadata::record::Record;
 use crate::rt::blocking::{self, AppendFile};
@@ -249,10 +248,6 @@ impl Engine for Embedded {
     }
 
     async fn resign(&mut self) {}
-
-    fn quorum(&self) -> Option<QuorumState> {
-        None
-    }
 
     fn remote(&self) -> Option<Remote> {
         None

@@ -48,7 +48,9 @@ pub trait Engine: 'static {
     fn resign(&mut self) -> impl Future<Output = ()>;
 
     /// The quorum, as this node sees it while it is the controller; `None`: it keeps the metadata alone.
-    fn quorum(&self) -> Option<QuorumState>;
+    fn quorum(&self) -> Option<QuorumState> {
+        None
+    }
 
     /// Takes a node that is gone out of the quorum, while this one is the controller.
     fn remove_voter(&self, _: BrokerId, _: DirId) -> Removal {
@@ -58,11 +60,15 @@ pub trait Engine: 'static {
     /// The way to the controller where another node may be it; `None`: this node always is.
     fn remote(&self) -> Option<Remote>;
 
-    /// Whether enough has been committed since the last snapshot.
-    fn wants_snapshot(&self) -> bool;
+    /// Whether enough has been committed since the last snapshot; never where the engine writes its own, or none.
+    fn wants_snapshot(&self) -> bool {
+        false
+    }
 
     /// Takes the records of the image at the last commit in place of all commits so far.
-    fn snapshot(&mut self, records: &[Record]) -> io::Result<()>;
+    fn snapshot(&mut self, _: &[Record]) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What comes of taking a node out of the quorum.

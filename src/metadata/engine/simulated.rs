@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_lite::future::or;
 
-use super::{Answered, CommitError, Delta, Engine, Event, NoAnswer, QuorumState, Remote, StartError};
+use super::{Answered, CommitError, Delta, Engine, Event, NoAnswer, Remote, StartError};
 use crate::metadata::command::{AlterPartition, Command};
 use crate::metadata::handle::Handle;
 use crate::metadata::image::ImageEpoch;
@@ -419,19 +419,7 @@ impl Engine for SimulatedEngine {
         }
     }
 
-    fn quorum(&self) -> Option<QuorumState> {
-        None
-    }
-
     fn remote(&self) -> Option<Remote> {
         Some(self.remote.clone())
-    }
-
-    fn wants_snapshot(&self) -> bool {
-        false
-    }
-
-    fn snapshot(&mut self, _: &[Record]) -> io::Result<()> {
-        Ok(())
     }
 }

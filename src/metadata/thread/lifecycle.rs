@@ -153,13 +153,8 @@ impl Lifecycle {
                     if is_fenced || self.standing.is_leaving() {
                         pause = HURRIED_PAUSE;
                     }
-                    let lease = if is_fenced {
-                        Instant(0)
-                    } else {
-                        sent.after(session * 2 / 3)
-                    };
-                    self.standing.set_lease(lease);
                     leased = sent.after(session * 2 / 3);
+                    self.standing.set_lease(if is_fenced { Instant(0) } else { leased });
                     if std::mem::take(&mut is_missed) {
                         tracing::info!("the controller answers this broker again");
                     }

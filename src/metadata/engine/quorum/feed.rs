@@ -57,9 +57,7 @@ impl Feed {
 
     /// The machine has another state, which no commits led to.
     pub fn restart(&self, epoch: ImageEpoch, end: u64) {
-        let waiting = {
-            let mut recent = self.lock();
-            let waiting = std::mem::take(&mut recent.waiting);
+        self.change(|recent| {
             *recent = Recent {
                 commits_max: recent.commits_max,
                 epoch: epoch.0,
@@ -67,6 +65,15 @@ impl Feed {
                 end,
                 ..Recent::default()
             };
+        });
+    }
+
+    /// Tells those who wait of it.
+    fn change(&self, change: impl FnOnce(&mut Recent)) {
+        let waiting = {
+            let mut recent = self.lock();
+            let waiting = std::mem::take(&mut recent.waiting);
+            change(&mut recent);
             waiting
         };
         waiting.into_values().for_each(|waiting| waiting.send(()));
@@ -79,22 +86,12 @@ impl Feed {
 
     /// The machine has applied it.
     pub fn push(&self, commit: Passed) {
-        let waiting = {
-            let mut recent = self.lock();
-            recent.push(commit);
-            std::mem::take(&mut recent.waiting)
-        };
-        waiting.into_values().for_each(|waiting| waiting.send(()));
+        self.change(|recent| recent.push(commit));
     }
 
     /// The machine has applied an entry that changes nothing.
     pub fn pass(&self, end: u64) {
-        let waiting = {
-            let mut recent = self.lock();
-            recent.end = end;
-            std::mem::take(&mut recent.waiting)
-        };
-        waiting.into_values().for_each(|waiting| waiting.send(()));
+        self.change(|recent| recent.end = end);
     }
 
     pub fn epoch(&self) -> ImageEpoch {

@@ -370,15 +370,6 @@ impl Engine for Quorum {
     fn remote(&self) -> Option<Remote> {
         self.running.as_ref().map(|(_, remote)| remote.clone())
     }
-
-    /// It writes its own.
-    fn wants_snapshot(&self) -> bool {
-        false
-    }
-
-    fn snapshot(&mut self, _records: &[Record]) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 impl Quorum {

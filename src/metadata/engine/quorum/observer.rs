@@ -15,7 +15,6 @@ use super::remote::Remote;
 use super::types::Voter;
 use super::{Formed, ms, servers, voters};
 use crate::config::QuorumConfig;
-use crate::metadata::command::QuorumState;
 use crate::metadata::handle::Handle;
 use crate::metadata::image::ImageEpoch;
 use crate::metadata::record::{self, Record};
@@ -90,20 +89,8 @@ impl Engine for Observer {
 
     async fn resign(&mut self) {}
 
-    fn quorum(&self) -> Option<QuorumState> {
-        None
-    }
-
     fn remote(&self) -> Option<Remote> {
         Some(self.remote.clone())
-    }
-
-    fn wants_snapshot(&self) -> bool {
-        false
-    }
-
-    fn snapshot(&mut self, _: &[Record]) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -150,20 +137,16 @@ impl Follower {
     async fn run(mut self, events: Tx<Event>) {
         let mut leader = None;
         loop {
-            let handed_on = match self.ask().await {
-                Ok(Some(news)) => self.hand_on(news, &events),
-                Ok(None) => {
-                    rt::sleep(RETRY_PAUSE).await;
-                    Ok(())
+            match self.ask().await {
+                Ok(Some(news)) => {
+                    if let Err(why) = self.hand_on(news, &events) {
+                        return self.end(why, &events);
+                    }
                 }
-                Err(error) => {
-                    tracing::debug!(%error, "a controller has not answered");
+                asked => {
+                    tracing::debug!(obstacle = ?asked.err(), "no controller has answered");
                     rt::sleep(RETRY_PAUSE).await;
-                    Ok(())
                 }
-            };
-            if let Err(error) = handed_on {
-                return self.end(error, &events);
             }
             if self.remote.leader() != leader {
                 leader = self.remote.leader();
