@@ -12,7 +12,7 @@ use tracing_subscriber::filter::Targets;
 pub const ROOT: &str = "root";
 /// The logger of the program without the libraries that it is made of.
 const PROGRAM: &str = "corelane";
-/// Libraries whose remarks are for their own developers: they are heard when they are named, or everything is at DEBUG.
+/// Libraries whose remarks are for their own developers: they are heard when they are named, or everything is at TRACE.
 const QUIET: &[&str] = &["openraft"];
 /// The program's rooms, a logger each, as the map names them. The loggers of their files go on from there:
 /// `corelane.storage.log`.
@@ -192,8 +192,8 @@ impl Levels {
     pub(super) fn targets(&self) -> Targets {
         let named = self.names().into_iter().filter(|name| *name != ROOT);
         let targets = named.map(|name| (name.replace('.', "::"), self.of(name).filter()));
-        let is_quiet =
-            |name: &&&str| matches!(self.root, Level::Info | Level::Warn) && !self.others.contains_key(**name);
+        let is_wanted = |name: &str| self.others.contains_key(name) || self.root == Level::Trace;
+        let is_quiet = |name: &&&str| self.root > Level::Error && !is_wanted(name);
         let quiet = QUIET.iter().filter(is_quiet).map(|name| (*name, Level::Error.filter()));
         Targets::new()
             .with_default(self.root.filter())
@@ -240,9 +240,10 @@ mod tests {
                 hears("info"),
                 hears("warn"),
                 hears("info,openraft=info"),
-                hears("debug")
+                hears("debug"),
+                hears("trace"),
             ],
-            [false, false, true, true]
+            [false, false, true, false, true]
         );
     }
 
