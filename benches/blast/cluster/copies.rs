@@ -13,8 +13,12 @@ use crate::suite::loads::workload;
 
 /// A JVM compiles what it needs.
 const WARM_UP: Duration = Duration::from_secs(20);
-/// Records a second of the load at which latency is taken: well below what the brokers can do.
+/// Records a second of the load at which latency is taken: well below what our brokers can do.
 pub const RATE: f64 = 20_000.0;
+/// About half of what Kafka carries on two cores: for comparison.
+const EASY_RATE: f64 = 2_500.0;
+/// Part of its own throughput at which every broker is tried.
+const HALF: f64 = 0.5;
 /// What three copies may cost of one.
 const RATIO_MAX: f64 = 3.3;
 
@@ -44,7 +48,10 @@ pub fn measure(trio: &mut Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
             )
         },
     ];
-    rows.extend(latency(trio, time)?);
+    let half = (HALF * three.mb_s * 1e6 / with_replicas(3, time).record_bytes.max as f64).floor();
+    for (rate, which) in [(EASY_RATE, ""), (RATE, ""), (half, ", half of its throughput")] {
+        rows.extend(latency(trio, time, rate, which)?);
+    }
     Ok(rows)
 }
 
@@ -72,24 +79,24 @@ pub fn with_replicas(count: i16, time: Duration) -> Workload {
     workload
 }
 
-/// How long the answers took, in microseconds, at [`RATE`] with three replicas.
-pub fn open_loop(trio: &Trio, time: Duration) -> anyhow::Result<Histogram<u64>> {
+/// How long the answers took, in microseconds, at so many records a second with three replicas.
+pub fn open_loop(trio: &Trio, time: Duration, rate: f64) -> anyhow::Result<Histogram<u64>> {
     let mut workload = with_replicas(3, time);
     workload.warm_up = Duration::from_secs(2);
-    workload.rate = Some(RATE);
+    workload.rate = Some(rate);
     let outcome = engine::run(&trio.bootstrap(), &workload, None)?;
     ensure!(outcome.errors.is_empty(), "produce failed: {:?}", outcome.errors);
     Ok(outcome.latency.total())
 }
 
-fn latency(trio: &Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
-    let total = open_loop(trio, time)?;
+fn latency(trio: &Trio, time: Duration, rate: f64, which: &str) -> anyhow::Result<Vec<Row>> {
+    let total = open_loop(trio, time, rate)?;
     let at = |what, quantile: f64| Row {
         what,
         value: total.value_at_quantile(quantile) as f64 / 1_000.0,
         unit: "ms",
         goal: None,
-        note: format!("{RATE:.0} records of 1 KiB a second, open loop, three replicas, acks=all"),
+        note: format!("{rate:.0} records of 1 KiB a second{which}, open loop, three replicas, acks=all"),
     };
     Ok(vec![
         at("half of the answers within", 0.5),

@@ -28,7 +28,7 @@ pub fn measure(trio: &mut Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
     let topology = Topology::prepare(&trio.bootstrap(), &fill)?;
     fill.topic = topology.topic.clone();
     fill.keep_topic = true;
-    let mut alone = open_loop(trio, time)?;
+    let mut alone = open_loop(trio, time, RATE)?;
 
     let away = other_than(controller(trio)?).0 as usize;
     trio.process(away).end();
@@ -38,11 +38,11 @@ pub fn measure(trio: &mut Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
     let (bootstrap, topic) = (trio.bootstrap(), fill.topic.clone());
     let catching_up = thread::spawn(move || wait_until_in_sync(&bootstrap, &topic).map(|()| back.elapsed()));
     trio.restart(away)?;
-    let beside = open_loop(trio, time)?;
+    let beside = open_loop(trio, time, RATE)?;
     let beside_until = back.elapsed();
     let took = catching_up.join().expect("it does not panic")?;
     // Before and after: on a busy machine one of them alone may be twice the other.
-    alone.add(open_loop(trio, time)?)?;
+    alone.add(open_loop(trio, time, RATE)?)?;
     topology.delete(&trio.bootstrap())?;
 
     let (alone, beside) = (
