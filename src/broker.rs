@@ -45,8 +45,10 @@ const METADATA_DIR: &str = "corelane-metadata";
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long requests in flight may take when the broker stops.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a shard may take to write and close its logs. On a full disk it never could; the next start then recovers.
+/// How long the shards may take to write and close their logs, and so much more for each of them. On a full disk they never
+/// could; the next start then recovers.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(20);
+const CLOSE_PATIENCE_PER_LOG: Duration = Duration::from_millis(2);
 /// How often log levels are looked at whose time may be over.
 const LOG_LEVEL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the log directories' free space is looked at.
@@ -295,6 +297,13 @@ impl Broker {
             .any(|broker| broker.id != me && broker.is_active())
     }
 
+    fn close_patience(&self) -> Duration {
+        let image = self.shards.first().map(ShardHandle::image);
+        let me = BrokerId(self.image.config().broker_id);
+        let logs = image.map_or(0, |image| image.partitions_on(me));
+        CLOSE_PATIENCE + CLOSE_PATIENCE_PER_LOG * u32::try_from(logs).unwrap_or(u32::MAX)
+    }
+
     async fn stop(self) {
         let leaves = self.image.config().controlled_shutdown && self.has_heir() && !self.metadata.has_failed();
         if leaves && !self.metadata.leave(LEAVE_PATIENCE).await {
@@ -310,8 +319,13 @@ impl Broker {
         }
         let mut rows = Vec::new();
         let mut clean: Vec<DirId> = self.dirs.dirs.iter().map(|dir| dir.id).collect();
+        let mut closing = Vec::new();
         for shard in &self.shards {
-            match rt::timeout(CLOSE_PATIENCE, shard.shutdown()).await.flatten() {
+            closing.push(shard.shutdown().await);
+        }
+        let deadline = rt::now().after(self.close_patience());
+        for stopped in closing {
+            match rt::timeout(deadline.since(rt::now()), stopped).await.flatten() {
                 Some(stopped) => {
                     rows.extend(stopped.checkpoints);
                     clean.retain(|dir| !stopped.unclean.contains(dir));

@@ -47,9 +47,7 @@ pub fn read_settled(path: &Path) -> io::Result<Vec<u8>> {
 
 /// The whole file replaced at once: tmp + fsync + rename + directory sync.
 pub fn write_file_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(".tmp");
-    let tmp = path.with_file_name(name);
+    let tmp = beside(path)?;
     #[cfg(test)]
     if current() == World::Sim {
         return sim::fs::write_file_atomic(path, &tmp, content);
@@ -59,6 +57,42 @@ pub fn write_file_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&tmp, path)?;
     sync_dir(parent(path))
+}
+
+/// Where a file is written before it is put in its place.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(".tmp");
+    Ok(path.with_file_name(name))
+}
+
+/// The first step of [`write_file_atomic`] without its sync.
+pub fn write_file_beside(path: &Path, content: &[u8]) -> io::Result<()> {
+    let tmp = beside(path)?;
+    #[cfg(test)]
+    if current() == World::Sim {
+        return sim::fs::write_file(&tmp, content).map(|_| ());
+    }
+    fs::write(tmp, content)
+}
+
+/// The second step without the directory's sync.
+pub fn put_file_in_place(path: &Path) -> io::Result<()> {
+    rename(&beside(path)?, path)
+}
+
+/// Everything in the file system that holds `path`, and the first error since it was asked last.
+pub fn sync_file_system(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    if current() == World::Sim {
+        return sim::fs::sync_all();
+    }
+    let dir = File::open(path)?;
+    // SAFETY: the descriptor is open for the time of the call.
+    match unsafe { libc::syncfs(dir.as_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// The directory of a path; that of a bare name is the current one.

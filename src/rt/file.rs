@@ -148,6 +148,21 @@ impl Dir {
         let path = path.to_owned();
         aside(move || blocking::write_file_atomic(&path, &content)).await
     }
+    /// The same in two steps, for many files: first beside its place, without any sync.
+    pub async fn write_beside(path: &Path, content: Vec<u8>) -> io::Result<()> {
+        let path = path.to_owned();
+        aside(move || blocking::write_file_beside(&path, &content)).await
+    }
+    /// Then in its place. A sync of the file system belongs before it, and one after it.
+    pub async fn put_in_place(path: &Path) -> io::Result<()> {
+        let path = path.to_owned();
+        aside(move || blocking::put_file_in_place(&path)).await
+    }
+    /// Makes everything durable that is in the file system of `path` (syncfs(2)).
+    pub async fn sync_file_system(path: &Path) -> io::Result<()> {
+        let path = path.to_owned();
+        aside(move || blocking::sync_file_system(&path)).await
+    }
     /// Bytes free to this process, and bytes in all, on the file system of `path`.
     pub async fn space(path: PathBuf) -> io::Result<(u64, u64)> {
         aside(move || blocking::space(&path)).await

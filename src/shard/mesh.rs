@@ -78,11 +78,12 @@ impl ShardHandle {
         self.ask(Message::Checkpoint { reply }, answer).await
     }
 
-    /// Refuses new work, writes and syncs what is staged and closes every log. The shard goes on refusing until
-    /// [`ShardHandle::exit`].
-    pub async fn shutdown(&self) -> Option<Stopped> {
+    /// Refuses new work, writes and syncs what is staged and closes every log: it answers then. The shard goes on refusing
+    /// until [`ShardHandle::exit`].
+    pub async fn shutdown(&self) -> OneshotRx<Stopped> {
         let (reply, answer) = rt::oneshot();
-        self.ask(Message::Shutdown { reply }, answer).await
+        self.send(Message::Shutdown { reply }).await;
+        answer
     }
 
     /// Ends the pump.

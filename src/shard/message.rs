@@ -21,7 +21,7 @@ use crate::partition::Producers;
 use crate::rt::{Instant, OneshotTx};
 use crate::storage::{
     CompactDone, CompactJob, Journal, JournalDone, JournalWrite, Log, LogOptions, MakeJournal, Opened,
-    PartitionCheckpoint, PrepareDone, PrepareJob, ReadPlan, ReadResult, StorageError, TimePlan, TruncateDone,
+    PartitionCheckpoint, PrepareDone, PrepareJob, ReadPlan, ReadResult, StorageError, Syncs, TimePlan, TruncateDone,
     TruncateJob, WriteDone, WriteJob,
 };
 
@@ -276,7 +276,7 @@ pub(super) enum Job {
     Compact(Life, CompactJob),
     Truncate(Life, Box<TruncateJob>),
     AlterIsr(Box<IsrJob>),
-    Close(Life, Place, Box<ClosingLog>),
+    Close(Life, Place, Box<ClosingLog>, Syncs),
     Remove(Life, Box<ClosingLog>),
     /// A log that there was no space for.
     Discard(Life, Place, Claim),

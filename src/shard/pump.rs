@@ -113,8 +113,8 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
         }
         Job::Free(life, job) => Done::Freed(life, Box::pin(job.run()).await),
         Job::Compact(life, job) => Done::Compacted(life, Box::pin(job.run()).await),
-        Job::Close(life, place, closing) => {
-            let result = Box::pin(closing.log.close(closing.producer_snapshot)).await;
+        Job::Close(life, place, closing, syncs) => {
+            let result = Box::pin(closing.log.close(closing.producer_snapshot, &syncs)).await;
             drop(closing.claim);
             Done::Closed(life, place, result)
         }

@@ -1,6 +1,6 @@
 //! Stopping: refuse new work, write what is staged, close every log, then answer.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::hosted::{Failed, Hosted, Leaving, Place};
 use super::message::{Job, Life, Stopped};
@@ -8,10 +8,14 @@ use super::reconcile::closing;
 use super::state::Shard;
 use crate::model::{DirId, ErrorCode, PartitionId};
 use crate::rt::{Now, OneshotTx};
-use crate::storage::{PartitionCheckpoint, StorageError};
+use crate::storage::{LogDir, PartitionCheckpoint, Rounds, StorageError, Syncs};
 
 /// Logs that are closed at the same time.
 const CLOSING_MAX: usize = 32;
+/// Of more logs than this not each is synced by itself. Of fewer each is: others may have much to write on that file system.
+const TOGETHER_MIN: usize = 256;
+/// Logs that are closed at the same time then: so many at least share a sync.
+const CLOSING_TOGETHER_MAX: usize = 512;
 
 pub(super) struct Stopping {
     /// Taken when the answer is given.
@@ -20,16 +24,40 @@ pub(super) struct Stopping {
     /// Logs with nothing left to write, that wait for their turn.
     idle: VecDeque<PartitionId>,
     closing: usize,
+    /// Of each log directory whose logs are synced together; `None`: each is synced by itself.
+    rounds: Option<BTreeMap<DirId, Rounds>>,
 }
 
-impl Shard {
-    pub(super) fn on_shutdown(&mut self, reply: OneshotTx<Stopped>, now: Now) {
-        self.stopping = Some(Stopping {
+impl Stopping {
+    fn new(reply: OneshotTx<Stopped>, logs: usize) -> Stopping {
+        Stopping {
             reply: Some(reply),
             stopped: Stopped::default(),
             idle: VecDeque::new(),
             closing: 0,
-        });
+            rounds: (logs > TOGETHER_MIN).then(BTreeMap::new),
+        }
+    }
+
+    fn closing_max(&self) -> usize {
+        match self.rounds {
+            Some(_) => CLOSING_TOGETHER_MAX,
+            None => CLOSING_MAX,
+        }
+    }
+
+    fn syncs(&mut self, dir: &LogDir) -> Syncs {
+        let Some(rounds) = &mut self.rounds else {
+            return Syncs::Each;
+        };
+        let of_dir = rounds.entry(dir.id).or_insert_with(|| Rounds::new(dir.path.clone()));
+        Syncs::Together(of_dir.clone())
+    }
+}
+
+impl Shard {
+    pub(super) fn on_shutdown(&mut self, reply: OneshotTx<Stopped>, now: Now) {
+        self.stopping = Some(Stopping::new(reply, self.hosted.len()));
         self.stop_coordinators();
         self.stop_shares();
         self.cancel_openings(now);
@@ -86,7 +114,7 @@ impl Shard {
         let Some(stopping) = &mut self.stopping else {
             return;
         };
-        while stopping.closing < CLOSING_MAX {
+        while stopping.closing < stopping.closing_max() {
             let Some(id) = stopping.idle.pop_front() else {
                 return;
             };
@@ -102,7 +130,8 @@ impl Shard {
             self.hosted
                 .insert(id, Hosted::Leaving(Leaving::Ending(life.incarnation)));
             let place = open.place.clone();
-            self.jobs.push(Job::Close(life, place, Box::new(closing(*open))));
+            let syncs = stopping.syncs(&place.dir);
+            self.jobs.push(Job::Close(life, place, Box::new(closing(*open)), syncs));
             stopping.closing += 1;
         }
     }

@@ -92,7 +92,7 @@ where
                     return;
                 }
                 for handle in &handles {
-                    let stopped = handle.shutdown().await.unwrap();
+                    let stopped = handle.shutdown().await.await.unwrap();
                     rows.lock().unwrap().push(stopped);
                 }
                 for handle in &handles {

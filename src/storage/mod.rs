@@ -7,7 +7,7 @@
 //!   stage ──▶ chunks ──▶ WriteJob ──▶ on_written ──▶ cache, cursors      log.rs   the façade: cursors, roll, jobs
 //!   (copy, patch)        (one write)                                     stage.rs chunks: aligned, patched, frozen
 //!       └──▶ take_entry ──▶ JournalWrite ──▶ on_journaled            journal/   small appends of many logs in one write
-//!              PrepareJob: open, preallocate | seal, sync, snapshot      prepare.rs, segment.rs, index.rs, epochs.rs
+//!              PrepareJob: open, preallocate | seal, sync, snapshot      prepare.rs, segment.rs, index.rs, epochs.rs, syncs.rs
 //!   plan_aborted: what read_committed has to know                        txn_index.rs
 //!   plan_read ─▶ cached slices, or DiskRead ──▶ ReadResult               cache.rs, run.rs, read.rs, time.rs
 //!   take_compaction ─▶ CompactJob ─▶ on_compacted ─▶ …                   compaction/
@@ -37,6 +37,7 @@ mod scan;
 mod segment;
 mod stage;
 mod strays;
+mod syncs;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -54,4 +55,5 @@ pub use log::{Compacted, Log, LogOptions, Opened, StageError, StorageError, Trun
 pub use plan::{DeleteJob, PrepareDone, PrepareJob, ReadError, ReadPlan, ReadResult, TimePlan, WriteDone, WriteJob};
 pub use recovery::Replay;
 pub use strays::{PartitionDir, count_partition_dirs, set_aside_strays};
+pub use syncs::{Rounds, Syncs};
 pub use txn_index::{AbortedPlan, AbortedTxn};

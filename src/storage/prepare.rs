@@ -10,6 +10,7 @@ use super::index::Indexes;
 use super::layout::{INDEX, LEADER_EPOCHS, SNAPSHOT, TIME_INDEX, TXN_INDEX, segment_path};
 use super::retention::Removal;
 use super::segment::Handle;
+use super::syncs::Syncs;
 use super::txn_index::{self, AbortedTxn};
 use crate::rt::{ALIGN, Buf, Dir, File, Open, Sync};
 
@@ -109,7 +110,7 @@ impl Work {
             Work::Seal(seal) => Prepared::Sealed {
                 base_offset: seal.handle.base_offset,
                 upto: seal.upto,
-                result: seal.run().await,
+                result: seal.run(&Syncs::Each).await,
             },
             Work::Sync { handle, file, upto } => Prepared::Synced {
                 base_offset: handle.base_offset,
@@ -123,7 +124,7 @@ impl Work {
                 outdated,
             } => Prepared::Snapshot {
                 offset,
-                result: write_snapshot(&dir, offset, content, outdated).await,
+                result: write_snapshot(&dir, offset, content, outdated, &Syncs::Each).await,
             },
             Work::Unlink(removal) => Prepared::Unlinked {
                 result: removal.unlink().await,
@@ -134,25 +135,35 @@ impl Work {
 
 impl Seal {
     /// The index files come after the sync: they tell that nothing of the segment is missing.
-    pub async fn run(self) -> Result<(), StorageError> {
-        let (path, dir) = (self.handle.path(), &self.handle.dir);
+    pub async fn run(self, syncs: &Syncs) -> Result<(), StorageError> {
+        let (path, dir, base_offset) = (self.handle.path(), &self.handle.dir, self.handle.base_offset);
         let cut = self.file.truncate(self.size).await;
         cut.map_err(|source| StorageError::io("truncate", &path, source))?;
-        let synced = self.file.sync().await;
-        synced.map_err(|source| StorageError::io("sync", &path, source))?;
+        syncs.file(&self.file, &path).await?;
+        let mut files = Vec::new();
         if self.size > 0 {
-            write_indexes(dir, self.handle.base_offset, &self.indexes).await?;
+            files.extend(index_files(dir, base_offset, &self.indexes));
         }
-        txn_index::write(dir, self.handle.base_offset, &self.aborted).await?;
-        write_file(&dir.join(LEADER_EPOCHS), self.epochs.into_bytes()).await?;
-        sync_dirs_of(dir).await
+        match txn_index::file(dir, base_offset, &self.aborted) {
+            (path, None) => remove_if_there(&path).await?,
+            (path, Some(content)) => files.push((path, content)),
+        }
+        files.push((dir.join(LEADER_EPOCHS), self.epochs.into_bytes()));
+        syncs.write(files).await?;
+        syncs.dirs_of(dir).await
     }
+}
+
+fn index_files(dir: &Path, base_offset: i64, indexes: &Indexes) -> [(PathBuf, Vec<u8>); 2] {
+    [
+        (segment_path(dir, base_offset, INDEX), indexes.offset_file()),
+        (segment_path(dir, base_offset, TIME_INDEX), indexes.time_file()),
+    ]
 }
 
 /// Writes both index files of a segment that is complete and synced, and not empty.
 pub(super) async fn write_indexes(dir: &Path, base_offset: i64, indexes: &Indexes) -> Result<(), StorageError> {
-    write_file(&segment_path(dir, base_offset, INDEX), indexes.offset_file()).await?;
-    write_file(&segment_path(dir, base_offset, TIME_INDEX), indexes.time_file()).await
+    Syncs::Each.write(index_files(dir, base_offset, indexes).into()).await
 }
 
 pub(super) async fn remove_indexes(handle: &Handle) -> Result<(), StorageError> {
@@ -172,8 +183,11 @@ pub(super) async fn write_snapshot(
     offset: i64,
     content: Vec<u8>,
     outdated: Vec<i64>,
+    syncs: &Syncs,
 ) -> Result<(), StorageError> {
-    write_file(&segment_path(dir, offset, SNAPSHOT), content).await?;
+    syncs
+        .write(vec![(segment_path(dir, offset, SNAPSHOT), content)])
+        .await?;
     for offset in outdated {
         remove_if_there(&segment_path(dir, offset, SNAPSHOT)).await?;
     }

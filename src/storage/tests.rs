@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::layout::{CORRUPT, INDEX, LEADER_EPOCHS, LOG, PARTITION_METADATA, SNAPSHOT, TIME_INDEX, segment_path};
 use super::testing::{Recorder, Rig, batch, batch_of_len, config, log_path, scratch};
-use super::{Log, PartitionCheckpoint, ReadError, StageError, StorageError};
+use super::{Log, PartitionCheckpoint, ReadError, StageError, StorageError, Syncs};
 use crate::config::TopicConfig;
 use crate::model::{LeaderEpoch, TopicId};
 use crate::record::BatchHeader;
@@ -62,7 +62,11 @@ fn batches_come_back_after_a_clean_stop() {
         assert_eq!(all.len(), 50);
         rig.drop_cache();
         assert_eq!(rig.read_all(0).await, all);
-        let checkpoint = rig.log.close(b"producers".to_vec()).await.expect("closed");
+        let checkpoint = rig
+            .log
+            .close(b"producers".to_vec(), &Syncs::Each)
+            .await
+            .expect("closed");
         assert_eq!(
             checkpoint,
             PartitionCheckpoint {
@@ -338,7 +342,7 @@ fn lost_indexes_are_made_again() {
             rig.append(&batch(1, 5000, at)).await;
         }
         let all = rig.read_all(0).await;
-        let checkpoint = rig.log.close(Vec::new()).await.expect("closed");
+        let checkpoint = rig.log.close(Vec::new(), &Syncs::Each).await.expect("closed");
         let good = (
             content(root, 0, INDEX),
             content(root, 12, TIME_INDEX),
@@ -370,7 +374,7 @@ fn broken_batch_in_a_sealed_segment_fails_its_reads_only() {
         for at in 0..40 {
             rig.append(&batch(1, 5000, at)).await;
         }
-        let checkpoint = rig.log.close(Vec::new()).await.expect("closed");
+        let checkpoint = rig.log.close(Vec::new(), &Syncs::Each).await.expect("closed");
         let len = batch(1, 5000, 0).len();
         damage(root, 12, LOG, |bytes| bytes[3 * len + 16] = 9);
         let mut rig = Rig::open(root, small_segments(), Some(checkpoint)).await;
@@ -632,7 +636,7 @@ fn removed_segments_stay_for_their_delay() {
                 ..PartitionCheckpoint::default()
             },
         );
-        log.close(Vec::new()).await.expect("closed");
+        log.close(Vec::new(), &Syncs::Each).await.expect("closed");
         let mut rig = Rig::open(root, delayed, Some(checkpoint)).await;
         let deleted = || names(root).iter().filter(|name| name.ends_with(".deleted")).count();
         let limit = rig.log.written();
@@ -688,7 +692,7 @@ fn removed_segments_do_not_outstay() {
                     log_dir.set_full(true);
                     rig.settle().await;
                 }
-                "clean stop" => _ = rig.log.close(Vec::new()).await.expect("closed"),
+                "clean stop" => _ = rig.log.close(Vec::new(), &Syncs::Each).await.expect("closed"),
                 _ => {
                     drop(rig);
                     Rig::open(root, delayed, None).await;
@@ -915,7 +919,7 @@ fn late_reads_do_not_meet_a_new_log() {
         let scratch = scratch();
         let mut rig = Rig::open(scratch.path(), config(), None).await;
         rig.append(&batch(1, 100, 0)).await;
-        let checkpoint = rig.log.close(Vec::new()).await.expect("closed");
+        let checkpoint = rig.log.close(Vec::new(), &Syncs::Each).await.expect("closed");
         let mut rig = Rig::open(scratch.path(), config(), Some(checkpoint)).await;
         let late = rig.log.plan_read(0, 1, 1, true, &mut rig.cache).expect("in range");
         rig.log.delete().await.expect("deleted");
@@ -960,7 +964,7 @@ fn full_and_offline_directories_refuse_batches() {
             Err(ReadError::Offline)
         ));
         assert!(matches!(
-            rig.log.close(Vec::new()).await,
+            rig.log.close(Vec::new(), &Syncs::Each).await,
             Err(StorageError::Offline { .. })
         ));
     });
@@ -1085,7 +1089,7 @@ impl Model {
                 let empty = Rig::open(&self.root.join("other"), config(), None).await;
                 let closed = std::mem::replace(&mut self.rig, empty)
                     .log
-                    .close(b"state".to_vec())
+                    .close(b"state".to_vec(), &Syncs::Each)
                     .await;
                 self.checkpoint = Some(closed.expect("closed"));
                 self.open(self.checkpoint).await;

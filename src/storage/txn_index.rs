@@ -77,11 +77,16 @@ fn from_file(base_offset: i64, file: &[u8]) -> Option<Vec<AbortedTxn>> {
 
 /// Writes a segment's file; a segment without aborted transactions has none, as in Kafka.
 pub(super) async fn write(dir: &Path, base_offset: i64, aborted: &[AbortedTxn]) -> Result<(), StorageError> {
-    let path = segment_path(dir, base_offset, TXN_INDEX);
-    if aborted.is_empty() {
-        return remove_if_there(&path).await;
+    match file(dir, base_offset, aborted) {
+        (path, None) => remove_if_there(&path).await,
+        (path, Some(content)) => write_file(&path, content).await,
     }
-    write_file(&path, to_file(aborted)).await
+}
+
+/// A segment's file, and what belongs in it: nothing, where there is to be no file.
+pub(super) fn file(dir: &Path, base_offset: i64, aborted: &[AbortedTxn]) -> (PathBuf, Option<Vec<u8>>) {
+    let content = (!aborted.is_empty()).then(|| to_file(aborted));
+    (segment_path(dir, base_offset, TXN_INDEX), content)
 }
 
 /// Reads a segment's file, which is there.

@@ -2,6 +2,7 @@
 //! for byte, be it from a segment or from a journal; nothing is invented; idempotent producers see no duplicates. `ROUNDS`
 //! (50) says how often, `SEED` replays.
 
+mod clean;
 pub mod groups;
 pub mod transactions;
 

@@ -16,7 +16,7 @@ use crate::rt::{Rx, Tx, lane, random_u64, spawn, wall_ms};
 use crate::storage::testing::Recorder;
 use crate::storage::{
     Cache, Checkpoint, Journal, JournalDone, Log, LogDir, LogDirError, LogDirs, LogOptions, MakeJournal, PrepareDone,
-    ReadError, StageError, StorageError, TruncateDone, Truncated, WriteDone,
+    ReadError, Rounds, StageError, StorageError, Syncs, TruncateDone, Truncated, WriteDone,
 };
 
 pub const LOG_DIR: &str = "/disk/data";
@@ -302,7 +302,7 @@ impl Rig {
         self.write_checkpoint_of(at, clean)
     }
 
-    /// A clean stop.
+    /// A clean stop, of a shard with few logs or with many.
     pub async fn close(&mut self) -> Result<(), StorageError> {
         self.settle().await?;
         self.log().place_soon();
@@ -310,7 +310,11 @@ impl Rig {
         let log = self.log.take().expect("open");
         let producers = self.model.borrow().producers_at(log.written());
         let (written, start) = (log.written(), log.log_start());
-        let at = log.close(producers).await?;
+        let syncs = match written % 2 {
+            0 => Syncs::Each,
+            _ => Syncs::Together(Rounds::new(LOG_DIR.into())),
+        };
+        let at = log.close(producers, &syncs).await?;
         assert_eq!((at.recovery_point, at.log_start), (written, start));
         if let Some(mut journal) = self.journal.take() {
             assert!(journal.is_empty(), "space is held for a log that is closed");

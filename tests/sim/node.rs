@@ -283,7 +283,7 @@ impl Process {
         let mut rows = Vec::new();
         let mut clean: Vec<DirId> = self.dirs.dirs.iter().map(|dir| dir.id).collect();
         for handle in &self.handles {
-            let stopped = handle.shutdown().await.expect("the pump runs");
+            let stopped = handle.shutdown().await.await.expect("the pump runs");
             rows.extend(stopped.checkpoints);
             clean.retain(|dir| !stopped.unclean.contains(dir));
         }

@@ -15,7 +15,7 @@ use crate::partition::{
 use crate::record::{BatchBuilder, BatchHeader, Compression, Marker, ValidBatch};
 use crate::rt::{Instant, wall_ms};
 use crate::storage::testing::{config, split};
-use crate::storage::{Cache, Log, LogDir, LogOptions, PartitionCheckpoint, Truncated};
+use crate::storage::{Cache, Log, LogDir, LogOptions, PartitionCheckpoint, Syncs, Truncated};
 
 pub const LAG_MAX: Duration = Duration::from_secs(10);
 
@@ -94,7 +94,7 @@ impl Node {
 
     pub async fn close(&mut self) {
         let (log, producers) = self.partition.take().expect("up").into_log();
-        self.checkpoint = Some(log.close(producers).await.expect("closed"));
+        self.checkpoint = Some(log.close(producers, &Syncs::Each).await.expect("closed"));
     }
 
     pub fn is_up(&self) -> bool {

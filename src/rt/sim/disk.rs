@@ -195,6 +195,16 @@ impl Disk {
         if fails { Err(eio()) } else { Ok(()) }
     }
 
+    /// All files and directories.
+    pub fn sync_all(&mut self) -> io::Result<()> {
+        self.step("sync all", ROOT, 0, 0)?;
+        if self.is_sync_failing() {
+            return Err(eio());
+        }
+        self.nodes.values_mut().for_each(Node::commit);
+        Ok(())
+    }
+
     pub fn len(&mut self, node: NodeId) -> io::Result<u64> {
         self.step("stat", node, 0, 0)?;
         Ok(self.file(node).journal.now.len)

@@ -14,21 +14,33 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 pub fn write_file_atomic(path: &Path, tmp: &Path, content: &[u8]) -> io::Result<()> {
+    let node = write_file(tmp, content)?;
     let disk = current_disk();
     let mut disk = disk.lock();
-    let node = match disk.open(tmp) {
-        Ok(node) => {
-            disk.cut(node, 0)?;
-            node
-        }
-        Err(missing) if missing.kind() == io::ErrorKind::NotFound => disk.create(tmp)?,
-        Err(error) => return Err(error),
-    };
-    disk.append(node, content)?;
     disk.sync(node)?;
     disk.rename(tmp, path)?;
     let parent = disk.find(path.parent().unwrap_or(Path::new("/")))?;
     disk.sync(parent)
+}
+
+/// Into the page cache.
+pub fn write_file(path: &Path, content: &[u8]) -> io::Result<NodeId> {
+    let disk = current_disk();
+    let mut disk = disk.lock();
+    let node = match disk.open(path) {
+        Ok(node) => {
+            disk.cut(node, 0)?;
+            node
+        }
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => disk.create(path)?,
+        Err(error) => return Err(error),
+    };
+    disk.append(node, content)?;
+    Ok(node)
+}
+
+pub fn sync_all() -> io::Result<()> {
+    current_disk().lock().sync_all()
 }
 
 pub fn create_dir_all(path: &Path) -> io::Result<()> {

@@ -12,7 +12,7 @@ use crate::storage::layout::{DELETE_DIR, aside_dir_name};
 use crate::storage::prepare::{Seal, write_snapshot};
 use crate::storage::retention::Removal;
 use crate::storage::segment::Head;
-use crate::storage::{LogDir, PartitionCheckpoint, StorageError};
+use crate::storage::{LogDir, PartitionCheckpoint, StorageError, Syncs};
 
 /// How often a log that goes away looks whether its last jobs have ended.
 const IN_FLIGHT_POLL: Duration = Duration::from_millis(1);
@@ -21,7 +21,11 @@ impl Log {
     /// Waits for jobs in flight, whose outcome does not count any more. Writes snapshot + index, cuts the active segment to its size, syncs. The log is gone after.
     ///
     /// Batches that are staged only are dropped: nobody was told that they are there. What is in the journal must be placed.
-    pub async fn close(mut self, producer_snapshot: Vec<u8>) -> Result<PartitionCheckpoint, StorageError> {
+    pub async fn close(
+        mut self,
+        producer_snapshot: Vec<u8>,
+        syncs: &Syncs,
+    ) -> Result<PartitionCheckpoint, StorageError> {
         self.jobs_ended().await;
         if self.is_offline() {
             return Err(StorageError::Offline { path: self.options.dir });
@@ -30,7 +34,7 @@ impl Log {
             // The next start finds the log's end, as after a crash.
             return Ok(self.checkpoint());
         }
-        let closed = self.close_files(producer_snapshot).await;
+        let closed = self.close_files(producer_snapshot, syncs).await;
         self.offline_on_error(closed)?;
         Ok(self.checkpoint())
     }
@@ -67,12 +71,12 @@ impl Log {
         }
     }
 
-    async fn close_files(&mut self, producer_snapshot: Vec<u8>) -> Result<(), StorageError> {
+    async fn close_files(&mut self, producer_snapshot: Vec<u8>, syncs: &Syncs) -> Result<(), StorageError> {
         assert_eq!(self.placed, self.written, "closed with batches in the journal only");
         self.retire_full_heads();
         while let Some(seal) = self.next_seal() {
             let base_offset = seal.handle.base_offset;
-            seal.run().await?;
+            seal.run(syncs).await?;
             if let Some(segment) = self
                 .sealed
                 .iter_mut()
@@ -92,19 +96,19 @@ impl Log {
         self.staged = self.written;
         self.epochs.truncate(self.written);
         if let Some(head) = self.heads.pop_front() {
-            self.close_head(head).await?;
+            self.close_head(head, syncs).await?;
         }
         self.advance_synced(self.written);
         let is_new = self.written > 0 && !self.snapshots.contains(&self.written);
         if is_new {
             let outdated = self.take_outdated_snapshots(self.written);
-            write_snapshot(&self.options.dir, self.written, producer_snapshot, outdated).await?;
+            write_snapshot(&self.options.dir, self.written, producer_snapshot, outdated, syncs).await?;
         }
         Ok(())
     }
 
     /// A head that was not opened is as recovery left it.
-    async fn close_head(&self, head: Head) -> Result<(), StorageError> {
+    async fn close_head(&self, head: Head, syncs: &Syncs) -> Result<(), StorageError> {
         let mut head = head;
         let Some(file) = head.file else { return Ok(()) };
         // Markers that were staged only are gone.
@@ -118,7 +122,7 @@ impl Log {
             epochs: self.epochs.to_text(),
             upto: self.written,
         };
-        seal.run().await
+        seal.run(syncs).await
     }
 }
 

@@ -154,7 +154,7 @@ fn a_killed_log_takes_what_the_journal_has() {
         assert_eq!(journals(root), 1);
         dir.retain_journaled(|partition| partition != stranger());
         assert_eq!(journals(root), 0);
-        let checkpoint = rig.log.close(Vec::new()).await.expect("closed");
+        let checkpoint = rig.log.close(Vec::new(), &Syncs::Each).await.expect("closed");
         assert_eq!(checkpoint.recovery_point, 10);
         let rig = Rig::open(root, config(), Some(checkpoint)).await;
         assert!(rig.observed.is_empty(), "trusted");

@@ -65,7 +65,7 @@ fn expected(aborted: &[AbortedTxn], end: i64) -> Vec<Vec<(i64, i64)>> {
 }
 
 async fn stop(rig: Rig) -> Option<PartitionCheckpoint> {
-    Some(rig.log.close(Vec::new()).await.expect("closed"))
+    Some(rig.log.close(Vec::new(), &Syncs::Each).await.expect("closed"))
 }
 
 #[test] // Goal: aborted transactions are found while they are written, after a clean stop, and after a kill that trusts nothing.

@@ -60,7 +60,11 @@ fn what_is_before_the_cut_stays() {
             assert_eq!(all.len(), kept.len() + 1);
             let found = rig.log.plan_max_timestamp(end + 3).run().await.expect("searched");
             assert_eq!(found, Some((end + 2, 5002)));
-            let at = rig.log.close(b"producers".to_vec()).await.expect("closed");
+            let at = rig
+                .log
+                .close(b"producers".to_vec(), &Syncs::Each)
+                .await
+                .expect("closed");
             let mut rig = Rig::open(scratch.path(), small_segments(), Some(at)).await;
             assert_eq!(rig.log.written(), end + 3);
             assert_eq!(rig.read_all(0).await, all);
@@ -351,7 +355,7 @@ fn gaps_may_be_wide() {
             let start = rig.log.log_start();
             let all = rig.read_all(start).await;
             assert_eq!(all.last().expect("batches").0, far);
-            let at = rig.log.close(Vec::new()).await.expect("closed");
+            let at = rig.log.close(Vec::new(), &Syncs::Each).await.expect("closed");
             let mut rig = Rig::open(scratch.path(), config(), Some(at)).await;
             assert_eq!(rig.log.written(), far + 2);
             let start = rig.log.log_start();
