@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Component, Path};
 
 use super::clock::Clock;
-use super::fault::{FaultPlan, WriteFault};
+use super::fault::{Failing, FaultPlan, WriteFault};
 use super::host::Crash;
 use super::node::{BLOCK, DirNode, FileChange, FileNode, NameChange, Node, NodeId, Phys};
 use super::rng::Rng;
@@ -30,6 +30,11 @@ pub struct Disk {
     medium: Vec<Box<[u8; BLOCK as usize]>>,
     nodes: BTreeMap<NodeId, Node>,
     next_node: NodeId,
+    /// The directory that each lies in.
+    parents: BTreeMap<NodeId, NodeId>,
+    /// Below which directory the medium is bad, and for what.
+    failing: Option<(NodeId, Failing)>,
+    failures: u64,
     locks: BTreeSet<NodeId>,
     in_flight: BTreeMap<u64, Flight>,
     results: BTreeMap<u64, io::Result<()>>,
@@ -61,6 +66,9 @@ impl Disk {
             medium: Vec::new(),
             nodes: BTreeMap::from([(ROOT, Node::Dir(DirNode::default()))]),
             next_node: ROOT + 1,
+            parents: BTreeMap::new(),
+            failing: None,
+            failures: 0,
             locks: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             results: BTreeMap::new(),
@@ -122,7 +130,7 @@ impl Disk {
         self.step("write", node, position, bytes.len() as u64)?;
         self.writes += 1;
         let mut fault = self.plan.writes.get(&self.writes).copied();
-        if sync && self.is_sync_failing() {
+        if sync && self.is_sync_failing(node) {
             fault = Some(WriteFault::Eio);
         }
         let never = matches!(fault, Some(WriteFault::Tear | WriteFault::Lose | WriteFault::Land));
@@ -185,7 +193,7 @@ impl Disk {
 
     pub fn sync(&mut self, node: NodeId) -> io::Result<()> {
         self.step("sync", node, 0, 0)?;
-        let fails = self.is_sync_failing();
+        let fails = self.is_sync_failing(node);
         if fails && !self.rng.one_in(2) {
             return Err(eio());
         }
@@ -301,9 +309,20 @@ impl Disk {
         self.plan.capacity_bytes = Some(self.used_below(ROOT) + spare);
     }
 
-    /// It is neither full nor about to stop.
+    /// What is below the directory is bad from now on, for these operations.
+    pub fn fail(&mut self, path: &Path, what: Failing) -> io::Result<()> {
+        self.failing = Some((self.find(path)?, what));
+        Ok(())
+    }
+
+    /// How many operations have met a bad medium.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// It is neither full nor bad nor about to stop.
     pub fn clear(&mut self) {
-        (self.plan.capacity_bytes, self.plan.stop_at_op) = (None, None);
+        (self.plan.capacity_bytes, self.plan.stop_at_op, self.failing) = (None, None, None);
     }
 
     /// The machine stops at that operation from now on.
@@ -341,6 +360,7 @@ impl Disk {
             medium: std::mem::take(&mut self.medium),
             nodes: std::mem::take(&mut self.nodes),
             next_node: self.next_node,
+            parents: std::mem::take(&mut self.parents),
             trace: std::mem::take(&mut self.trace),
             ..Disk::new(Rng::new(0), FaultPlan::none(), self.clock())
         }
@@ -521,6 +541,9 @@ impl Disk {
             return Err(stopped());
         }
         self.note(what, node, from, len);
+        if operation(what) != Failing::Syncs && self.is_failing(operation(what), node) {
+            return Err(eio());
+        }
         if self.plan.eio_per_mille > 0 && self.rng.below(1000) < self.plan.eio_per_mille {
             return Err(eio());
         }
@@ -532,9 +555,21 @@ impl Disk {
         self.plan.stop_at_op != Some(self.ops)
     }
 
-    fn is_sync_failing(&mut self) -> bool {
+    fn is_sync_failing(&mut self, node: NodeId) -> bool {
         self.syncs += 1;
-        self.plan.syncs.contains(&self.syncs)
+        self.plan.syncs.contains(&self.syncs) || self.is_failing(Failing::Syncs, node)
+    }
+
+    fn is_failing(&mut self, operation: Failing, node: NodeId) -> bool {
+        let Some((dir, _)) = self.failing.filter(|(_, what)| *what == operation) else {
+            return false;
+        };
+        let mut above = Some(node);
+        while above.is_some_and(|node| node != dir) {
+            above = above.and_then(|node| self.parents.get(&node).copied());
+        }
+        self.failures += u64::from(above.is_some());
+        above.is_some()
     }
 
     fn note(&mut self, what: &'static str, node: NodeId, from: u64, len: u64) {
@@ -550,6 +585,7 @@ impl Disk {
     fn add(&mut self, path: &Path, node: Node) -> io::Result<NodeId> {
         let (dir, name) = self.parent_and_name(path)?;
         let id = self.next_node;
+        self.parents.insert(id, dir);
         self.step("create", id, dir, 0)?;
         if self.dir(dir)?.journal.now.0.contains_key(&name) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -636,6 +672,14 @@ impl Disk {
         let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         let name = path.file_name().and_then(|name| name.to_str());
         Ok((self.find(parent)?, name.ok_or(io::ErrorKind::InvalidInput)?.to_owned()))
+    }
+}
+
+fn operation(what: &str) -> Failing {
+    match what {
+        "read" | "list" | "stat" | "open" => Failing::Reads,
+        "sync" => Failing::Syncs,
+        _ => Failing::Writes,
     }
 }
 

@@ -17,6 +17,15 @@ pub enum WriteFault {
     Lie,
 }
 
+/// Which operations fail of a disk that goes bad, all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failing {
+    Reads,
+    /// Whatever changes files or names.
+    Writes,
+    Syncs,
+}
+
 /// The faults of a world until it crashes or gets another plan. Counts begin at 1.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {

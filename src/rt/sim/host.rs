@@ -1,13 +1,15 @@
 //! More machines in one world: each has a disk and tasks of its own, and crashes, stands still and starts again by itself.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::disk::Disk;
-use super::fault::FaultPlan;
+use super::fault::{Failing, FaultPlan};
 use super::{Here, Machine, SharedDisk, now_nanos, with_current};
 
 /// 0: the machine that the world began with.
@@ -29,8 +31,7 @@ impl Host {
     /// With an empty disk, and up. To be called within the world.
     pub fn install() -> Host {
         let machine = with_current(|current| {
-            let disk = Disk::new(current.executor.fork_rng(), FaultPlan::none(), current.clock.clone());
-            let disk = SharedDisk(Arc::new(Mutex::new(disk)));
+            let disk = current.new_disk();
             let at = current.executor.add_disk(disk.clone());
             current.beside(HostId(at as u8 + 1), disk, Rc::default())
         });
@@ -63,7 +64,18 @@ impl Host {
         let before = self.machine.borrow().clone();
         before.net.go_down(before.id, crash);
         before.executor.drop_tasks_of(before.id);
-        let disk = SharedDisk(Arc::new(Mutex::new(before.disk.lock().after(crash))));
+        let disk = before.disk.lock().after(crash);
+        self.replace_disk(SharedDisk(Arc::new(Mutex::new(disk))));
+    }
+
+    /// After a crash: its disk is gone, and an empty one takes its place.
+    pub fn lose_disk(&self) {
+        let disk = self.machine.borrow().new_disk();
+        self.replace_disk(disk);
+    }
+
+    fn replace_disk(&self, disk: SharedDisk) {
+        let before = self.machine.borrow().clone();
         before.executor.replace_disk(usize::from(before.id.0) - 1, disk.clone());
         let after = before.beside(before.id, disk, before.wall_shift_ms.clone());
         *self.machine.borrow_mut() = Rc::new(after);
@@ -88,7 +100,18 @@ impl Host {
         self.machine.borrow().disk.lock().fill(spare);
     }
 
-    /// It has space again, and does not stop its machine any more.
+    /// What is below that directory of its disk cannot be read, changed or synced any more (EIO), until [`Host::clear_disk`] or
+    /// its next crash.
+    pub fn fail_disk(&self, dir: &Path, what: Failing) -> io::Result<()> {
+        self.machine.borrow().disk.lock().fail(dir, what)
+    }
+
+    /// How many operations have failed so since its last crash.
+    pub fn disk_failures(&self) -> u64 {
+        self.machine.borrow().disk.lock().failures()
+    }
+
+    /// It has space again, is good, and does not stop its machine any more.
     pub fn clear_disk(&self) {
         self.machine.borrow().disk.lock().clear();
     }
@@ -119,6 +142,11 @@ impl HostId {
 }
 
 impl Machine {
+    fn new_disk(&self) -> SharedDisk {
+        let disk = Disk::new(self.executor.fork_rng(), FaultPlan::none(), self.clock.clone());
+        SharedDisk(Arc::new(Mutex::new(disk)))
+    }
+
     /// Another machine of the same world.
     fn beside(&self, id: HostId, disk: SharedDisk, wall_shift_ms: Rc<Cell<i64>>) -> Machine {
         Machine {

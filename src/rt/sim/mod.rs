@@ -15,6 +15,8 @@
 //! | [`World::power_cut`] | per file and per directory, what was durable and none, some or all of what was under way to be: see below |
 //! | an error (EIO) of a write | nothing, or a part of the write has landed |
 //! | an error of a sync | none, or some, of what it was to make durable is |
+//! | [`Host::fail_disk`] | as it was: reads, changes or syncs below one directory fail with EIO |
+//! | [`Host::lose_disk`] | nothing: another disk takes its place |
 //! | ENOSPC ([`Host::fill_disk`]) | nothing changed; only growing a file can meet it |
 //! | reads | are never short within a file, never reordered with a completed write |
 //!
@@ -55,7 +57,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use disk::JOURNAL_MS;
-pub use fault::{FaultPlan, WriteFault};
+pub use fault::{Failing, FaultPlan, WriteFault};
 pub(super) use file::File;
 pub use host::{Crash, Host, HostId};
 pub use net::{Plane, cut, heal_all, is_cut, is_still, latency, mend, on_heal};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Crash, FaultPlan, Host, JOURNAL_MS, Plane, World, WriteFault, cut, heal_all};
+use super::{Crash, Failing, FaultPlan, Host, JOURNAL_MS, Plane, World, WriteFault, cut, heal_all};
 use crate::rt::blocking::{self, AppendFile, LockFile};
 use crate::rt::{
     ALIGN, Buf, ControlListener, ControlStream, Dir, File, Frozen, Open, SocketAddr, Sync, abort, lane, now,
@@ -415,6 +415,49 @@ fn a_process_ends_itself() {
         one.boot();
         assert_eq!(one.ended(), None);
         assert_eq!(one.enter(|| blocking::read_file(path()).unwrap()), b"one");
+    });
+}
+
+#[test] // Goal: a part of a disk goes bad, for one kind of operation, until it is mended or the machine crashes.
+fn a_directory_goes_bad() {
+    World::new(1, FaultPlan::none()).run(async {
+        let host = Host::install();
+        let (good, bad) = (Path::new("/good/file"), Path::new("/bad/file"));
+        let write = |path| host.enter(|| blocking::write_file_atomic(path, b"content"));
+        let read = |path| host.enter(|| blocking::read_file(path));
+        host.enter(|| ["/good", "/bad"].map(|dir| blocking::create_dir_all(Path::new(dir)).unwrap()));
+        write(good).unwrap();
+        write(bad).unwrap();
+        let is_eio = |result: std::io::Result<()>| result.is_err_and(|error| error.raw_os_error() == Some(libc::EIO));
+        for (what, fails) in [
+            (Failing::Reads, [true, false]),
+            (Failing::Writes, [false, true]),
+            (Failing::Syncs, [false, true]),
+        ] {
+            host.fail_disk(Path::new("/bad"), what).unwrap();
+            assert_eq!([is_eio(read(bad).map(drop)), is_eio(write(bad))], fails, "{what:?}");
+            assert!(read(good).is_ok() && write(good).is_ok());
+            assert!(host.disk_failures() > 0);
+            host.clear_disk();
+            assert!(write(bad).is_ok());
+        }
+        host.fail_disk(Path::new("/bad"), Failing::Reads).unwrap();
+        host.crash(Crash::Kill);
+        assert_eq!(read(bad).unwrap(), b"content");
+    });
+}
+
+#[test] // Goal: another disk is empty.
+fn a_disk_is_lost() {
+    World::new(1, FaultPlan::none()).run(async {
+        let host = Host::install();
+        host.enter(|| blocking::write_file_atomic(path(), b"content").unwrap());
+        host.crash(Crash::PowerCut);
+        host.lose_disk();
+        assert!(
+            host.enter(|| blocking::read_file(path()))
+                .is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        );
     });
 }
 
