@@ -170,12 +170,17 @@ impl Quorum {
 
     async fn open(&mut self) -> Result<(Vec<Record>, ImageEpoch), StartError> {
         let failed = |what: String| StartError::Quorum { what };
+        let empty = Image::empty(&self.formed.cluster_id, self.config.clone());
+        let machine = Machine::open(&self.dir, empty, self.backlog.sender())?;
+        let store = LogStore::open(&self.dir)?;
+        // A log in which nothing stands yet is that of a node that was not let in before it was started again.
+        let has_any = store.last().is_some() || machine.applied().is_some();
         let identity = Arc::new(Identity {
             cluster: Some(self.formed.cluster_id.clone()),
             node: self.me(),
             voter: form::voter_id(&self.dir)?,
             incarnation: self.formed.incarnation,
-            has_metadata: LogStore::exists(&self.dir).unwrap_or(true) || self.formed.begins,
+            has_metadata: has_any || self.formed.begins,
             is_observer: false,
         });
         let configured = voters(&self.quorum);
@@ -183,8 +188,6 @@ impl Quorum {
             return Err(failed("a broker only has no vote".to_owned()));
         };
         let listener = listen(spec).map_err(|error| failed(format!("{error:#}")))?;
-        let empty = Image::empty(&self.formed.cluster_id, self.config.clone());
-        let machine = Machine::open(&self.dir, empty, self.backlog.sender())?;
         let (records, epoch) = (machine.image().to_records(), machine.image().epoch);
         self.feed = machine.feed();
         self.feed.keep(self.keeping.at_hand);
@@ -197,7 +200,6 @@ impl Quorum {
         };
         let config = raft_config(&self.quorum, self.keeping, &self.formed.cluster_id);
         let config = Arc::new(config.validate().map_err(|error| failed(error.to_string()))?);
-        let store = LogStore::open(&self.dir)?;
         let raft = Raft::new(identity.voter, config, links, store, machine).await;
         let raft = raft.map_err(|error| failed(error.to_string()))?;
         let room = Room {
