@@ -12,7 +12,7 @@ use super::node::{Node, Shape, config};
 use super::oracle::{Batch, Oracle, batches};
 use crate::metadata::{Command, CreateTopic, Image, PartitionState, SimulatedQuorum};
 use crate::model::{BrokerId, PartitionId};
-use crate::rt::sim::{Crash, Rule, heal_all};
+use crate::rt::sim::{Crash, Rule, heal_all, paced};
 use crate::rt::{self, random_u64, sleep};
 use crate::shard::{FetchItem, FetchSpec, FetchedPartition, Isolation, Reader, Router};
 
@@ -34,6 +34,10 @@ pub struct Cluster {
     pub is_plotted: Cell<bool>,
     /// The load and the faults are over.
     pub is_over: Cell<bool>,
+    /// Clients that have not had their last answer.
+    clients: Cell<usize>,
+    /// How often what is rare has come about.
+    pub seen: RefCell<BTreeMap<&'static str, usize>>,
 }
 
 #[derive(Clone)]
@@ -49,7 +53,10 @@ impl Cluster {
     /// Brokers from 1 on, all up and registered.
     pub async fn start(brokers: i32, is_real: bool, shape: Shape, rule: Option<Rule>) -> Rc<Cluster> {
         let ids: Vec<BrokerId> = (1..=brokers).map(BrokerId).collect();
-        let image = Image::empty("a-cluster", Arc::new(config(ids[0], &ids[..shape.voters])));
+        let image = Image::empty(
+            "a-cluster",
+            Arc::new(config(ids[0], &ids[..shape.voters], shape.log_dirs)),
+        );
         let consensus = match is_real {
             true => Consensus::Real(Ledger::new(image.clone())),
             false => {
@@ -68,6 +75,8 @@ impl Cluster {
             topics: RefCell::default(),
             is_plotted: Cell::new(false),
             is_over: Cell::new(false),
+            clients: Cell::new(0),
+            seen: RefCell::default(),
         });
         cluster.nodes.iter().for_each(Node::start);
         let all_active = |cluster: &Cluster| {
@@ -118,6 +127,10 @@ impl Cluster {
         self.oracle.borrow().history.note(what);
     }
 
+    pub fn saw(&self, what: &'static str) {
+        *self.seen.borrow_mut().entry(what).or_default() += 1;
+    }
+
     pub fn partitions(&self) -> Vec<(TopicSpec, PartitionId)> {
         let (oracle, topics) = (self.oracle.borrow(), self.topics.borrow());
         let of = |spec: &TopicSpec| -> Vec<(TopicSpec, PartitionId)> {
@@ -151,11 +164,24 @@ impl Cluster {
             for node in &self.nodes {
                 if let Some(how) = node.ended() {
                     self.note(format!("broker {}: has ended by itself", node.id.0));
-                    self.away(node.id, how, RESTART_AFTER);
+                    if node.host.disk_failures() > 0 {
+                        self.saw("a process ended by its disk");
+                    }
+                    self.away(node.id, how, paced(RESTART_AFTER));
                 }
             }
             sleep(STEP).await;
         }
+    }
+
+    /// Does its work until the load is over and it has its last answer.
+    pub fn begin_client(self: &Rc<Cluster>, work: impl Future<Output = ()> + 'static) {
+        self.clients.set(self.clients.get() + 1);
+        let cluster = self.clone();
+        rt::spawn(async move {
+            work.await;
+            cluster.clients.set(cluster.clients.get() - 1);
+        });
     }
 
     /// It ends now, and is started after a while.
@@ -169,12 +195,17 @@ impl Cluster {
         let cluster = self.clone();
         rt::spawn(async move {
             sleep(lasts).await;
-            let node: &Node = cluster.node(broker);
-            if !node.is_up() {
-                cluster.note(format!("broker {}: starts", broker.0));
-                node.start();
-            }
+            cluster.begin(broker);
         });
+    }
+
+    /// Starts it if it is not up.
+    pub fn begin(&self, broker: BrokerId) {
+        let node = self.node(broker);
+        if !node.is_up() {
+            self.note(format!("broker {}: starts", broker.0));
+            node.start();
+        }
     }
 
     async fn until(&self, what: &str, is_so: impl Fn(&Cluster) -> bool) {
@@ -185,7 +216,7 @@ impl Cluster {
                 return;
             }
             assert!(rt::now() < deadline, "not in time: {what}");
-            sleep(LOOK_EVERY).await;
+            sleep(paced(LOOK_EVERY)).await;
         }
     }
 
@@ -206,7 +237,7 @@ impl Cluster {
             if has_come() {
                 return true;
             }
-            if rt::now() >= deadline {
+            if rt::now() >= deadline || self.is_over.get() {
                 return false;
             }
             sleep(STEP).await;
@@ -224,9 +255,12 @@ impl Cluster {
             node.start();
         }
         self.until("all replicas are in sync", Cluster::is_whole).await;
+        self.until("all clients have their answers", |cluster| cluster.clients.get() == 0)
+            .await;
     }
 
-    fn is_whole(&self) -> bool {
+    /// Every broker knows everything, and every replica is in sync.
+    pub fn is_whole(&self) -> bool {
         let oracle = self.oracle.borrow();
         let has_all = |router: Router| router.image().epoch.0 >= self.consensus.commits() as u64;
         self.nodes.iter().all(|node| node.router().is_some_and(has_all))
@@ -276,7 +310,7 @@ impl Cluster {
                 }
                 panic!("the replicas of {}-{} do not become the same", spec.name, id.index);
             }
-            sleep(LOOK_EVERY).await;
+            sleep(paced(LOOK_EVERY)).await;
         }
     }
 }

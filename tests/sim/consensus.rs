@@ -20,8 +20,12 @@ use crate::metadata::{AlterPartition, Image, ImageEpoch, QuorumState, Record};
 use crate::model::{BrokerId, DirId};
 use crate::rt::{Rx, Tx, lane};
 
-/// How a disk tells that it is full, or has stopped with its machine.
-const OF_DISK: [&str; 2] = ["No space left on device", "the machine has stopped"];
+/// How a disk tells that it is full, bad, or has stopped with its machine.
+const OF_DISK: [&str; 3] = [
+    "No space left on device",
+    "Input/output error",
+    "the machine has stopped",
+];
 
 /// Cheap to clone.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use super::node::Node;
 use super::plots;
 use crate::metadata::{Command, Election, NewReplicas};
 use crate::model::BrokerId;
-use crate::rt::sim::{Crash, HostId, Plane, cut, heal_all};
+use crate::rt::sim::{Crash, Failing, HostId, Plane, cut, heal_all, ms};
 use crate::rt::{self, random_u64, sleep};
 
 const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
@@ -30,21 +30,27 @@ pub async fn torment(cluster: Rc<Cluster>) {
         }
         for _ in 0..1 + random_u64() % at_once_max {
             plots::over(&cluster).await;
+            if cluster.is_over.get() {
+                return;
+            }
             break_something(&cluster);
-            sleep(Duration::from_millis(random_u64() % 1_500)).await;
+            sleep(ms(random_u64() % 1_500)).await;
         }
-        sleep(Duration::from_millis(random_u64() % 4_000)).await;
+        sleep(ms(random_u64() % 4_000)).await;
         plots::over(&cluster).await;
+        if cluster.is_over.get() {
+            return;
+        }
         cluster.note("links are whole");
         heal_all();
         if random_u64().is_multiple_of(at_once_max) {
-            sleep(Duration::from_millis(random_u64() % 5_000)).await;
+            sleep(ms(random_u64() % 5_000)).await;
         }
     }
 }
 
 fn break_something(cluster: &Rc<Cluster>) {
-    match random_u64() % 27 {
+    match random_u64() % 29 {
         0..=2 => bring_down(cluster, any_broker(cluster), Some(Crash::Kill)),
         3..=5 => bring_down(cluster, any_broker(cluster), Some(Crash::PowerCut)),
         6 | 7 => bring_down(cluster, any_broker(cluster), None),
@@ -60,6 +66,7 @@ fn break_something(cluster: &Rc<Cluster>) {
         17 | 18 => elect(cluster, Election::Preferred),
         19 => fill_disk(cluster),
         20 => set_clock(cluster),
+        27 | 28 => fail_disk(cluster),
         _ => elect(cluster, Election::Unclean),
     }
 }
@@ -95,7 +102,7 @@ fn bring_down(cluster: &Rc<Cluster>, broker: BrokerId, crash: Option<Crash>) {
             node.stop();
         }
     }
-    let away = Duration::from_millis(random_u64() % [300, 2_000, 8_000][(random_u64() % 3) as usize]);
+    let away = ms(random_u64() % [300, 2_000, 8_000][(random_u64() % 3) as usize]);
     let cluster = cluster.clone();
     rt::spawn(async move {
         sleep(away).await;
@@ -170,7 +177,7 @@ fn cut_leader(cluster: &Cluster) {
 
 fn pause(cluster: &Cluster) {
     let node = cluster.any_node();
-    let still = Duration::from_millis(500 + random_u64() % 6_000);
+    let still = ms(500 + random_u64() % 6_000);
     cluster.note(format!(
         "broker {}: stands still for {} ms",
         node.id.0,
@@ -189,19 +196,37 @@ fn set_clock(cluster: &Cluster) {
 
 /// Its broker refuses what does not fit. Should a log directory go offline, somebody starts it again.
 fn fill_disk(cluster: &Rc<Cluster>) {
-    let at = (random_u64() % cluster.nodes.len() as u64) as usize;
-    let node = &cluster.nodes[at];
+    let node = cluster.any_node();
     let spare = random_u64() % DISK_SPARE_MAX;
     cluster.note(format!("broker {}: {spare} bytes are left on its disk", node.id.0));
     node.host.fill_disk(spare);
-    let full = Duration::from_millis(500 + random_u64() % 8_000);
+    mend_disk(cluster, node.id, ms(500 + random_u64() % 8_000));
+}
+
+/// What cannot be relied on any more is let go: a log directory, or the process where it is the metadata's.
+fn fail_disk(cluster: &Rc<Cluster>) {
+    let node = cluster.any_node();
+    let dirs = node.dirs();
+    let dir = &dirs[(random_u64() % dirs.len() as u64) as usize];
+    let what = [Failing::Reads, Failing::Writes, Failing::Syncs][(random_u64() % 3) as usize];
+    if node.host.fail_disk(dir, what).is_ok() {
+        cluster.note(format!("broker {}: {what:?} fail below {}", node.id.0, dir.display()));
+        mend_disk(cluster, node.id, ms(500 + random_u64() % 4_000));
+    }
+}
+
+fn mend_disk(cluster: &Rc<Cluster>, broker: BrokerId, after: Duration) {
     let cluster = cluster.clone();
     rt::spawn(async move {
-        sleep(full).await;
-        let node = &cluster.nodes[at];
-        cluster.note(format!("broker {}: its disk has space again", node.id.0));
+        sleep(after).await;
+        let node: &Node = cluster.node(broker);
+        cluster.note(format!("broker {}: its disk is well again", node.id.0));
+        if node.host.disk_failures() > 0 {
+            cluster.saw("disk operations failed");
+        }
         node.host.clear_disk();
         if node.is_up() && node.has_lost_disk() {
+            cluster.saw("a log directory was offline");
             cluster.note(format!(
                 "broker {}: starts again, for its log directory is offline",
                 node.id.0

@@ -10,6 +10,7 @@ use super::oracle::{Ack, batches};
 use crate::model::{BrokerId, ErrorCode, PartitionId};
 use crate::partition::Warrant;
 use crate::record::{BatchBuilder, BatchHeader, Compression, ValidBatch};
+use crate::rt::sim::{between_ms, ms, paced};
 use crate::rt::{self, random_u64, sleep, wall_ms};
 use crate::shard::{Acks, AppendItem, AppendOutcome, Isolation};
 
@@ -29,7 +30,7 @@ struct Place {
 /// Sends batches with acks=1, each once and whatever happens, so that logs part.
 pub async fn chatter(cluster: Rc<Cluster>) {
     while !cluster.is_over.get() {
-        sleep(Duration::from_millis(random_u64() % 120)).await;
+        sleep(between_ms(random_u64() % 120)).await;
         let partitions = cluster.partitions();
         let (_, id) = partitions[(random_u64() % partitions.len() as u64) as usize];
         let cluster = cluster.clone();
@@ -43,7 +44,7 @@ pub async fn produce(cluster: Rc<Cluster>, number: i64) {
     let mut places: BTreeMap<PartitionId, Place> = BTreeMap::new();
     let mut producers = number * 1_000;
     while !cluster.is_over.get() {
-        sleep(Duration::from_millis(random_u64() % 150)).await;
+        sleep(between_ms(random_u64() % 150)).await;
         let partitions = cluster.partitions();
         let (spec, id) = partitions[(random_u64() % partitions.len() as u64) as usize].clone();
         if random_u64().is_multiple_of(4) {
@@ -66,7 +67,7 @@ pub async fn produce(cluster: Rc<Cluster>, number: i64) {
 
 async fn send_until_acked(cluster: &Rc<Cluster>, spec: &TopicSpec, id: PartitionId, place: &mut Place) -> bool {
     let batch = batch(BatchBuilder::new(Compression::None).producer(place.producer, 0, place.sequence));
-    let deadline = rt::now().after(GIVE_UP_AFTER);
+    let deadline = rt::now().after(paced(GIVE_UP_AFTER));
     let mut tries = 0;
     while rt::now() < deadline && !cluster.is_over.get() {
         tries += 1;
@@ -85,7 +86,7 @@ async fn send_until_acked(cluster: &Rc<Cluster>, spec: &TopicSpec, id: Partition
             place.sequence = batch.header.last_sequence() + 1;
             return true;
         }
-        sleep(Duration::from_millis(50 + random_u64() % 200)).await;
+        sleep(ms(50 + random_u64() % 200)).await;
     }
     false
 }
@@ -108,7 +109,7 @@ async fn send(cluster: &Cluster, id: PartitionId, batch: &ValidBatch, acks: Acks
         0 => cluster.any_node(),
         _ => cluster.leader_as_seen(id)?,
     };
-    let timeout = Duration::from_millis([300, 1_000, 4_000][(random_u64() % 3) as usize]);
+    let timeout = ms([300, 1_000, 4_000][(random_u64() % 3) as usize]);
     let item = AppendItem {
         partition: id,
         batch: batch.clone(),
@@ -124,7 +125,7 @@ async fn send(cluster: &Cluster, id: PartitionId, batch: &ValidBatch, acks: Acks
     };
     let was_silent = cluster.oracle().is_silent(node.id);
     let answer = router.append(vec![item], acks, timeout);
-    let outcome = rt::timeout(timeout + ANSWER_PATIENCE, answer).await?.remove(0);
+    let outcome = rt::timeout(timeout + paced(ANSWER_PATIENCE), answer).await?.remove(0);
     assert!(
         !was_silent || outcome.error != ErrorCode::None,
         "broker {} was fenced for its silence, and has taken a batch",
@@ -162,7 +163,7 @@ async fn check_holders(cluster: Rc<Cluster>, spec: TopicSpec, id: PartitionId, a
         if holders(&cluster, id, ack).await >= spec.min_isr {
             return;
         }
-        sleep(Duration::from_millis(20)).await;
+        sleep(ms(20)).await;
     }
     assert!(
         !cluster.oracle().is_valid(id, ack.epoch),
@@ -195,7 +196,7 @@ async fn holders(cluster: &Cluster, id: PartitionId, ack: Ack) -> usize {
 async fn lacks(node: &Node, id: PartitionId, ack: Ack) -> bool {
     let Some(router) = node.router() else { return false };
     let reading = fetch(&router, id, ack.offset, Isolation::LogEnd);
-    let Some(fetched) = rt::timeout(Duration::from_millis(50), reading).await else {
+    let Some(fetched) = rt::timeout(ms(50), reading).await else {
         return false;
     };
     let log = batches(&fetched.records.concat());
@@ -212,14 +213,14 @@ pub async fn consume(cluster: Rc<Cluster>, from: BrokerId) {
     let node: &Node = cluster.node(from);
     let mut positions: BTreeMap<PartitionId, i64> = BTreeMap::new();
     while !cluster.is_over.get() {
-        sleep(Duration::from_millis(20 + random_u64() % 200)).await;
+        sleep(between_ms(20 + random_u64() % 200)).await;
         let partitions = cluster.partitions();
         let (_, id) = partitions[(random_u64() % partitions.len() as u64) as usize].clone();
         let Some(router) = node.router() else { continue };
         let position = positions.entry(id).or_default();
         let reading = read(&router, id, *position, Isolation::ReadUncommitted);
         let life = node.lives();
-        if let Some((batches, high_watermark)) = rt::timeout(ANSWER_PATIENCE, reading).await {
+        if let Some((batches, high_watermark)) = rt::timeout(paced(ANSWER_PATIENCE), reading).await {
             let mut oracle = cluster.oracle();
             oracle.shown(id, node.id, &batches);
             if high_watermark >= 0 {

@@ -2,8 +2,8 @@
 //! their own, over a simulated network.
 //!
 //! Real is all that decides about records: storage, partitions, shards, the API of Fetch and the connections that serve it,
-//! the followers' fetchers, the control thread's loop with `decide` and `apply`, heartbeats and leases; and with every other
-//! seed the consensus of the controllers, which some brokers take no part in and only follow. Simulated are disk, network and
+//! the followers' fetchers, the control thread's loop with `decide` and `apply`, heartbeats and leases; and with some
+//! seeds the consensus of the controllers, which some brokers take no part in and only follow. Simulated are disk, network and
 //! clock, and with the other seeds the consensus: one log, seen late, by the nodes that reach it, which is held up in ways
 //! that the real one seldom is.
 //!
@@ -16,74 +16,130 @@
 //! | names | clients of the controller, and whether their answers have an order |
 //! | faults | what goes wrong |
 //! | plots | what goes wrong in a certain order, where only that order does harm |
+//! | length | long runs and short ones |
 //! | oracle | what was promised, and whether it was kept |
 //!
-//! A failing run prints its history and the line that repeats it; with `SIM_HISTORY` any run does. `SIM_SEEDS` says how many
-//! seeds are run, `make sim` runs many.
+//! Long runs go at a pace like that of a real cluster; short ones are quicker, and many. A failing run prints its history and
+//! the line that repeats it; with `SIM_HISTORY` any run does. `SIM_SEEDS` says how many long runs are made, and ten times as
+//! many short ones; `make sim` makes many.
 
 mod cluster;
 mod consensus;
 mod faults;
+mod length;
 mod load;
 mod names;
 mod node;
 mod oracle;
 mod plots;
 
+use std::collections::BTreeMap;
 use std::env;
+use std::ops::Range;
 use std::panic::catch_unwind;
-use std::time::Duration;
 
 use cluster::{Cluster, TopicSpec};
-use node::Shape;
+use length::{Length, Run};
 
-use crate::metadata::engine::Keeping;
-use crate::rt::sim::{FaultPlan, Rng, Rule, World, switch_off};
+use crate::rt::sim::{FaultPlan, Rule, World, set_pace, switch_off};
 use crate::rt::{self, sleep};
 
-const SEEDS: u64 = 30;
-/// Within so many seeds the simulation notices that a rule is gone. (`SameLife` alone is not noticed within 50.)
-const RULES: [(Rule, u64); 13] = [
-    (Rule::EpochTruncation, 50),
-    (Rule::MaximalIsr, 100),
-    (Rule::HeldHighWatermark, 50),
-    (Rule::ActiveMember, 50),
-    (Rule::RequestEpoch, 400),
-    (Rule::UncleanEnd, 50),
-    (Rule::Lease, 50),
-    (Rule::SyncedLog, 50),
-    (Rule::KeptVote, 100),
-    (Rule::KeptSnapshot, 50),
-    (Rule::CommitBase, 100),
-    (Rule::CommitsFollow, 100),
-    (Rule::Confirmation, 50),
+const LONG: u64 = 30;
+/// In two tests, for as many cores.
+const SHORT: u64 = 1_200;
+const SHORT_PER_LONG: u64 = 10;
+/// Within so many seeds the simulation notices that a rule is gone.
+const RULES: [(Rule, Length, u64); 14] = [
+    (Rule::EpochTruncation, Length::Short, 50),
+    (Rule::MaximalIsr, Length::Short, 100),
+    (Rule::HeldHighWatermark, Length::Short, 100),
+    (Rule::ActiveMember, Length::Long, 50),
+    (Rule::SameLife, Length::Long, 100),
+    (Rule::RequestEpoch, Length::Long, 100),
+    (Rule::UncleanEnd, Length::Short, 200),
+    (Rule::Lease, Length::Short, 50),
+    (Rule::SyncedLog, Length::Long, 50),
+    (Rule::KeptVote, Length::Long, 100),
+    (Rule::KeptSnapshot, Length::Long, 50),
+    (Rule::CommitBase, Length::Long, 100),
+    (Rule::CommitsFollow, Length::Long, 100),
+    (Rule::Confirmation, Length::Long, 50),
 ];
+/// What comes about in many runs, and is seen to.
+const RARE: [&str; 6] = [
+    "disk operations failed",
+    "a log directory was offline",
+    "a process ended by its disk",
+    "a disk was lost",
+    "a voter was removed",
+    "who lost its disk was in sync again",
+];
+/// From so many runs on.
+const RARE_IS_SEEN_IN: usize = 500;
 
 #[test] // Goal: whatever breaks: what is acknowledged stays, once and in its place, and the replicas become the same.
 fn whatever_breaks_what_is_acknowledged_stays() {
-    let number = |key| env::var(key).ok().and_then(|value| value.parse::<u64>().ok());
-    let seeds = match number("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SIM_SEEDS").unwrap_or(SEEDS),
-    };
-    let (mut acks, mut answers) = (0, 0);
+    let seeds = number("SIM_SEEDS").unwrap_or(LONG);
+    run_all("whatever_breaks_what", Length::Long, 0..seeds, [10, 20]);
+}
+
+#[test] // Goal: the same, in many short runs.
+fn whatever_breaks_in_a_short_run_what_is_acknowledged_stays() {
+    let seeds = short_seeds();
+    run_all("whatever_breaks_in_a_short", Length::Short, 0..seeds / 2, [5, 5]);
+}
+
+#[test] // Goal: the same, in as many again.
+fn whatever_breaks_in_another_short_run_what_is_acknowledged_stays() {
+    let seeds = short_seeds();
+    run_all("whatever_breaks_in_a_short", Length::Short, seeds / 2..seeds, [5, 5]);
+}
+
+fn short_seeds() -> u64 {
+    number("SIM_SEEDS").map_or(SHORT, |long| long * SHORT_PER_LONG)
+}
+
+fn number(key: &str) -> Option<u64> {
+    env::var(key).ok().and_then(|value| value.parse().ok())
+}
+
+/// Or one, if `SEED` says which. `least`: acknowledgements and answers for each.
+fn run_all(test: &'static str, length: Length, seeds: Range<u64>, least: [usize; 2]) {
+    let only = number("SEED");
+    let seeds = only.map_or(seeds, |seed| seed..seed + 1);
     let count = (seeds.end - seeds.start) as usize;
+    let (mut acks, mut answers) = (0, 0);
+    let mut seen = BTreeMap::<_, usize>::new();
     for seed in seeds {
-        let repeat = Repeat(seed);
-        let outcome = run(seed, None);
+        let repeat = Repeat { test, seed };
+        let outcome = run(seed, length, None);
         acks += outcome.acks;
         answers += outcome.answers;
+        for (what, times) in outcome.seen {
+            *seen.entry(what).or_default() += times;
+        }
         std::mem::forget(repeat);
     }
-    println!("{acks} batches were acknowledged, and {answers} questions answered, in {count} runs");
-    assert!(acks >= 10 * count, "only {acks} batches were acknowledged");
-    assert!(answers >= 20 * count, "only {answers} questions were answered");
+    println!(
+        "{acks} batches were acknowledged, and {answers} questions answered, in {count} runs of length {length:?}"
+    );
+    println!("{seen:?}");
+    if only.is_none() {
+        assert!(acks >= least[0] * count, "only {acks} batches were acknowledged");
+        assert!(answers >= least[1] * count, "only {answers} questions were answered");
+    }
+    if count >= RARE_IS_SEEN_IN {
+        let missed = RARE.iter().find(|what| !seen.contains_key(*what));
+        assert!(missed.is_none(), "not seen: {missed:?}");
+    }
 }
 
 #[test] // Goal: a seed gives the same run twice.
 fn a_run_repeats() {
     for seed in [0, 1] {
-        assert_eq!(run(seed, None), run(seed, None));
+        for length in [Length::Long, Length::Short] {
+            assert_eq!(run(seed, length, None), run(seed, length, None));
+        }
     }
 }
 
@@ -91,11 +147,11 @@ fn a_run_repeats() {
 #[ignore = "takes some minutes: make sim"]
 fn a_rule_that_is_gone_is_noticed() {
     let only = env::var("SIM_RULE").ok();
-    for (rule, seeds) in RULES {
+    for (rule, length, seeds) in RULES {
         if only.as_ref().is_some_and(|only| *only != format!("{rule:?}")) {
             continue;
         }
-        let is_noticed = |seed: &u64| catch_unwind(|| run(*seed, Some(rule))).is_err();
+        let is_noticed = |seed: &u64| catch_unwind(|| run(*seed, length, Some(rule))).is_err();
         let noticed = (0..seeds).find(is_noticed);
         println!("{rule:?}: noticed with seed {noticed:?}");
         assert!(noticed.is_some(), "{rule:?} is gone, and {seeds} runs do not notice");
@@ -103,11 +159,14 @@ fn a_rule_that_is_gone_is_noticed() {
 }
 
 /// Prints how to repeat a run, if that run panics.
-struct Repeat(u64);
+struct Repeat {
+    test: &'static str,
+    seed: u64,
+}
 
 impl Drop for Repeat {
     fn drop(&mut self) {
-        eprintln!("SEED={} cargo test --lib sim::whatever -- --nocapture", self.0);
+        eprintln!("SEED={} cargo test --lib sim::{} -- --nocapture", self.seed, self.test);
     }
 }
 
@@ -119,65 +178,41 @@ struct Outcome {
     answers: usize,
     /// Of all that happened.
     digest: u32,
+    /// How often what is rare has come about.
+    seen: BTreeMap<&'static str, usize>,
 }
 
-fn run(seed: u64, rule: Option<Rule>) -> Outcome {
+fn run(seed: u64, length: Length, rule: Option<Rule>) -> Outcome {
     switch_off(rule);
-    let mut rng = Rng::new(seed);
-    let brokers = [3, 3, 4, 5][rng.below(4) as usize];
-    let shards = [1, 1, 1, 2][rng.below(4) as usize];
-    let flush_messages = [1, i64::MAX][rng.below(2) as usize];
-    let min_isr = [2, 2, 2, 1][rng.below(4) as usize];
-    let lasts = Duration::from_secs(15 + rng.below(25));
-    let is_real = match rule {
-        None => !seed.is_multiple_of(2),
-        Some(rule) => rule.is_of_consensus(),
-    };
-    let keeping = match rng.below(2) {
-        0 => Keeping::default(),
-        _ => Keeping {
-            per_snapshot: 10 + rng.below(40),
-            kept: rng.below(10),
-            at_hand: 1 + rng.below(10) as usize,
-        },
-    };
-    let voters = match is_real && brokers > 3 && rng.below(3) > 0 {
-        true => 3,
-        false => brokers as usize,
-    };
-    let shape = Shape {
-        shards,
-        voters,
-        keeping,
-    };
-    World::new(rng.draw(), FaultPlan::none()).run(async move {
-        let cluster = Cluster::start(brokers, is_real, shape, rule).await;
+    let run = Run::draw(seed, length, rule);
+    set_pace(run.pace);
+    World::new(run.world, FaultPlan::none()).run(async move {
+        let cluster = Cluster::start(run.brokers, run.is_real, run.shape, rule).await;
         let topic = |name, partitions, is_unclean| TopicSpec {
             name,
             partitions,
-            min_isr: if is_unclean { 1 } else { min_isr },
-            flush_messages,
+            min_isr: if is_unclean { 1 } else { run.min_isr },
+            flush_messages: run.flush_messages,
             is_unclean,
         };
-        cluster.create(topic("kept", 2, false)).await;
+        cluster.create(topic("kept", run.partitions, false)).await;
         cluster.create(topic("loose", 1, true)).await;
         rt::spawn(cluster.clone().watch());
         for number in 1..=3 {
-            rt::spawn(load::produce(cluster.clone(), number));
+            cluster.begin_client(load::produce(cluster.clone(), number));
         }
-        rt::spawn(load::chatter(cluster.clone()));
+        cluster.begin_client(load::chatter(cluster.clone()));
         for node in &cluster.nodes {
-            rt::spawn(load::consume(cluster.clone(), node.id));
-            rt::spawn(names::ask(cluster.clone(), node.id));
+            cluster.begin_client(load::consume(cluster.clone(), node.id));
+            cluster.begin_client(names::ask(cluster.clone(), node.id));
         }
-        sleep(Duration::from_secs(1)).await;
+        sleep(run.calm).await;
         rt::spawn(faults::torment(cluster.clone()));
         rt::spawn(plots::ambush(cluster.clone()));
-        sleep(lasts).await;
+        sleep(run.lasts).await;
         cluster.is_over.set(true);
         plots::over(&cluster).await;
-        // The brokers that are away come back, and the last answers come.
-        sleep(Duration::from_secs(16)).await;
+        sleep(run.rests).await;
         cluster.heal().await;
         cluster.check().await;
         let oracle = cluster.oracle();
@@ -185,6 +220,7 @@ fn run(seed: u64, rule: Option<Rule>) -> Outcome {
             acks: oracle.acks(),
             answers: cluster.names.answered(),
             digest: oracle.history.digest(),
+            seen: cluster.seen.take(),
         }
     })
 }

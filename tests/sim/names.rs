@@ -12,6 +12,7 @@ use stateright::semantics::{ConsistencyTester, LinearizabilityTester, Sequential
 use super::cluster::Cluster;
 use crate::metadata::{Command, CreateTopic, DeleteTopic, Reply};
 use crate::model::{BrokerId, ErrorCode};
+use crate::rt::sim::{between_ms, paced};
 use crate::rt::{self, random_u64, sleep};
 
 /// A name is left for another one after so many questions, or so many that were not answered: finding an order takes longer
@@ -153,7 +154,7 @@ pub async fn ask(cluster: Rc<Cluster>, broker: BrokerId) {
     let brokers = cluster.nodes.len();
     let mut client = broker.0 as usize;
     while !cluster.is_over.get() {
-        sleep(Duration::from_millis(random_u64() % 500)).await;
+        sleep(between_ms(random_u64() % 500)).await;
         let nodes = [cluster.node(broker), cluster.any_node()];
         let Some(router) = nodes.iter().find_map(|node| node.router()) else {
             continue;
@@ -162,7 +163,7 @@ pub async fn ask(cluster: Rc<Cluster>, broker: BrokerId) {
         let asked = [Asked::Create, Asked::Delete, Asked::Look, Asked::Look][(random_u64() % 4) as usize];
         name.ask(client, asked);
         let answer = router.metadata().submit(command(&name.text, asked));
-        let told = match rt::timeout(ANSWER_PATIENCE, answer).await {
+        let told = match rt::timeout(paced(ANSWER_PATIENCE), answer).await {
             Some(Ok(reply)) => Some(told(reply, asked)),
             _ => None,
         };

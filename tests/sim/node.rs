@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::metadata::{self, ControlOptions, Formed, Image, Updates};
 use crate::metrics::Registry;
 use crate::model::{BrokerId, DirId};
 use crate::replica::{self, ReplicaSpec};
-use crate::rt::sim::{Crash, Host};
+use crate::rt::sim::{Crash, Host, ms, paced};
 use crate::rt::{self, Listener, SocketAddr, blocking, sleep, spawn};
 use crate::shard::{self, Router, ShardHandle, ShardSpec};
 use crate::storage::{Checkpoint, LogDirs};
@@ -26,11 +26,14 @@ use crate::storage::{Checkpoint, LogDirs};
 use super::consensus::{Consensus, check_ending};
 
 const METADATA: &str = "/disk/metadata";
+const LOG_DIRS: [&str; 2] = ["/disk/data", "/disk/more"];
 const PORT: u16 = 9092;
 const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3);
 const LOOK_AT_SPACE_EVERY: Duration = Duration::from_millis(500);
+/// The quorum's own messages are what a run at a quicker pace would otherwise be full of.
+const ELECTION_MS_MIN: u128 = 300;
 /// Between two looks whether the controller has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -54,6 +57,8 @@ pub struct Shape {
     pub shards: usize,
     /// The first ones vote where the consensus is real, the others follow.
     pub voters: usize,
+    /// One or two.
+    pub log_dirs: usize,
     pub keeping: Keeping,
 }
 
@@ -72,15 +77,11 @@ impl Node {
     pub fn new(id: BrokerId, nodes: &[BrokerId], shape: Shape, consensus: Consensus) -> Node {
         let host = Host::install();
         assert_eq!(i32::from(host.id().0), id.0, "a broker has its machine's number");
-        host.enter(|| {
-            blocking::create_dir_all(Path::new("/disk/data")).expect("made");
-            blocking::sync_dir(Path::new("/disk")).expect("synced");
-            blocking::sync_dir(Path::new("/")).expect("synced");
-        });
+        host.enter(prepare_disk);
         Node {
             id,
             host,
-            config: Arc::new(config(id, &nodes[..shape.voters])),
+            config: Arc::new(config(id, &nodes[..shape.voters], shape.log_dirs)),
             shape,
             consensus,
             is_up: Cell::new(false),
@@ -90,6 +91,7 @@ impl Node {
     }
 
     pub fn start(&self) {
+        assert!(!self.is_up(), "broker {} runs", self.id.0);
         self.host.boot();
         self.is_up.set(true);
         self.lives.set(self.lives.get() + 1);
@@ -114,6 +116,13 @@ impl Node {
         drop(self.process.borrow_mut().take());
     }
 
+    /// It is down, and comes back without anything that it had.
+    pub fn lose_disk(&self) {
+        assert!(!self.is_up(), "broker {} runs", self.id.0);
+        self.host.lose_disk();
+        self.host.enter(prepare_disk);
+    }
+
     /// In order, as far as the cluster lets it.
     pub fn stop(&self) {
         self.is_up.set(false);
@@ -136,7 +145,18 @@ impl Node {
         self.lives.get()
     }
 
-    /// Its log directory is offline, which only another start mends.
+    /// Where it keeps something.
+    pub fn dirs(&self) -> Vec<PathBuf> {
+        let metadata = self.votes().then(|| METADATA.into());
+        self.config.log_dirs.iter().cloned().chain(metadata).collect()
+    }
+
+    /// In the real quorum.
+    pub fn votes(&self) -> bool {
+        matches!(self.consensus, Consensus::Real(_)) && self.id.0 as usize <= self.shape.voters
+    }
+
+    /// A log directory is offline, which only another start mends.
     pub fn has_lost_disk(&self) -> bool {
         let process = self.process.borrow();
         let mut dirs = process.iter().flat_map(|process| &process.dirs.dirs);
@@ -181,8 +201,11 @@ async fn start(
         is_full: is_full(dirs.clone()),
         shard_beats: beats.clone(),
         every: vec![
-            (CHECKPOINT_EVERY, checkpoint_duty(mesh.clone(), checkpoints.clone())),
-            (LOOK_AT_SPACE_EVERY, space_check),
+            (
+                paced(CHECKPOINT_EVERY),
+                checkpoint_duty(mesh.clone(), checkpoints.clone()),
+            ),
+            (paced(LOOK_AT_SPACE_EVERY), space_check),
         ],
         formed,
         ..ControlOptions::new(config.clone(), cluster_id, METADATA.into(), log_dirs)
@@ -276,7 +299,7 @@ async fn start_metadata(
 impl Process {
     /// In the order of `broker`.
     async fn stop(self) {
-        self.metadata.leave(LEAVE_PATIENCE).await;
+        self.metadata.leave(paced(LEAVE_PATIENCE)).await;
         for server in &self.servers {
             server.shutdown(DRAIN_PATIENCE).await;
         }
@@ -306,22 +329,39 @@ fn space_check(config: &BrokerConfig, dirs: Arc<LogDirs>) -> Box<dyn FnMut() + S
     Box::new(move || dirs.check_space(min_free))
 }
 
-pub fn config(id: BrokerId, voters: &[BrokerId]) -> BrokerConfig {
+fn prepare_disk() {
+    for dir in LOG_DIRS {
+        blocking::create_dir_all(Path::new(dir)).expect("made");
+    }
+    blocking::sync_dir(Path::new("/disk")).expect("synced");
+    blocking::sync_dir(Path::new("/")).expect("synced");
+}
+
+pub fn config(id: BrokerId, voters: &[BrokerId], log_dirs: usize) -> BrokerConfig {
     let voter = |node: &BrokerId| format!("{0}@10.0.0.{0}:9093", node.0);
     let controllers: Vec<String> = voters.iter().map(voter).collect();
     let roles = match voters.contains(&id) {
         true => format!(",CONTROLLER://10.0.0.{}:9093", id.0),
         false => "\nprocess.roles=broker".to_owned(),
     };
+    let paced_ms = |written| ms(written).as_millis();
     let text = format!(
         "broker.id={0}\nlisteners=PLAINTEXT://10.0.0.{0}:{PORT}{roles}\n\
-         controller.listener.names=CONTROLLER\ncontroller.quorum.voters={1}\nlog.dirs=/disk/data\n\
-         broker.session.timeout.ms=2500\nbroker.heartbeat.interval.ms=500\nreplica.lag.time.max.ms=2000\n\
-         replica.socket.timeout.ms=3000\nreplica.fetch.backoff.ms=200\nleader.imbalance.check.interval.seconds=5\n\
-         controller.quorum.election.timeout.ms=600\n\
+         controller.listener.names=CONTROLLER\ncontroller.quorum.voters={1}\nlog.dirs={9}\n\
+         broker.session.timeout.ms={2}\nbroker.heartbeat.interval.ms={3}\nreplica.lag.time.max.ms={4}\n\
+         replica.socket.timeout.ms={5}\nreplica.fetch.wait.max.ms={3}\nreplica.fetch.backoff.ms={6}\n\
+         leader.imbalance.check.interval.seconds={7}\ncontroller.quorum.election.timeout.ms={8}\n\
          auto.create.topics.enable=false\nlog.dir.min.free.bytes=1048576\njournal.bytes=1048576\n",
         id.0,
-        controllers.join(",")
+        controllers.join(","),
+        paced_ms(2_500),
+        paced_ms(500),
+        paced_ms(2_000),
+        paced_ms(3_000),
+        paced_ms(200),
+        ms(5_000).as_secs().max(1),
+        paced_ms(600).max(ELECTION_MS_MIN),
+        LOG_DIRS[..log_dirs].join(","),
     );
     match BrokerConfig::resolve(&Properties::parse(&text)) {
         Ok((config, _)) => config,

@@ -8,16 +8,20 @@ use std::time::Duration;
 
 use super::cluster::{Cluster, TopicSpec};
 use super::faults::submit;
-use crate::metadata::{AlterPartition, Command, Election, Image, NewReplicas, PartitionState};
-use crate::model::{BrokerId, PartitionId};
-use crate::rt::sim::{Crash, Plane, cut, heal_all, mend};
-use crate::rt::{random_u64, sleep};
+use super::node::Node;
+use crate::metadata::{AlterPartition, Command, Election, Image, NewReplicas, PartitionState, Reply};
+use crate::model::{BrokerId, DirId, ErrorCode, PartitionId};
+use crate::rt::sim::{Crash, Plane, cut, heal_all, mend, ms, paced};
+use crate::rt::{self, random_u64, sleep};
 
 const AMBUSH_ONE_IN: u64 = 4;
 /// A follower that is cut off has left the ISR, or a silent broker is fenced.
 const LEAVES_WITHIN: Duration = Duration::from_secs(6);
 /// Of a controller that nothing keeps from it.
 const DECIDES_WITHIN: Duration = Duration::from_secs(1);
+/// Who begins with an empty disk is in sync.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(12);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(6);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A partition of a topic that is to lose nothing, all of whose replicas are in sync.
@@ -32,12 +36,16 @@ struct Scene {
 /// One of them, if it finds its scene.
 pub async fn any(cluster: &Rc<Cluster>) {
     over(cluster).await;
+    if cluster.is_over.get() {
+        return;
+    }
     let Some(scene) = scene(cluster) else {
         return;
     };
     cluster.is_plotted.set(true);
     heal_all();
-    match random_u64() % 4 {
+    match random_u64() % 5 {
+        4 => lost_disk(cluster, &scene).await,
         0 => lone_leader(cluster, &scene).await,
         1 => late_fetch(cluster, &scene).await,
         2 => forgetful_followers(cluster, &scene).await,
@@ -55,7 +63,7 @@ fn end(cluster: &Cluster) {
 /// Waits until there is none.
 pub async fn over(cluster: &Cluster) {
     while cluster.is_plotted.get() {
-        sleep(LOOK_EVERY).await;
+        sleep(paced(LOOK_EVERY)).await;
     }
 }
 
@@ -90,15 +98,17 @@ async fn lone_leader(cluster: &Rc<Cluster>, scene: &Scene) {
         cut_both(cluster, Plane::Data, scene.leader, *follower);
     }
     if cluster
-        .comes(scene.id, LEAVES_WITHIN, |_, state| state.isr == [scene.leader])
+        .comes(scene.id, paced(LEAVES_WITHIN), |_, state| state.isr == [scene.leader])
         .await
     {
         pause(300, 1_000).await;
         let ends = [Crash::Kill, Crash::PowerCut][(random_u64() % 2) as usize];
-        cluster.away(scene.leader, ends, Duration::from_secs(6));
+        cluster.away(scene.leader, ends, ms(6_000));
         heal_all();
         cluster
-            .comes(scene.id, LEAVES_WITHIN, |_, state| state.leader != Some(scene.leader))
+            .comes(scene.id, paced(LEAVES_WITHIN), |_, state| {
+                state.leader != Some(scene.leader)
+            })
             .await;
     }
 }
@@ -119,7 +129,9 @@ async fn late_fetch(cluster: &Rc<Cluster>, scene: &Scene) {
     };
     submit(cluster.node(leader), reorder);
     if !cluster
-        .comes(id, DECIDES_WITHIN, |_, state| state.replicas.first() == Some(&between))
+        .comes(id, paced(DECIDES_WITHIN), |_, state| {
+            state.replicas.first() == Some(&between)
+        })
         .await
     {
         return;
@@ -134,15 +146,15 @@ async fn late_fetch(cluster: &Rc<Cluster>, scene: &Scene) {
     };
     submit(cluster.node(leader), election);
     if !cluster
-        .comes(id, DECIDES_WITHIN, |_, state| state.leader == Some(between))
+        .comes(id, paced(DECIDES_WITHIN), |_, state| state.leader == Some(between))
         .await
     {
         return;
     }
     pause(400, 800).await;
-    cluster.away(between, Crash::Kill, Duration::from_secs(9));
+    cluster.away(between, Crash::Kill, ms(9_000));
     if !cluster
-        .comes(id, LEAVES_WITHIN, |_, state| state.leader == Some(leader))
+        .comes(id, paced(LEAVES_WITHIN), |_, state| state.leader == Some(leader))
         .await
     {
         return;
@@ -151,10 +163,10 @@ async fn late_fetch(cluster: &Rc<Cluster>, scene: &Scene) {
     cut(Plane::Data, leads, follows);
     mend(Plane::Data, follows, leads);
     pause(600, 1_000).await;
-    cluster.away(leader, Crash::Kill, Duration::from_secs(6));
+    cluster.away(leader, Crash::Kill, ms(6_000));
     heal_all();
     cluster
-        .comes(id, LEAVES_WITHIN, |_, state| state.leader == Some(follower))
+        .comes(id, paced(LEAVES_WITHIN), |_, state| state.leader == Some(follower))
         .await;
 }
 
@@ -170,18 +182,19 @@ async fn forgetful_followers(cluster: &Rc<Cluster>, scene: &Scene) {
         cluster.node(*follower).crash(Crash::PowerCut);
     }
     let is_alone = cluster
-        .comes(scene.id, LEAVES_WITHIN, |_, state| state.isr == [scene.leader])
+        .comes(scene.id, paced(LEAVES_WITHIN), |_, state| state.isr == [scene.leader])
         .await;
     if is_alone {
-        cluster.away(scene.leader, Crash::Kill, Duration::from_secs(8));
+        cluster.away(scene.leader, Crash::Kill, ms(8_000));
     }
     for follower in &scene.followers {
-        cluster.note(format!("broker {}: starts", follower.0));
-        cluster.node(*follower).start();
+        cluster.begin(*follower);
     }
     if is_alone {
         cluster
-            .comes(scene.id, LEAVES_WITHIN, |_, state| state.leader != Some(scene.leader))
+            .comes(scene.id, paced(LEAVES_WITHIN), |_, state| {
+                state.leader != Some(scene.leader)
+            })
             .await;
     }
 }
@@ -193,10 +206,93 @@ async fn unheard_leader(cluster: &Rc<Cluster>, scene: &Scene) {
         cut_both(cluster, Plane::Control, scene.leader, other);
     }
     if cluster
-        .comes(scene.id, LEAVES_WITHIN, |_, state| state.leader != Some(scene.leader))
+        .comes(scene.id, paced(LEAVES_WITHIN), |_, state| {
+            state.leader != Some(scene.leader)
+        })
         .await
     {
         pause(1_000, 2_500).await;
+    }
+}
+
+/// One is lost with its disk. An empty one takes its place; if it votes, once it was taken out of the quorum, as the
+/// operator's guide says. Nobody else loses anything until it is in sync.
+async fn lost_disk(cluster: &Rc<Cluster>, scene: &Scene) {
+    cluster.nodes.iter().for_each(|node| node.host.clear_disk());
+    let lost = [scene.leader, scene.followers[0]][(random_u64() % 2) as usize];
+    let may_be_lost = |spec: &TopicSpec| spec.is_unclean || spec.min_isr > 1;
+    let is_calm = cluster.is_whole() && !cluster.nodes.iter().any(Node::has_lost_disk);
+    if !is_calm || !cluster.topics.borrow().iter().all(may_be_lost) {
+        return;
+    }
+    let directory = match cluster.node(lost).votes() {
+        true => directory_of(cluster, lost).await,
+        false => None,
+    };
+    if cluster.node(lost).votes() && directory.is_none() || !cluster.is_whole() {
+        return;
+    }
+    announce(cluster, scene, &format!("broker {} loses its disk", lost.0));
+    cluster.node(lost).crash(Crash::PowerCut);
+    cluster.node(lost).lose_disk();
+    cluster.saw("a disk was lost");
+    rt::spawn(take_its_place(cluster.clone(), lost, directory));
+    let has_left = |_: &Image, state: &PartitionState| !state.isr.contains(&lost);
+    if !cluster.comes(scene.id, paced(LEAVES_WITHIN), has_left).await {
+        return;
+    }
+    if random_u64().is_multiple_of(2) {
+        let another = others(cluster, lost)
+            .nth((random_u64() % 2) as usize)
+            .expect("there are three");
+        cluster.away(another, Crash::Kill, ms(random_u64() % 2_000));
+    }
+    let is_back = |_: &Image, state: &PartitionState| state.isr.len() == 3;
+    if cluster.comes(scene.id, paced(COMES_BACK_WITHIN), is_back).await {
+        cluster.saw("who lost its disk was in sync again");
+    }
+}
+
+/// Its metadata's.
+async fn directory_of(cluster: &Cluster, voter: BrokerId) -> Option<DirId> {
+    let router = cluster.any_node().router()?;
+    let answer = rt::timeout(
+        paced(ANSWER_PATIENCE),
+        router.metadata().submit(Command::DescribeQuorum),
+    )
+    .await;
+    let Some(Ok(Reply::DescribeQuorum(state))) = answer else {
+        return None;
+    };
+    let member = state.voters.iter().find(|member| member.node == voter)?;
+    member.directory
+}
+
+/// Starts it anew, before the one that it was is removed or after.
+async fn take_its_place(cluster: Rc<Cluster>, lost: BrokerId, directory: Option<DirId>) {
+    pause(300, 2_000).await;
+    if random_u64().is_multiple_of(2) {
+        cluster.begin(lost);
+    }
+    if let Some(directory) = directory {
+        while !is_removed(&cluster, lost, directory).await {
+            pause(200, 400).await;
+        }
+        cluster.note(format!("broker {}: was removed from the quorum", lost.0));
+        cluster.saw("a voter was removed");
+    }
+    cluster.begin(lost);
+}
+
+async fn is_removed(cluster: &Cluster, node: BrokerId, directory: DirId) -> bool {
+    let Some(router) = cluster.any_node().router() else {
+        return false;
+    };
+    let command = Command::RemoveVoter { node, directory };
+    match rt::timeout(paced(ANSWER_PATIENCE), router.metadata().submit(command)).await {
+        Some(Ok(_)) => true,
+        Some(Err(error)) => error.code == ErrorCode::VoterNotFound,
+        None => false,
     }
 }
 
@@ -240,11 +336,8 @@ async fn unheard_join(cluster: &Rc<Cluster>, id: PartitionId, joined: BrokerId) 
     }
     cut(Plane::Data, leader.host.id(), cluster.node(joined).host.id());
     pause(200, 2_200).await;
-    if leader.is_up() && random_u64().is_multiple_of(2) {
-        cluster.note(format!("broker {}: Kill", leader.id.0));
-        leader.crash(Crash::Kill);
-        pause(3_000, 5_000).await;
-        leader.start();
+    if !cluster.is_over.get() && random_u64().is_multiple_of(2) {
+        cluster.away(leader.id, Crash::Kill, ms(3_000 + random_u64() % 2_000));
     }
 }
 
@@ -284,21 +377,17 @@ async fn late_join(cluster: &Rc<Cluster>, scene: &Scene, (joins, life): (BrokerI
         return;
     }
     cut_both(cluster, Plane::Data, scene.leader, joins);
-    cluster.away(
-        joins,
-        Crash::PowerCut,
-        Duration::from_millis(100 + random_u64() % 1_000),
-    );
+    cluster.away(joins, Crash::PowerCut, ms(100 + random_u64() % 1_000));
     let has_joined = |image: &Image, state: &PartitionState| {
         let is_another = image.brokers.get(&joins).is_some_and(|broker| broker.epoch != life);
         is_another && state.isr.contains(&joins)
     };
-    if cluster.comes(scene.id, LEAVES_WITHIN, has_joined).await {
+    if cluster.comes(scene.id, paced(LEAVES_WITHIN), has_joined).await {
         for member in scene.followers.iter().chain([&scene.leader]) {
-            cluster.away(*member, Crash::Kill, Duration::from_secs(6));
+            cluster.away(*member, Crash::Kill, ms(6_000));
         }
         cluster
-            .comes(scene.id, LEAVES_WITHIN, |_, state| state.leader == Some(joins))
+            .comes(scene.id, paced(LEAVES_WITHIN), |_, state| state.leader == Some(joins))
             .await;
     }
 }
@@ -323,5 +412,5 @@ fn cut_both(cluster: &Cluster, plane: Plane, one: BrokerId, other: BrokerId) {
 }
 
 async fn pause(from_ms: u64, to_ms: u64) {
-    sleep(Duration::from_millis(from_ms + random_u64() % (to_ms - from_ms))).await;
+    sleep(ms(from_ms + random_u64() % (to_ms - from_ms))).await;
 }

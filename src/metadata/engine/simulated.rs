@@ -16,7 +16,7 @@ use crate::metadata::handle::Handle;
 use crate::metadata::image::ImageEpoch;
 use crate::metadata::record::Record;
 use crate::model::BrokerId;
-use crate::rt::sim::{HostId, Plane, is_cut, is_still, latency, on_heal};
+use crate::rt::sim::{HostId, Plane, is_cut, is_still, latency, ms, on_heal, paced};
 use crate::rt::{self, Instant, Rx, Tx, lane};
 
 /// How often it is looked whether the controller still reaches most nodes; two failures in a row depose it.
@@ -91,7 +91,7 @@ impl SimulatedQuorum {
     pub async fn run(self) {
         let mut failures = 0;
         loop {
-            rt::sleep(LOOK_EVERY).await;
+            rt::sleep(paced(LOOK_EVERY)).await;
             let controller = self.0.borrow().controller;
             failures = match controller.is_some_and(|node| self.reaches_most(node)) {
                 true => 0,
@@ -130,7 +130,7 @@ impl SimulatedQuorum {
 
     /// The process of the node is gone.
     pub fn leave(&self, node: BrokerId) {
-        let known = Duration::from_millis(rt::random_u64() % GONE_MS_MAX);
+        let known = ms(rt::random_u64() % GONE_MS_MAX);
         let mut shared = self.0.borrow_mut();
         if shared.seats.remove(&node).is_some() {
             shared.gone.insert(node, rt::now().after(known));
@@ -205,7 +205,7 @@ impl SimulatedQuorum {
         if let Err(error) = cross(me, node, deadline).await {
             // It is still under way.
             rt::spawn(async move {
-                if cross(me, node, rt::now().after(UNDER_WAY_MAX)).await.is_ok()
+                if cross(me, node, rt::now().after(paced(UNDER_WAY_MAX))).await.is_ok()
                     && let Some(seat) = self.seat(node)
                 {
                     drop(seat.handle.submit_here(command).await);
@@ -237,7 +237,7 @@ impl SimulatedQuorum {
         if rt::random_u64().is_multiple_of(HELD_UP_ONE_IN) {
             self.note_held_up(change);
             let longer_ms = rt::random_u64() % (HELD_UP_MS_MAX - HELD_UP_MS_MIN);
-            rt::sleep(Duration::from_millis(HELD_UP_MS_MIN + longer_ms)).await;
+            rt::sleep(ms(HELD_UP_MS_MIN + longer_ms)).await;
         }
     }
 }
@@ -362,7 +362,7 @@ impl Engine for SimulatedEngine {
     }
 
     async fn commit(&mut self, base: ImageEpoch, records: &[Record]) -> Result<ImageEpoch, CommitError> {
-        let deadline = rt::now().after(COMMIT_PATIENCE);
+        let deadline = rt::now().after(paced(COMMIT_PATIENCE));
         rt::sleep(latency()).await;
         while !self.quorum.reaches_most(self.me) {
             if rt::now() > deadline {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::host::{Crash, HostId};
+use super::pace::paced;
 use super::{now_nanos, random_u64, sleep, with_current};
 
 const LATENCY_NANOS_MIN: u64 = 50_000;
@@ -94,7 +95,7 @@ pub fn is_still(host: HostId) -> bool {
 /// How long one message is under way.
 pub fn latency() -> Duration {
     let most = match random_u64().is_multiple_of(LATE_ONE_IN) {
-        true => LATE_NANOS_MAX,
+        true => paced(Duration::from_nanos(LATE_NANOS_MAX)).as_nanos() as u64,
         false => LATENCY_NANOS_MAX,
     };
     Duration::from_nanos(LATENCY_NANOS_MIN + random_u64() % (most - LATENCY_NANOS_MIN))
