@@ -46,7 +46,7 @@ use crate::rt::{self, sleep};
 
 const LONG: u64 = 30;
 /// In two tests, for as many cores.
-const SHORT: u64 = 1_200;
+const SHORT: u64 = 2_000;
 const SHORT_PER_LONG: u64 = 10;
 /// Within so many seeds the simulation notices that a rule is gone.
 const RULES: [(Rule, Length, u64); 14] = [
