@@ -73,6 +73,11 @@ api_keys! {
     SHARE_ACKNOWLEDGE = 79, flexible from 0;
     ADD_RAFT_VOTER = 80, flexible from 0;
     REMOVE_RAFT_VOTER = 81, flexible from 0;
+    INITIALIZE_SHARE_GROUP_STATE = 83, flexible from 0;
+    READ_SHARE_GROUP_STATE = 84, flexible from 0;
+    WRITE_SHARE_GROUP_STATE = 85, flexible from 0;
+    DELETE_SHARE_GROUP_STATE = 86, flexible from 0;
+    READ_SHARE_GROUP_STATE_SUMMARY = 87, flexible from 0;
     DESCRIBE_SHARE_GROUP_OFFSETS = 90, flexible from 0;
     ALTER_SHARE_GROUP_OFFSETS = 91, flexible from 0;
     DELETE_SHARE_GROUP_OFFSETS = 92, flexible from 0;

@@ -59,6 +59,12 @@ pub use kacrab_protocol::generated::{
     delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsResponseData, DeleteRecordsTopicResult},
     delete_share_group_offsets_request::{DeleteShareGroupOffsetsRequestData, DeleteShareGroupOffsetsRequestTopic},
     delete_share_group_offsets_response::{DeleteShareGroupOffsetsResponseData, DeleteShareGroupOffsetsResponseTopic},
+    delete_share_group_state_request::{
+        DeleteShareGroupStateRequestData, DeleteStateData, PartitionData as DeleteStatePartition,
+    },
+    delete_share_group_state_response::{
+        DeleteShareGroupStateResponseData, DeleteStateResult, PartitionResult as DeletedStatePartition,
+    },
     delete_topics_request::{DeleteTopicState, DeleteTopicsRequestData},
     delete_topics_response::{DeletableTopicResult, DeleteTopicsResponseData},
     describe_cluster_request::DescribeClusterRequestData,
@@ -125,6 +131,12 @@ pub use kacrab_protocol::generated::{
     },
     init_producer_id_request::InitProducerIdRequestData,
     init_producer_id_response::InitProducerIdResponseData,
+    initialize_share_group_state_request::{
+        InitializeShareGroupStateRequestData, InitializeStateData, PartitionData as InitializeStatePartition,
+    },
+    initialize_share_group_state_response::{
+        InitializeShareGroupStateResponseData, InitializeStateResult, PartitionResult as InitializedStatePartition,
+    },
     join_group_request::{JoinGroupRequestData, JoinGroupRequestProtocol},
     join_group_response::{JoinGroupResponseData, JoinGroupResponseMember},
     leave_group_request::{LeaveGroupRequestData, MemberIdentity},
@@ -158,6 +170,19 @@ pub use kacrab_protocol::generated::{
         OffsetForLeaderEpochRequestData, OffsetForLeaderPartition, OffsetForLeaderTopic,
     },
     offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderEpochResponseData, OffsetForLeaderTopicResult},
+    read_share_group_state_request::{
+        PartitionData as ReadStatePartition, ReadShareGroupStateRequestData, ReadStateData,
+    },
+    read_share_group_state_response::{
+        PartitionResult as ReadStateResultPartition, ReadShareGroupStateResponseData, ReadStateResult,
+        StateBatch as ReadStateBatch,
+    },
+    read_share_group_state_summary_request::{
+        PartitionData as StateSummaryPartition, ReadShareGroupStateSummaryRequestData, ReadStateSummaryData,
+    },
+    read_share_group_state_summary_response::{
+        PartitionResult as StateSummaryResultPartition, ReadShareGroupStateSummaryResponseData, ReadStateSummaryResult,
+    },
     remove_raft_voter_request::RemoveRaftVoterRequestData,
     remove_raft_voter_response::RemoveRaftVoterResponseData,
     share_acknowledge_request::{
@@ -196,6 +221,13 @@ pub use kacrab_protocol::generated::{
     unregister_broker_response::UnregisterBrokerResponseData,
     update_features_request::{FeatureUpdateKey, UpdateFeaturesRequestData},
     update_features_response::{UpdatableFeatureResult, UpdateFeaturesResponseData},
+    write_share_group_state_request::{
+        PartitionData as WriteStatePartition, StateBatch as WriteStateBatch, WriteShareGroupStateRequestData,
+        WriteStateData,
+    },
+    write_share_group_state_response::{
+        PartitionResult as WrittenStatePartition, WriteShareGroupStateResponseData, WriteStateResult,
+    },
     write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequestData},
     write_txn_markers_response::{
         WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
@@ -374,6 +406,16 @@ messages! {
     DeleteShareGroupOffsetsResponseData: DELETE_SHARE_GROUP_OFFSETS, DELETE_SHARE_GROUP_OFFSETS_RESPONSE;
     DescribeShareGroupOffsetsRequestData: DESCRIBE_SHARE_GROUP_OFFSETS, DESCRIBE_SHARE_GROUP_OFFSETS_REQUEST;
     DescribeShareGroupOffsetsResponseData: DESCRIBE_SHARE_GROUP_OFFSETS, DESCRIBE_SHARE_GROUP_OFFSETS_RESPONSE;
+    InitializeShareGroupStateRequestData: INITIALIZE_SHARE_GROUP_STATE, INITIALIZE_SHARE_GROUP_STATE_REQUEST;
+    InitializeShareGroupStateResponseData: INITIALIZE_SHARE_GROUP_STATE, INITIALIZE_SHARE_GROUP_STATE_RESPONSE;
+    ReadShareGroupStateRequestData: READ_SHARE_GROUP_STATE, READ_SHARE_GROUP_STATE_REQUEST;
+    ReadShareGroupStateResponseData: READ_SHARE_GROUP_STATE, READ_SHARE_GROUP_STATE_RESPONSE;
+    WriteShareGroupStateRequestData: WRITE_SHARE_GROUP_STATE, WRITE_SHARE_GROUP_STATE_REQUEST;
+    WriteShareGroupStateResponseData: WRITE_SHARE_GROUP_STATE, WRITE_SHARE_GROUP_STATE_RESPONSE;
+    DeleteShareGroupStateRequestData: DELETE_SHARE_GROUP_STATE, DELETE_SHARE_GROUP_STATE_REQUEST;
+    DeleteShareGroupStateResponseData: DELETE_SHARE_GROUP_STATE, DELETE_SHARE_GROUP_STATE_RESPONSE;
+    ReadShareGroupStateSummaryRequestData: READ_SHARE_GROUP_STATE_SUMMARY, READ_SHARE_GROUP_STATE_SUMMARY_REQUEST;
+    ReadShareGroupStateSummaryResponseData: READ_SHARE_GROUP_STATE_SUMMARY, READ_SHARE_GROUP_STATE_SUMMARY_RESPONSE;
     AddRaftVoterRequestData: ADD_RAFT_VOTER, ADD_RAFT_VOTER_REQUEST;
     AddRaftVoterResponseData: ADD_RAFT_VOTER, ADD_RAFT_VOTER_RESPONSE;
     RemoveRaftVoterRequestData: REMOVE_RAFT_VOTER, REMOVE_RAFT_VOTER_REQUEST;

@@ -1072,3 +1072,89 @@ pub(super) const DELETE_SHARE_GROUP_OFFSETS_RESPONSE: Shape = Struct(&[
         ])),
     ),
 ]);
+
+const SHARE_STATE_BATCH: Shape = Struct(&[(0, ON, I64), (0, ON, I64), (0, ON, I8), (0, ON, I16)]);
+/// The answer that says of each partition whether it is done.
+const SHARE_STATE_DONE: Shape = Struct(&[(
+    0,
+    ON,
+    Array(&Struct(&[
+        (0, ON, UUID),
+        (
+            0,
+            ON,
+            Array(&Struct(&[(0, ON, I32), (0, ON, I16), (0, ON, NullableString)])),
+        ),
+    ])),
+)]);
+const SHARE_STATE_NEW: Shape = Struct(&[(0, ON, I32), (0, ON, I32), (0, ON, I64)]);
+pub(super) const INITIALIZE_SHARE_GROUP_STATE_REQUEST: Shape = Struct(&[
+    (0, ON, String),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, UUID), (0, ON, Array(&SHARE_STATE_NEW))])),
+    ),
+]);
+pub(super) const INITIALIZE_SHARE_GROUP_STATE_RESPONSE: Shape = SHARE_STATE_DONE;
+
+const SHARE_STATE_ASKED: Shape = Struct(&[(0, ON, UUID), (0, ON, Array(&Struct(&[(0, ON, I32), (0, ON, I32)])))]);
+pub(super) const READ_SHARE_GROUP_STATE_REQUEST: Shape = Struct(&[(0, ON, String), (0, ON, Array(&SHARE_STATE_ASKED))]);
+const SHARE_STATE_READ: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, ON, I32),
+    (0, ON, I64),
+    (0, ON, Array(&SHARE_STATE_BATCH)),
+]);
+pub(super) const READ_SHARE_GROUP_STATE_RESPONSE: Shape = Struct(&[(
+    0,
+    ON,
+    Array(&Struct(&[(0, ON, UUID), (0, ON, Array(&SHARE_STATE_READ))])),
+)]);
+
+const SHARE_STATE_WRITTEN: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, I64),
+    (1, ON, I32),
+    (0, ON, Array(&SHARE_STATE_BATCH)),
+]);
+pub(super) const WRITE_SHARE_GROUP_STATE_REQUEST: Shape = Struct(&[
+    (0, ON, String),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, UUID), (0, ON, Array(&SHARE_STATE_WRITTEN))])),
+    ),
+]);
+pub(super) const WRITE_SHARE_GROUP_STATE_RESPONSE: Shape = SHARE_STATE_DONE;
+
+pub(super) const DELETE_SHARE_GROUP_STATE_REQUEST: Shape = Struct(&[
+    (0, ON, String),
+    (
+        0,
+        ON,
+        Array(&Struct(&[(0, ON, UUID), (0, ON, Array(&Struct(&[(0, ON, I32)])))])),
+    ),
+]);
+pub(super) const DELETE_SHARE_GROUP_STATE_RESPONSE: Shape = SHARE_STATE_DONE;
+
+pub(super) const READ_SHARE_GROUP_STATE_SUMMARY_REQUEST: Shape =
+    Struct(&[(0, ON, String), (0, ON, Array(&SHARE_STATE_ASKED))]);
+const SHARE_STATE_SUMMARY: Shape = Struct(&[
+    (0, ON, I32),
+    (0, ON, I16),
+    (0, ON, NullableString),
+    (0, ON, I32),
+    (0, ON, I32),
+    (0, ON, I64),
+    (1, ON, I32),
+]);
+pub(super) const READ_SHARE_GROUP_STATE_SUMMARY_RESPONSE: Shape = Struct(&[(
+    0,
+    ON,
+    Array(&Struct(&[(0, ON, UUID), (0, ON, Array(&SHARE_STATE_SUMMARY))])),
+)]);

@@ -155,6 +155,25 @@ macro_rules! served {
             share_acknowledge: SHARE_ACKNOWLEDGE, 1..=1,
                 ShareAcknowledgeRequestData = ShareAcknowledgeRequest as SHARE_ACKNOWLEDGE_REQUEST,
                 ShareAcknowledgeResponseData = ShareAcknowledgeResponse as SHARE_ACKNOWLEDGE_RESPONSE;
+            initialize_share_group_state: INITIALIZE_SHARE_GROUP_STATE, 0..=0,
+                InitializeShareGroupStateRequestData = InitializeShareGroupStateRequest
+                    as INITIALIZE_SHARE_GROUP_STATE_REQUEST,
+                InitializeShareGroupStateResponseData = InitializeShareGroupStateResponse
+                    as INITIALIZE_SHARE_GROUP_STATE_RESPONSE;
+            read_share_group_state: READ_SHARE_GROUP_STATE, 0..=0,
+                ReadShareGroupStateRequestData = ReadShareGroupStateRequest as READ_SHARE_GROUP_STATE_REQUEST,
+                ReadShareGroupStateResponseData = ReadShareGroupStateResponse as READ_SHARE_GROUP_STATE_RESPONSE;
+            write_share_group_state: WRITE_SHARE_GROUP_STATE, 0..=0,
+                WriteShareGroupStateRequestData = WriteShareGroupStateRequest as WRITE_SHARE_GROUP_STATE_REQUEST,
+                WriteShareGroupStateResponseData = WriteShareGroupStateResponse as WRITE_SHARE_GROUP_STATE_RESPONSE;
+            delete_share_group_state: DELETE_SHARE_GROUP_STATE, 0..=0,
+                DeleteShareGroupStateRequestData = DeleteShareGroupStateRequest as DELETE_SHARE_GROUP_STATE_REQUEST,
+                DeleteShareGroupStateResponseData = DeleteShareGroupStateResponse as DELETE_SHARE_GROUP_STATE_RESPONSE;
+            read_share_group_state_summary: READ_SHARE_GROUP_STATE_SUMMARY, 0..=0,
+                ReadShareGroupStateSummaryRequestData = ReadShareGroupStateSummaryRequest
+                    as READ_SHARE_GROUP_STATE_SUMMARY_REQUEST,
+                ReadShareGroupStateSummaryResponseData = ReadShareGroupStateSummaryResponse
+                    as READ_SHARE_GROUP_STATE_SUMMARY_RESPONSE;
             describe_share_group_offsets: DESCRIBE_SHARE_GROUP_OFFSETS, 0..=0,
                 DescribeShareGroupOffsetsRequestData = DescribeShareGroupOffsetsRequest
                     as DESCRIBE_SHARE_GROUP_OFFSETS_REQUEST,
