@@ -38,6 +38,8 @@ pub struct ShareConsumer {
     unanswered: BTreeMap<Partition, Vec<(i64, i64)>>,
     /// Partitions and offsets of those among them that are for others after all.
     returned: BTreeSet<(i32, i64)>,
+    /// In a row.
+    failures: usize,
 }
 
 #[derive(Default)]
@@ -53,6 +55,8 @@ const EPOCH_LEAVING: i32 = -1;
 const EPOCH_FINAL: i32 = -1;
 /// Between two heartbeats until the group says otherwise.
 const FIRST_INTERVAL: Duration = Duration::from_millis(100);
+/// Failures in a row, each after such an interval, before the error is shown: half a minute.
+const FAILURES_MAX: usize = 300;
 
 impl ShareConsumer {
     pub fn join(cluster: Cluster, group: &str, topic: &str, answer: ShareAnswer) -> Result<ShareConsumer, ClientError> {
@@ -68,6 +72,7 @@ impl ShareConsumer {
             sessions: BTreeMap::new(),
             unanswered: BTreeMap::new(),
             returned: BTreeSet::new(),
+            failures: 0,
         };
         consumer.beat()?;
         Ok(consumer)
@@ -76,9 +81,13 @@ impl ShareConsumer {
     /// The next records; none if none came for a while. What the call before brought is answered for with it.
     pub fn poll(&mut self) -> Result<Vec<ConsumedRecord>, ClientError> {
         if now() >= self.beat_at {
-            self.beat()?;
+            let beaten = self.beat();
+            if self.endure(beaten)?.is_none() {
+                self.cluster.forget_all();
+            }
         }
-        let leaders = self.leaders()?;
+        let leaders = self.leaders();
+        let leaders = self.endure(leaders)?.unwrap_or_default();
         if leaders.is_empty() {
             tool::sleep(FIRST_INTERVAL);
             return Ok(Vec::new());
@@ -86,9 +95,36 @@ impl ShareConsumer {
         let mut records = Vec::new();
         let max_wait_ms = MAX_WAIT_MS / i32::try_from(leaders.len()).unwrap_or(1);
         for (broker, partitions) in leaders {
-            self.fetch(broker, partitions, max_wait_ms, &mut records)?;
+            let fetched = self.fetch(broker, partitions, max_wait_ms, &mut records);
+            if self.endure(fetched)?.is_none() {
+                self.lose(broker);
+            }
         }
         Ok(records)
+    }
+
+    /// `None`: it has failed for a reason that passes, which is put up with for a time.
+    fn endure<T>(&mut self, done: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+        match done {
+            Ok(done) => {
+                self.failures = 0;
+                Ok(Some(done))
+            }
+            Err(problem) if self.failures < FAILURES_MAX && problem.is_passing() => {
+                self.failures += 1;
+                tool::sleep(FIRST_INTERVAL);
+                Ok(None)
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// The session goes with its connection, and what was read in it and not answered for is offered again.
+    fn lose(&mut self, broker: BrokerId) {
+        self.cluster.forget(broker);
+        for partition in self.sessions.remove(&broker).unwrap_or_default().partitions {
+            self.unanswered.remove(&partition);
+        }
     }
 
     /// The record is not used, and is offered to others.
@@ -105,8 +141,15 @@ impl ShareConsumer {
                 .with_member_id(Some(kafka_string(&self.member_id)))
                 .with_share_session_epoch(EPOCH_FINAL)
                 .with_topics(self.answers(&session.partitions));
-            let answer = self.cluster.broker(broker)?.call(&request)?;
-            ClientError::check(answer.error_code, None)?;
+            let answered = self.cluster.broker(broker).and_then(|broker| broker.call(&request));
+            match answered {
+                // Its broker is gone, and the session with it.
+                Err(problem) if problem.is_passing() => self.cluster.forget(broker),
+                answered => match ErrorCode::from_code(answered?.error_code) {
+                    ErrorCode::None | ErrorCode::ShareSessionNotFound => {}
+                    error => ClientError::check(error.code(), None)?,
+                },
+            }
         }
         self.epoch = EPOCH_LEAVING;
         self.beat()
