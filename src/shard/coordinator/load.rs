@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Active, Coordinator, Coordinators, Loading, Seat};
+use super::{Active, Coordinator, Coordinators, Loading, Outgoing, Seat};
 use crate::model::{ErrorCode, PartitionId};
 use crate::partition::{Bound, ReadAsk, Reading};
 use crate::record::{BatchError, BatchHeader, DECOMPRESSED_BYTES_MAX, Records};
@@ -120,6 +120,13 @@ impl Shard {
     fn finish_load(&mut self, id: PartitionId, job: LoadJob, now: Now) {
         let took_ms = now.instant.since(job.started).as_millis() as u64;
         let mut active = Active::new(*job.coordinator, job.load);
+        // What the replicas do not all have yet could be lost with this broker: whoever is told of it waits till they do.
+        if self
+            .high_watermark(id)
+            .is_some_and(|high_watermark| high_watermark < job.offset)
+        {
+            active.hold(Some(job.offset), Outgoing::default(), now.instant);
+        }
         active.coordinator.set_catalog(self.image.clone(), &[]);
         let effects = active.coordinator.on_loaded(now);
         let seat = Seat::Active(Box::new(active));
@@ -137,6 +144,13 @@ impl Shard {
         if let (false, Some(Seat::Active(active))) = (deleted.is_empty(), self.coordinators.seats.get_mut(&id)) {
             let effects = active.coordinator.on_topics_deleted(&deleted, now);
             self.carry_out(id, effects, now);
+        }
+    }
+
+    fn high_watermark(&self, id: PartitionId) -> Option<i64> {
+        match self.hosted.get(&id) {
+            Some(Hosted::Open(open)) => Some(open.partition.high_watermark()),
+            _ => None,
         }
     }
 }
