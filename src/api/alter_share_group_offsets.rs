@@ -3,15 +3,14 @@
 use std::rc::Rc;
 
 use crate::model::ErrorCode;
-use crate::shard::ShareAction;
 use crate::wire::ApiKey;
 use crate::wire::messages::{
     AlterShareGroupOffsetsRequestData, AlterShareGroupOffsetsRequestTopic, AlterShareGroupOffsetsResponseData,
     AlterShareGroupOffsetsResponsePartition, AlterShareGroupOffsetsResponseTopic, kafka_uuid, text,
 };
 
-use super::cluster_view::led_partition;
-use super::share_offsets::{change, prepare};
+use super::cluster_view::known_partition;
+use super::share_offsets::{Changes, prepare};
 use super::{Answer, Api, Context, Refusal, Request};
 
 pub const API: Api = Api {
@@ -26,15 +25,15 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
     let message = request.decode::<AlterShareGroupOffsetsRequestData>(&cx)?;
     let group = text(&message.group_id);
-    let response = match prepare(&cx, &group).await {
+    let response = match begin(&cx, &group).await {
         Err(error) => AlterShareGroupOffsetsResponseData {
             error_code: error.code(),
             ..Default::default()
         },
-        Ok(()) => {
+        Ok(mut changes) => {
             let mut responses = Vec::with_capacity(message.topics.len());
             for topic in &message.topics {
-                responses.push(alter(&cx, &group, topic).await);
+                responses.push(alter(&cx, &mut changes, topic).await);
             }
             AlterShareGroupOffsetsResponseData {
                 responses,
@@ -45,9 +44,14 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     Answer::message(&response, version)
 }
 
+async fn begin<'a>(cx: &'a Rc<Context>, group: &'a str) -> Result<Changes<'a>, ErrorCode> {
+    prepare(cx, group).await?;
+    Changes::begin(cx, group).await
+}
+
 async fn alter(
     cx: &Context,
-    group: &str,
+    changes: &mut Changes<'_>,
     asked: &AlterShareGroupOffsetsRequestTopic,
 ) -> AlterShareGroupOffsetsResponseTopic {
     let image = cx.image();
@@ -56,11 +60,11 @@ async fn alter(
     for asked in &asked.partitions {
         let partition = topic
             .ok_or(ErrorCode::UnknownTopicOrPartition)
-            .and_then(|topic| led_partition(topic, asked.partition_index, cx.broker_id()));
+            .and_then(|topic| known_partition(topic, asked.partition_index));
         let error = match partition {
             Err(error) => error,
             Ok(_) if asked.start_offset < 0 => ErrorCode::InvalidRequest,
-            Ok(partition) => change(cx, group, partition, ShareAction::Reset(asked.start_offset)).await,
+            Ok(partition) => changes.begin_at(partition, asked.start_offset).await,
         };
         partitions.push(AlterShareGroupOffsetsResponsePartition {
             partition_index: asked.partition_index,

@@ -3,6 +3,7 @@
 //! of their own ([`super::shard_nodes`]), which only Metadata names.
 
 use crate::config::without_shard;
+use crate::group::partition_of;
 use crate::metadata::{BrokerState, Endpoint, Image, PartitionState, Topic};
 use crate::model::{BrokerId, ErrorCode, OFFSETS_TOPIC, PartitionId, SHARE_STATE_TOPIC, TRANSACTIONS_TOPIC};
 
@@ -103,6 +104,23 @@ pub fn led_partition(topic: &Topic, index: i32, me: BrokerId) -> Result<Partitio
         true => Ok(PartitionId { topic: topic.id, index }),
         false => Err(ErrorCode::NotLeaderOrFollower),
     }
+}
+
+/// The partition, whoever leads it.
+pub fn known_partition(topic: &Topic, index: i32) -> Result<PartitionId, ErrorCode> {
+    let position = usize::try_from(index).ok();
+    match position.is_some_and(|at| at < topic.partitions.len()) {
+        true => Ok(PartitionId { topic: topic.id, index }),
+        false => Err(ErrorCode::UnknownTopicOrPartition),
+    }
+}
+
+/// The other broker that leads the partition of one of the brokers' own topics where a key's state is kept, if one does.
+pub fn coordinator_elsewhere(image: &Image, topic: &str, key: &str, me: BrokerId) -> Option<BrokerId> {
+    let topic = image.topic(topic)?;
+    let partitions = i32::try_from(topic.partitions.len()).ok()?;
+    let at = usize::try_from(partition_of(key, partitions)).ok()?;
+    topic.partitions.get(at)?.leader.filter(|leader| *leader != me)
 }
 
 /// The partition if a replica of it is on this broker, be it the leader or not.

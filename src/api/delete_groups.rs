@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use crate::group::{GroupReply, GroupRequest};
 use crate::model::ErrorCode;
-use crate::shard::ShareAction;
 use crate::wire::ApiKey;
 use crate::wire::messages::{
     DeletableGroupResult, DeleteGroupsRequestData, DeleteGroupsResponseData, kafka_string, text,
@@ -12,7 +11,7 @@ use crate::wire::messages::{
 
 use super::groups::ask;
 use super::share_group_describe::describe;
-use super::share_offsets::{change, kept};
+use super::share_offsets::Changes;
 use super::{Answer, Api, Context, Refusal, Request};
 
 pub const API: Api = Api {
@@ -52,8 +51,9 @@ async fn delete(cx: &Context, id: &str) -> Result<GroupReply, ErrorCode> {
         if !described.members.is_empty() {
             return Err(ErrorCode::NonEmptyGroup);
         }
-        for partition in kept(cx, id).await?.into_keys() {
-            let error = change(cx, id, partition, ShareAction::Delete).await;
+        let mut changes = Changes::begin(cx, id).await?;
+        for partition in changes.partitions() {
+            let error = changes.forget(partition).await;
             if !matches!(error, ErrorCode::None | ErrorCode::UnknownTopicOrPartition) {
                 return Err(error);
             }

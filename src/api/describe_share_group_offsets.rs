@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use crate::metadata::Image;
 use crate::model::{ErrorCode, PartitionId};
-use crate::shard::{Isolation, ListOffsetsItem, OffsetQuery};
-use crate::share::Saved;
+use crate::share::{NOWHERE, Saved};
 use crate::wire::ApiKey;
 use crate::wire::messages::{
     DescribeShareGroupOffsetsRequestData, DescribeShareGroupOffsetsRequestGroup, DescribeShareGroupOffsetsResponseData,
@@ -14,8 +13,9 @@ use crate::wire::messages::{
     DescribeShareGroupOffsetsResponseTopic, kafka_string, kafka_uuid, text,
 };
 
+use super::log_ends::log_ends;
 use super::share_group_describe::describe;
-use super::share_offsets::kept;
+use super::share_offsets::{KeptOfGroup, kept};
 use super::{Answer, Api, Context, Refusal, Request};
 
 pub const API: Api = Api {
@@ -64,7 +64,7 @@ async fn offsets(
 ) -> Result<Vec<DescribeShareGroupOffsetsResponseTopic>, ErrorCode> {
     describe(cx, id).await?;
     let kept = kept(cx, id).await?;
-    let ends = ends(cx, &kept).await;
+    let ends = log_ends(cx, kept.keys().copied()).await;
     let image = cx.image();
     Ok(asked(&image, group, &kept)
         .into_iter()
@@ -76,7 +76,7 @@ async fn offsets(
 fn asked(
     image: &Image,
     group: &DescribeShareGroupOffsetsRequestGroup,
-    kept: &BTreeMap<PartitionId, Saved>,
+    kept: &KeptOfGroup,
 ) -> BTreeMap<String, BTreeSet<i32>> {
     let mut asked: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
     match &group.topics {
@@ -99,24 +99,11 @@ fn asked(
     asked
 }
 
-/// Where the partitions end for consumers.
-async fn ends(cx: &Context, kept: &BTreeMap<PartitionId, Saved>) -> BTreeMap<PartitionId, i64> {
-    let item = |partition: &PartitionId| ListOffsetsItem {
-        partition: *partition,
-        leader_epoch: -1,
-        query: OffsetQuery::Latest,
-        isolation: Isolation::ReadUncommitted,
-    };
-    let listed = cx.router().list_offsets(kept.keys().map(item).collect()).await;
-    let known = kept.keys().zip(listed).filter(|(_, listed)| listed.error.is_none());
-    known.map(|(partition, listed)| (*partition, listed.offset)).collect()
-}
-
 fn answer(
     image: &Image,
     name: &str,
     indexes: BTreeSet<i32>,
-    kept: &BTreeMap<PartitionId, Saved>,
+    kept: &KeptOfGroup,
     ends: &BTreeMap<PartitionId, i64>,
 ) -> DescribeShareGroupOffsetsResponseTopic {
     let topic = image.topic(name);
@@ -134,12 +121,13 @@ fn answer(
             };
         };
         let partition = PartitionId { topic: topic.id, index };
-        let Some(saved) = kept.get(&partition) else {
+        let Some(kept) = kept.get(&partition).filter(|kept| kept.saved.start > NOWHERE) else {
             return unknown;
         };
         DescribeShareGroupOffsetsResponsePartition {
-            start_offset: saved.start,
-            lag: ends.get(&partition).map_or(NONE, |end| lag(saved, *end)),
+            start_offset: kept.saved.start,
+            leader_epoch: kept.epochs.leader,
+            lag: ends.get(&partition).map_or(NONE, |end| lag(&kept.saved, *end)),
             ..unknown
         }
     });

@@ -50,6 +50,7 @@ mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod list_transactions;
+mod log_ends;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -65,6 +66,7 @@ mod share_group_describe;
 mod share_group_heartbeat;
 mod share_offsets;
 mod share_session;
+mod share_state;
 mod shares;
 mod sync_group;
 #[cfg(test)]
@@ -152,6 +154,11 @@ pub static ALL: &[&Api] = &[
     &share_acknowledge::API,
     &add_raft_voter::API,
     &remove_raft_voter::API,
+    &share_state::initialize::API,
+    &share_state::read::API,
+    &share_state::write::API,
+    &share_state::delete::API,
+    &share_state::read_summary::API,
     &describe_share_group_offsets::API,
     &alter_share_group_offsets::API,
     &delete_share_group_offsets::API,

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::metadata::Image;
 use crate::model::ErrorCode;
 use crate::wire::ApiKey;
 use crate::wire::messages::{
-    ShareAcknowledgeRequestData, ShareAcknowledgeResponseData, ShareAcknowledgedPartition, ShareAcknowledgedTopic,
-    kafka_uuid, topic_id,
+    ShareAcknowledgeLeader, ShareAcknowledgeNode, ShareAcknowledgeRequestData, ShareAcknowledgeResponseData,
+    ShareAcknowledgedPartition, ShareAcknowledgedTopic, kafka_string, kafka_uuid, topic_id,
 };
+use crate::wire::produce::NodeEndpoint;
 
+use super::leader_hints::{LeaderHints, is_about_the_leader};
 use super::share_session::Phase;
 use super::shares::{self, Named, Said};
 use super::{Answer, Api, Context, Refusal, Request};
@@ -51,9 +54,13 @@ async fn acknowledge(
     if phase == Phase::Final {
         cx.share_sessions.end(&member);
     }
+    let image = cx.image();
+    let mut hints = LeaderHints::new(&image, &cx.listener);
+    let responses = by_topic(&image, &mut hints, answers);
     Ok(ShareAcknowledgeResponseData {
         acquisition_lock_timeout_ms: settings.lock_ms(),
-        responses: by_topic(answers),
+        responses,
+        node_endpoints: hints.into_endpoints().into_iter().map(node).collect(),
         ..Default::default()
     })
 }
@@ -70,12 +77,24 @@ fn said(message: ShareAcknowledgeRequestData) -> BTreeMap<Named, Vec<Said>> {
     said
 }
 
-fn by_topic(answers: BTreeMap<Named, ErrorCode>) -> Vec<ShareAcknowledgedTopic> {
+fn by_topic(
+    image: &Image,
+    hints: &mut LeaderHints<'_>,
+    answers: BTreeMap<Named, ErrorCode>,
+) -> Vec<ShareAcknowledgedTopic> {
     let mut topics: Vec<ShareAcknowledgedTopic> = Vec::new();
     for ((topic, index), error) in answers {
+        let known = image.topic_by_id(&topic).filter(|_| is_about_the_leader(error.code()));
+        let leader = known.and_then(|topic| hints.leader_of(topic, index));
+        let (leader_id, leader_epoch) = leader.unwrap_or((-1, -1));
         let partition = ShareAcknowledgedPartition {
             partition_index: index,
             error_code: error.code(),
+            current_leader: ShareAcknowledgeLeader {
+                leader_id,
+                leader_epoch,
+                ..Default::default()
+            },
             ..Default::default()
         };
         match topics.last_mut().filter(|last| topic_id(last.topic_id) == topic) {
@@ -88,4 +107,14 @@ fn by_topic(answers: BTreeMap<Named, ErrorCode>) -> Vec<ShareAcknowledgedTopic> 
         }
     }
     topics
+}
+
+fn node(endpoint: NodeEndpoint) -> ShareAcknowledgeNode {
+    ShareAcknowledgeNode {
+        node_id: endpoint.node_id,
+        host: kafka_string(&endpoint.host),
+        port: endpoint.port,
+        rack: endpoint.rack.as_deref().map(kafka_string),
+        ..Default::default()
+    }
 }

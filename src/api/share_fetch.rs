@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_lite::future;
@@ -22,10 +23,11 @@ use crate::wire::ApiKey;
 use crate::wire::messages::{ShareFetchRequestData, topic_id};
 use crate::wire::share_fetch::{ShareFetchResponse, ShareFetchedPartition, ShareFetchedTopic};
 
+use super::cluster_view::led_partition;
 use super::leader_hints::{LeaderHints, is_about_the_leader};
 use super::share_batches::{Batches, overlapping};
-use super::share_group_describe::describe;
-use super::share_session::{Member, Phase};
+use super::share_group_describe::is_unknown;
+use super::share_session::{Fetching, Member, Phase};
 use super::shares::{self, Named, Said, Settings};
 use super::{Answer, Api, Context, Refusal, Request};
 
@@ -41,6 +43,9 @@ pub const API: Api = Api {
 const RENEW_FROM: i16 = 2;
 /// ShareAcquireMode: the number of records is a limit, not a wish. //= KIP-1206
 const EXACT: i8 = 1;
+
+/// For the states of all partitions of one fetch.
+const LOADING_PATIENCE: Duration = Duration::from_millis(100);
 
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
@@ -66,6 +71,13 @@ struct Wish {
     until: Instant,
 }
 
+impl Wish {
+    /// The same, with no wait beyond that.
+    fn by(self, until: Instant) -> Wish {
+        Wish { until, ..self }
+    }
+}
+
 /// One partition's records, and who they now belong to.
 #[derive(Default)]
 struct Got {
@@ -84,29 +96,34 @@ async fn fetch(cx: &Context, message: ShareFetchRequestData, version: i16) -> Re
     if message.share_session_epoch == 0 && !said.is_empty() {
         return Err(ErrorCode::InvalidRequest);
     }
-    let (named, errors) = named(cx, &message);
-    let forgotten = forgotten(&message);
     let sessions = &cx.share_sessions;
-    let (phase, partitions) = sessions.fetch(&member, message.share_session_epoch, &named, &forgotten)?;
-    if phase == Phase::First
-        && let Err(ErrorCode::GroupIdNotFound) = describe(cx, &member.0).await
-    {
+    let Fetching {
+        phase,
+        mut partitions,
+        joined,
+    } = sessions.fetch(
+        &member,
+        message.share_session_epoch,
+        &named(&message),
+        &forgotten(&message),
+    )?;
+    if phase == Phase::First && is_unknown(cx, &member.0).await {
         // What would be kept for it could not be deleted with it.
         sessions.end(&member);
         return Err(ErrorCode::GroupIdNotFound);
     }
     let settings = shares::settings(cx, &member.0);
+    // A member that has given a partition back names it once more when it says what became of the records: it wants none.
+    partitions.retain(|one| !(said.contains_key(&name(*one)) && joined.contains(one)));
+    begin(cx, &member, &settings, joined);
     let acknowledged = shares::acknowledge(cx, &member, &settings, said, is_renewal).await;
-    let mut got = match phase {
+    let got = match phase {
         Phase::Final => BTreeMap::new(),
         _ if is_renewal => BTreeMap::new(),
         _ => records(cx, &member, &settings, partitions, wish(cx, &message)).await,
     };
     if phase == Phase::Final {
         sessions.end(&member);
-    }
-    for (named, error) in errors {
-        got.insert(named, Got::refused(error));
     }
     Ok(respond(cx, &settings, got, acknowledged))
 }
@@ -123,7 +140,7 @@ fn asks_for_nothing(message: &ShareFetchRequestData) -> bool {
 
 fn wish(cx: &Context, message: &ShareFetchRequestData) -> Wish {
     let bytes_max = usize::try_from(message.max_bytes.min(cx.config().fetch_max_bytes)).unwrap_or(0);
-    let wait = std::time::Duration::from_millis(u64::try_from(message.max_wait_ms).unwrap_or(0));
+    let wait = Duration::from_millis(u64::try_from(message.max_wait_ms).unwrap_or(0));
     Wish {
         bytes_max,
         bytes_min: usize::try_from(message.min_bytes)
@@ -151,19 +168,37 @@ fn said(message: &ShareFetchRequestData) -> BTreeMap<Named, Vec<Said>> {
     said
 }
 
-/// The partitions that the request names and this broker leads, and errors for the others.
-fn named(cx: &Context, message: &ShareFetchRequestData) -> (Vec<PartitionId>, Vec<(Named, ErrorCode)>) {
+fn named(message: &ShareFetchRequestData) -> Vec<PartitionId> {
+    let topics = message.topics.iter();
+    let partitions = topics.flat_map(|topic| {
+        let id = topic_id(topic.topic_id);
+        topic.partitions.iter().map(move |one| PartitionId {
+            topic: id,
+            index: one.partition_index,
+        })
+    });
+    partitions.collect()
+}
+
+/// The partitions that this broker leads, and what the client is told of the others.
+fn led(cx: &Context, partitions: Vec<PartitionId>) -> (Vec<PartitionId>, BTreeMap<Named, Got>) {
     let image = cx.image();
-    let (mut named, mut errors) = (Vec::new(), Vec::new());
-    for topic in &message.topics {
-        for asked in &topic.partitions {
-            match shares::partition(cx, &image, topic.topic_id, asked.partition_index) {
-                Ok(partition) => named.push(partition),
-                Err(error) => errors.push(((topic_id(topic.topic_id), asked.partition_index), error)),
-            }
+    let (mut led, mut refused) = (Vec::new(), BTreeMap::new());
+    for partition in partitions {
+        let topic = image.topic_by_id(&partition.topic).ok_or(ErrorCode::UnknownTopicId);
+        match topic.and_then(|topic| led_partition(topic, partition.index, cx.broker_id())) {
+            Ok(partition) => led.push(partition),
+            Err(error) => drop(refused.insert(name(partition), Got::refused(error))),
         }
     }
-    (named, errors)
+    (led, refused)
+}
+
+/// Nobody waits for the answers: the questions are on their way when this returns.
+fn begin(cx: &Context, member: &Member, settings: &Settings, joined: Vec<PartitionId>) {
+    for partition in joined {
+        drop(cx.router().share(partition, settings.ask(member, ShareAction::Begin)));
+    }
 }
 
 fn forgotten(message: &ShareFetchRequestData) -> BTreeSet<PartitionId> {
@@ -186,24 +221,47 @@ async fn records(
     partitions: Vec<PartitionId>,
     wish: Wish,
 ) -> BTreeMap<Named, Got> {
+    let (partitions, refused) = led(cx, partitions);
+    // News is told at once, with what there is now.
+    let wish = match refused.is_empty() {
+        true => wish,
+        false => wish.by(rt::now()),
+    };
+    offered(cx, member, settings, partitions, wish, refused).await
+}
+
+async fn offered(
+    cx: &Context,
+    member: &Member,
+    settings: &Settings,
+    partitions: Vec<PartitionId>,
+    wish: Wish,
+    mut got: BTreeMap<Named, Got>,
+) -> BTreeMap<Named, Got> {
     if partitions.is_empty() || wish.records_max <= 0 || wish.bytes_max == 0 {
-        return BTreeMap::new();
+        return got;
     }
     loop {
         let watch = watch(cx, member, settings, &partitions, wish.until);
-        let (ready, mut got) = next_offsets(cx, member, settings, &partitions).await;
-        if got.is_empty() {
-            let read = async {
-                let items = read(cx, settings, &ready, wish).await;
-                Some(items)
-            };
-            let changed = async {
-                watch.await;
-                None
-            };
-            if let Some(fetched) = future::or(read, changed).await {
-                acquire(cx, member, settings, fetched, wish, &mut got).await;
-            }
+        let (ready, errors) = next_offsets(cx, member, settings, &partitions).await;
+        got.extend(errors);
+        // With news, or no time, what there is now is read to the end.
+        let waits = got.is_empty() && rt::now() < wish.until;
+        let wait_until = if waits { wish.until } else { rt::now() };
+        let read = async {
+            let items = read(cx, settings, &ready, wish.by(wait_until)).await;
+            Some(items)
+        };
+        let changed = async {
+            watch.await;
+            None
+        };
+        let fetched = match waits {
+            true => future::or(read, changed).await,
+            false => read.await,
+        };
+        if let Some(fetched) = fetched {
+            acquire(cx, member, settings, fetched, wish, &mut got).await;
         }
         if !got.is_empty() || rt::now() >= wish.until {
             return got;
@@ -211,7 +269,8 @@ async fn records(
     }
 }
 
-/// Where each partition's next record is, where there may be one; and those that cannot be asked.
+/// Where each partition's next record is, where there may be one; and those that cannot be asked. One whose state is still on
+/// its way is left for the next fetch: it must not hold back the others.
 async fn next_offsets(
     cx: &Context,
     member: &Member,
@@ -224,11 +283,12 @@ async fn next_offsets(
     };
     let asked: Vec<_> = partitions.iter().map(ask).collect();
     let (mut ready, mut errors) = (Vec::new(), BTreeMap::new());
+    let late = rt::now().after(LOADING_PATIENCE);
     for (partition, answer) in asked {
-        match answer.await {
-            Ok(ShareReply::Next(Some(offset))) => ready.push((partition, offset)),
-            Ok(_) => {}
-            Err(error) => drop(errors.insert(name(partition), Got::refused(fetch_error(error)))),
+        match rt::timeout(late.since(rt::now()), answer).await {
+            Some(Ok(ShareReply::Next(Some(offset)))) => ready.push((partition, offset)),
+            Some(Ok(_)) | None => {}
+            Some(Err(error)) => drop(errors.insert(name(partition), Got::refused(fetch_error(error)))),
         }
     }
     (ready, errors)
@@ -399,9 +459,8 @@ fn respond(
     let mut hints = LeaderHints::new(&image, &cx.listener);
     let mut topics: Vec<ShareFetchedTopic> = Vec::new();
     for ((id, _), mut answer) in partitions {
-        if is_about_the_leader(answer.error_code)
-            && let Some(topic) = image.topic_by_id(&id)
-        {
+        let is_elsewhere = is_about_the_leader(answer.error_code) || is_about_the_leader(answer.acknowledge_error_code);
+        if is_elsewhere && let Some(topic) = image.topic_by_id(&id) {
             answer.leader = hints.leader_of(topic, answer.index).unwrap_or(answer.leader);
         }
         push(&mut topics, id, answer);
@@ -431,5 +490,105 @@ fn push(topics: &mut Vec<ShareFetchedTopic>, id: TopicId, answer: ShareFetchedPa
             id,
             partitions: vec![answer],
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::{answer_of, context};
+    use crate::model::SHARE_STATE_TOPIC;
+    use crate::record::{BatchBuilder, BatchHeader, Compression, ValidBatch};
+    use crate::shard::tests::{TIMEOUT, broker, create, id};
+    use crate::shard::{Acks, AppendItem, Router};
+    use crate::wire::messages::{ShareFetchPartition, ShareFetchTopic, ShareForgottenTopic, kafka_string, kafka_uuid};
+
+    fn fetch_of(epoch: i32, named: &[TopicId], forgotten: &[TopicId]) -> ShareFetchRequestData {
+        let topic = |id: &TopicId| {
+            ShareFetchTopic::default()
+                .with_topic_id(kafka_uuid(*id))
+                .with_partitions(vec![ShareFetchPartition::default()])
+        };
+        let forgotten_topic = |id: &TopicId| {
+            ShareForgottenTopic::default()
+                .with_topic_id(kafka_uuid(*id))
+                .with_partitions(vec![0])
+        };
+        ShareFetchRequestData::default()
+            .with_group_id(Some(kafka_string("g")))
+            .with_member_id(Some(kafka_string("a")))
+            .with_share_session_epoch(epoch)
+            .with_min_bytes(1)
+            .with_max_bytes(1 << 20)
+            .with_max_records(500)
+            .with_batch_size(500)
+            .with_topics(named.iter().map(topic).collect())
+            .with_forgotten_topics_data(forgotten.iter().map(forgotten_topic).collect())
+    }
+
+    /// Topics with their errors, and how many ranges of records came.
+    async fn fetched(cx: &Rc<Context>, request: &ShareFetchRequestData) -> Vec<(TopicId, i16, usize)> {
+        let body = answer_of(cx, (&API, 1), request).await.unwrap();
+        let answer = ShareFetchResponse::decode(body).unwrap();
+        assert_eq!(answer.error_code, 0);
+        let rows = answer.topics.iter().flat_map(|topic| {
+            let rows = topic.partitions.iter();
+            rows.map(|one| (topic.id, one.error_code, one.acquired.len()))
+                .collect::<Vec<_>>()
+        });
+        rows.collect()
+    }
+
+    async fn append(router: &Router, topic: TopicId) {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.push(1, None, Some(b"value"), &[]);
+        let bytes = builder.build();
+        let batch = ValidBatch {
+            header: BatchHeader::parse(&bytes).unwrap(),
+            bytes,
+            log_append_time_ms: -1,
+        };
+        let item = AppendItem {
+            partition: id(topic, 0),
+            batch,
+            warrant: crate::partition::Warrant::None,
+        };
+        let deadline = rt::now().after(TIMEOUT);
+        while router.append(vec![item.clone()], Acks::All, TIMEOUT).await[0].error != ErrorCode::None {
+            assert!(rt::now() < deadline, "nothing can be appended");
+            rt::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// A partition that the broker cannot serve is named once, and reported until it is forgotten: the client waits for it,
+    /// and another leader may yet be this one. It holds up no other.
+    #[test]
+    fn what_is_not_served_stays_in_the_session() {
+        let root = tempfile::tempdir().unwrap();
+        broker(root.path(), 1, |_, router| async move {
+            create(&router, SHARE_STATE_TOPIC, 3, &[]).await;
+            let (topic, nowhere) = (create(&router, "t", 1, &[]).await, TopicId([9; 16]));
+            let cx = Rc::new(context(&router));
+            let unknown = (nowhere, ErrorCode::UnknownTopicId.code(), 0);
+            assert!(
+                fetched(&cx, &fetch_of(0, &[topic, nowhere], &[]))
+                    .await
+                    .contains(&unknown)
+            );
+            let deadline = rt::now().after(TIMEOUT);
+            for epoch in 1.. {
+                append(&router, topic).await;
+                let rows = fetched(&cx, &fetch_of(epoch, &[], &[])).await;
+                assert!(rows.contains(&unknown), "{rows:?}");
+                if rows
+                    .iter()
+                    .any(|(of, error, ranges)| *of == topic && *error == 0 && *ranges > 0)
+                {
+                    assert_eq!(fetched(&cx, &fetch_of(epoch + 1, &[nowhere], &[nowhere])).await, []);
+                    return;
+                }
+                assert!(rt::now() < deadline, "the other partition's record does not come");
+            }
+        });
     }
 }

@@ -1,17 +1,19 @@
 //! ShareGroupDescribe: share groups with their members, and what each of them reads.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::group::{DescribedShareGroup, DescribedShareMember, GroupReply, GroupRequest};
 use crate::metadata::Image;
-use crate::model::ErrorCode;
+use crate::model::{BrokerId, ErrorCode, OFFSETS_TOPIC};
+use crate::rt;
 use crate::wire::ApiKey;
 use crate::wire::messages::{
-    ShareGroupDescribeRequestData, ShareGroupDescribeResponseData, ShareGroupDescribed, ShareGroupDescribedAssignment,
-    ShareGroupDescribedMember, ShareGroupDescribedTopic, kafka_string, kafka_uuid, text,
+    Decode, Encode, ShareGroupDescribeRequestData, ShareGroupDescribeResponseData, ShareGroupDescribed,
+    ShareGroupDescribedAssignment, ShareGroupDescribedMember, ShareGroupDescribedTopic, kafka_string, kafka_uuid, text,
 };
 
-use super::cluster_view::OPERATIONS_NOT_ASKED;
+use super::cluster_view::{OPERATIONS_NOT_ASKED, coordinator_elsewhere};
 use super::groups::{GROUP_OPERATIONS, ask, mistaken, optional};
 use super::{Answer, Api, Context, Refusal, Request};
 
@@ -23,6 +25,9 @@ pub const API: Api = Api {
     handle: |cx, request| Box::pin(handle(cx, request)),
 };
 
+/// As brokers ask each other.
+const ASK_VERSION: i16 = 1;
+const ASK_PATIENCE: Duration = Duration::from_secs(2);
 /// The one assignor that there is.
 const ASSIGNOR: &str = "simple";
 
@@ -54,6 +59,31 @@ pub async fn describe(cx: &Context, group: &str) -> Result<DescribedShareGroup, 
         GroupReply::DescribedShare(described) => described.ok_or(ErrorCode::GroupIdNotFound),
         _ => mistaken(),
     }
+}
+
+/// Whether the group's coordinator, on whichever broker, says that there is no share group of this name. Where it cannot be
+/// asked, nobody says so.
+pub async fn is_unknown(cx: &Context, group: &str) -> bool {
+    let error = match coordinator_elsewhere(&cx.image(), OFFSETS_TOPIC, group, cx.broker_id()) {
+        Some(broker) => ask_elsewhere(cx, broker, group).await,
+        None => describe(cx, group).await.err(),
+    };
+    error == Some(ErrorCode::GroupIdNotFound)
+}
+
+/// The group's error, if there is one and it can be told.
+async fn ask_elsewhere(cx: &Context, broker: BrokerId, group: &str) -> Option<ErrorCode> {
+    let request = ShareGroupDescribeRequestData {
+        group_ids: vec![kafka_string(group)],
+        ..Default::default()
+    };
+    let body = vec![request.encode(ASK_VERSION).ok()?];
+    let api = (ApiKey::SHARE_GROUP_DESCRIBE, ASK_VERSION);
+    let call = cx.router().call_broker(broker, api, body);
+    let answer = rt::timeout(ASK_PATIENCE, call).await?.ok()?;
+    let answer = ShareGroupDescribeResponseData::decode_answer(answer, ASK_VERSION).ok()?;
+    let described = answer.groups.first()?;
+    Some(ErrorCode::from_code(described.error_code))
 }
 
 fn answer(

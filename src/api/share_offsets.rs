@@ -1,47 +1,38 @@
-//! What the three APIs of share groups' offsets have in common: what is kept of a group, and changing it.
+//! What the three APIs of share groups' offsets have in common: what is kept of a group, by whatever broker, and changing it.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::group::{GroupReply, GroupRequest};
 use crate::model::{ErrorCode, PartitionId, SHARE_STATE_TOPIC};
-use crate::shard::ShareAction;
-use crate::share::{Saved, StateReply, StateRequest};
+use crate::shard::{ask_keeper, kept_of_group};
+use crate::share::{Kept, StateKey, StateRequest};
 
 use super::Context;
-use super::cluster_view::led_partition;
 use super::find_coordinator::share_state_topic;
 use super::groups::{ask, mistaken};
 use super::share_group_describe::describe;
-use super::shares::{group_name, settings};
+use super::shares::group_name;
 
-/// Everything that is kept of the group.
-pub async fn kept(cx: &Context, group: &str) -> Result<BTreeMap<PartitionId, Saved>, ErrorCode> {
-    let image = cx.image();
-    let Some(topic) = image.topic(SHARE_STATE_TOPIC) else {
-        return Ok(BTreeMap::new());
-    };
-    let group = group_name(group);
-    let indexes = 0..i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-    let logs = indexes.filter_map(|index| led_partition(topic, index, cx.broker_id()).ok());
-    // All are asked before the first answer is awaited.
-    let asked: Vec<_> = logs
-        .map(|log| cx.router().share_state(log, StateRequest::List(group.clone())))
-        .collect();
-    let mut kept = BTreeMap::new();
-    for answer in asked {
-        if let StateReply::Listed(listed) = answer.await? {
-            let listed = listed.into_iter().map(|(key, saved)| {
-                let partition = PartitionId {
-                    topic: key.topic,
-                    index: key.index,
-                };
-                (partition, saved)
-            });
-            kept.extend(listed);
-        }
-    }
-    Ok(kept)
+/// Everything that is kept of a group.
+pub type KeptOfGroup = BTreeMap<PartitionId, Kept>;
+
+/// COORDINATOR_NOT_AVAILABLE and its like where one of those who keep it cannot be asked.
+pub async fn kept(cx: &Context, group: &str) -> Result<KeptOfGroup, ErrorCode> {
+    let kept = kept_of_group(cx.router(), &group_name(group)).await;
+    let kept = kept.map_err(|error| match error {
+        // Clients ask a coordinator again that does not answer.
+        ErrorCode::NetworkException => ErrorCode::CoordinatorNotAvailable,
+        error => error,
+    })?;
+    let kept = kept.into_iter().map(|(key, kept)| {
+        let partition = PartitionId {
+            topic: key.topic,
+            index: key.index,
+        };
+        (partition, kept)
+    });
+    Ok(kept.collect())
 }
 
 /// Nothing can be read by a share group before there is room for what it acknowledges: the client comes again.
@@ -73,9 +64,55 @@ pub async fn require_empty(cx: &Context, group: &str) -> Result<(), ErrorCode> {
     }
 }
 
-/// Changes what is kept of one partition, on the shard that has it.
-pub async fn change(cx: &Context, group: &str, partition: PartitionId, action: ShareAction) -> ErrorCode {
-    let nobody = (group_name(group), group_name(""));
-    let ask = settings(cx, group).ask(&nobody, action);
-    cx.router().share(partition, ask).await.err().unwrap_or(ErrorCode::None)
+/// Changes to what is kept of one group, one after the other.
+pub struct Changes<'a> {
+    cx: &'a Context,
+    group: &'a str,
+    kept: KeptOfGroup,
+    /// One took too long: the others are not tried.
+    failed: Option<ErrorCode>,
+}
+
+impl<'a> Changes<'a> {
+    pub async fn begin(cx: &'a Context, group: &'a str) -> Result<Changes<'a>, ErrorCode> {
+        let kept = kept(cx, group).await?;
+        Ok(Changes {
+            cx,
+            group,
+            kept,
+            failed: None,
+        })
+    }
+
+    /// The partitions that something is kept of.
+    pub fn partitions(&self) -> Vec<PartitionId> {
+        self.kept.keys().copied().collect()
+    }
+
+    /// The group begins there, under a state epoch that is later than any before.
+    pub async fn begin_at(&mut self, partition: PartitionId, start: i64) -> ErrorCode {
+        let known = self.kept.get(&partition);
+        let state_epoch = known.map_or(0, |kept| kept.epochs.state.saturating_add(1));
+        self.change(partition, |key| StateRequest::Initialize(key, state_epoch, start))
+            .await
+    }
+
+    /// It is forgotten that the group ever read the partition.
+    pub async fn forget(&mut self, partition: PartitionId) -> ErrorCode {
+        self.change(partition, StateRequest::Delete).await
+    }
+
+    async fn change(&mut self, partition: PartitionId, request: impl FnOnce(StateKey) -> StateRequest) -> ErrorCode {
+        if let Some(error) = self.failed {
+            return error;
+        }
+        let key = StateKey {
+            group: group_name(self.group),
+            topic: partition.topic,
+            index: partition.index,
+        };
+        let error = ask_keeper(self.cx.router(), &key, request(key.clone())).await.err();
+        self.failed = error.filter(|error| *error != ErrorCode::UnknownTopicOrPartition);
+        error.unwrap_or(ErrorCode::None)
+    }
 }

@@ -47,6 +47,16 @@ pub enum Phase {
     Final,
 }
 
+/// What a fetch is about.
+pub struct Fetching {
+    pub phase: Phase,
+    /// All of the session's: also what this broker does not lead, or not any more. The client names each once, and wants
+    /// to hear of it until it says otherwise.
+    pub partitions: Vec<PartitionId>,
+    /// Those that were not in the session before.
+    pub joined: Vec<PartitionId>,
+}
+
 impl ShareSlots {
     pub fn new(count: usize) -> Rc<ShareSlots> {
         Rc::new(ShareSlots { free: Cell::new(count) })
@@ -72,31 +82,46 @@ impl ShareSessions {
         }
     }
 
-    /// Takes up a fetch: `named` join the session's partitions and `forgotten` leave them. Gives all that it has now.
+    /// Takes up a fetch: `named` join the session's partitions and `forgotten` leave them.
     pub fn fetch(
         &self,
         member: &Member,
         epoch: i32,
         named: &[PartitionId],
         forgotten: &BTreeSet<PartitionId>,
-    ) -> Result<(Phase, Vec<PartitionId>), ErrorCode> {
+    ) -> Result<Fetching, ErrorCode> {
         if epoch == EPOCH_FIRST {
             self.begin(member, named)?;
-            return Ok((Phase::First, named.to_vec()));
+            return Ok(Fetching {
+                phase: Phase::First,
+                partitions: named.to_vec(),
+                joined: named.to_vec(),
+            });
         }
         let mut sessions = self.sessions.borrow_mut();
         let session = sessions.get_mut(member).ok_or(ErrorCode::ShareSessionNotFound)?;
         if epoch == EPOCH_FINAL {
-            return Ok((Phase::Final, Vec::new()));
+            return Ok(Fetching {
+                phase: Phase::Final,
+                partitions: Vec::new(),
+                joined: Vec::new(),
+            });
         }
         session.step(epoch)?;
-        session.partitions.retain(|partition| !forgotten.contains(partition));
+        let mut joined = Vec::new();
         for partition in named {
             if !session.partitions.contains(partition) {
                 session.partitions.push(*partition);
+                joined.push(*partition);
             }
         }
-        Ok((Phase::Running, session.partitions.clone()))
+        // One that is named too, for what is said of its records, is forgotten all the same.
+        session.partitions.retain(|partition| !forgotten.contains(partition));
+        Ok(Fetching {
+            phase: Phase::Running,
+            partitions: session.partitions.clone(),
+            joined,
+        })
     }
 
     /// Takes up an acknowledgement: it belongs to a session that there is.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::ShareReset;
-use crate::metadata::Image;
-use crate::model::{ErrorCode, PartitionId, TopicId};
+use crate::model::{ErrorCode, TopicId};
 use crate::rt::wall_ms;
 use crate::shard::{Isolation, ShareAction, ShareAsk, ShareBegin};
 use crate::share::{AckBatch, AckKind, Limits};
-use crate::wire::messages::{KafkaString, KafkaUuid, topic_id};
+use crate::wire::messages::KafkaString;
 
 use super::Context;
 use super::cluster_view::led_partition;
@@ -20,7 +19,7 @@ use super::share_session::Member;
 const MEMBER_ID_BYTES_MAX: usize = 36;
 
 /// A group's name is part of the keys that its state is kept under; their lengths have 15 bits.
-const GROUP_BYTES_MAX: usize = 16_384;
+pub const GROUP_BYTES_MAX: usize = 16_384;
 
 /// How one group wants its records.
 #[derive(Clone, Copy, Debug)]
@@ -81,12 +80,6 @@ impl Settings {
     pub fn lock_ms(&self) -> i32 {
         i32::try_from(self.limits.lock.as_millis()).unwrap_or(i32::MAX)
     }
-}
-
-/// The partition of a topic that is named by its id, if this broker leads it.
-pub fn partition(cx: &Context, image: &Image, id: KafkaUuid, index: i32) -> Result<PartitionId, ErrorCode> {
-    let topic = image.topic_by_id(&topic_id(id)).ok_or(ErrorCode::UnknownTopicId)?;
-    led_partition(topic, index, cx.broker_id())
 }
 
 /// What a request says of its partitions: a range as (first, last, kinds as numbers).

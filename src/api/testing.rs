@@ -1,12 +1,22 @@
-//! Images for the tests of handlers.
+//! Images and connections for the tests of handlers.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::config::{BrokerConfig, TopicConfig};
 use crate::metadata::{BrokerState, Endpoint, Image, ImageEpoch, PartitionState, Topic};
-use crate::model::{BrokerId, DirId, LeaderEpoch, TopicId};
+use crate::metrics::{ConnectionCells, Registry};
+use crate::model::{BrokerId, DirId, LeaderEpoch, ShardId, TopicId};
+use crate::shard::Router;
+use crate::wire::RequestHeader;
+use crate::wire::messages::Encode;
+
+use super::{Answer, Api, Context, Refusal, Request, Services};
 
 /// Broker 1 with listener PLAINTEXT leads every partition of these topics.
 pub fn image(topics: &[(&str, i32)]) -> Image {
@@ -28,6 +38,40 @@ pub fn image(topics: &[(&str, i32)]) -> Image {
         );
     }
     image
+}
+
+/// A connection to the shard of this router.
+pub fn context(router: &Router) -> Context {
+    let config = router.image().config().clone();
+    let registry = Registry::new(1);
+    let metrics = registry.shard(0);
+    let cells = ConnectionCells::new("PLAINTEXT".into(), "127.0.0.1:1".into(), 0);
+    let connection = metrics.connections().enter((ShardId(0), 0), cells);
+    let services = Services::new(router.clone(), config, metrics, 1);
+    Context {
+        share_sessions: services.share_sessions(),
+        services,
+        listener: Rc::from("PLAINTEXT"),
+        peer: Rc::from("127.0.0.1:1"),
+        connection,
+        next_waits: Cell::default(),
+        sends_away: Cell::default(),
+    }
+}
+
+/// The body of the answer to a request on this connection.
+pub async fn answer_of(cx: &Rc<Context>, (api, version): (&Api, i16), message: &impl Encode) -> Result<Bytes, Refusal> {
+    let header = RequestHeader {
+        api_key: api.key,
+        api_version: version,
+        correlation_id: 1,
+        client_id: None,
+    };
+    let body = message.encode(version).expect("a sound message");
+    match (api.handle)(cx.clone(), Request { header, body }).await? {
+        Answer::Body(body) => Ok(body.slices.concat().into()),
+        Answer::Silent => panic!("an answer is due"),
+    }
 }
 
 /// One topic of one partition with one override.

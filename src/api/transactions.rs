@@ -44,14 +44,6 @@ pub fn coordinator_of(image: &Image, id: &str, me: BrokerId) -> Result<Partition
     led.map_err(|_| ErrorCode::NotCoordinator)
 }
 
-/// The other broker that leads the partition whose coordinator has the id, if one does.
-pub fn coordinator_elsewhere(image: &Image, id: &str, me: BrokerId) -> Option<BrokerId> {
-    let topic = image.topic(TRANSACTIONS_TOPIC)?;
-    let partitions = i32::try_from(topic.partitions.len()).ok()?;
-    let at = usize::try_from(partition_of(id, partitions)).ok()?;
-    topic.partitions.get(at)?.leader.filter(|leader| *leader != me)
-}
-
 /// Asks the coordinator of the id. The request is on its way when this returns, before the future is polled.
 pub fn ask(
     cx: &Context,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::metadata::Image;
-use crate::model::{BrokerId, ErrorCode, NamedPartitions, PartitionId, ProducerIdentity};
+use crate::model::{BrokerId, ErrorCode, NamedPartitions, PartitionId, ProducerIdentity, TRANSACTIONS_TOPIC};
 use crate::partition::Warrant;
 use crate::rt;
 use crate::shard::{Acks, AppendItem, AppendOutcome};
@@ -21,6 +21,7 @@ use crate::wire::messages::{
 };
 
 use super::Context;
+use super::cluster_view::coordinator_elsewhere;
 use super::transactions::{self, Problem};
 
 /// The first Produce version whose clients know TRANSACTION_ABORTABLE.
@@ -192,7 +193,8 @@ async fn judge(cx: &Context, transaction: &Transaction, named: &NamedPartitions)
         partitions: named.clone(),
         version: ClientVersion::V2,
     };
-    if let Some(broker) = transactions::coordinator_elsewhere(&cx.image(), &transaction.id, cx.broker_id()) {
+    let elsewhere = coordinator_elsewhere(&cx.image(), TRANSACTIONS_TOPIC, &transaction.id, cx.broker_id());
+    if let Some(broker) = elsewhere {
         return judge_elsewhere(cx, broker, transaction, named).await;
     }
     let request = match transaction.version {

@@ -84,7 +84,7 @@ pub use message::{CheckpointRow, Message, Stopped};
 pub use peers::endpoint;
 pub use placement::owner;
 pub use router::Router;
-pub use share::{ShareAction, ShareAsk, ShareBegin, ShareReply};
+pub use share::{ShareAction, ShareAsk, ShareBegin, ShareReply, ask_keeper, kept_of_group, list_here, log_of};
 pub use throttle::{Throttle, Throttles};
 pub use types::*;
 

@@ -13,7 +13,7 @@ use super::following::{CopyOutcomes, CutLog, Fetched, FollowChange};
 use super::message::{Local, Request};
 use super::post::Post;
 use super::reply::{ReplyRx, ReplyTx, reply};
-use super::share::{ShareAsk, ShareReply};
+use super::share::{ShareAction, ShareAsk, ShareReply};
 use super::throttle::Throttles;
 use super::types::*;
 use crate::group::{GroupReply, GroupRequest};
@@ -219,18 +219,28 @@ impl Router {
         })
     }
 
-    /// Asks a group's share of a partition. Enqueued at once.
+    /// Asks a group's share of a partition. Enqueued at once. Nothing is given where others may lead by now: they
+    /// offer the records too.
     pub fn share(
         &self,
         partition: PartitionId,
         ask: ShareAsk,
     ) -> impl Future<Output = Result<ShareReply, ErrorCode>> + 'static {
-        let answer = self.timely(self.put(|reply| Request::Share {
-            partition,
-            ask: Box::new(ask),
-            reply,
-        }));
-        async move { answer.await.unwrap_or(Err(ErrorCode::NotLeaderOrFollower)) }
+        let may_offer = !matches!(ask.action, ShareAction::Acquire(_)) || self.may_lead();
+        let answer = may_offer.then(|| {
+            self.timely(self.put(|reply| Request::Share {
+                partition,
+                ask: Box::new(ask),
+                reply,
+            }))
+        });
+        async move {
+            let answer = match answer {
+                Some(answer) => answer.await,
+                None => None,
+            };
+            answer.unwrap_or(Err(ErrorCode::NotLeaderOrFollower))
+        }
     }
 
     /// Asks the coordinator that keeps share groups' state and whose log `partition` is. Enqueued at once.
@@ -239,14 +249,12 @@ impl Router {
         partition: PartitionId,
         request: StateRequest,
     ) -> impl Future<Output = Result<StateReply, ErrorCode>> + 'static {
-        self.coordinate(
-            partition,
-            CoordinatorRequest::ShareState(request),
-            |reply| match reply {
-                CoordinatorReply::ShareState(reply) => Some(reply),
-                _ => None,
-            },
-        )
+        let request = CoordinatorRequest::ShareState(request);
+        let answer = self.coordinate(partition, request, |reply| match reply {
+            CoordinatorReply::ShareState(answer) => Some(answer),
+            _ => None,
+        });
+        async move { answer.await.flatten() }
     }
 
     /// What is to be copied otherwise than it was told before; waits until there is something. `None`: the pump has ended.

@@ -24,5 +24,5 @@ mod window;
 mod tests;
 
 pub use partition::{AckBatch, AckKind, AckRefusal, Acquire, Acquired, Limits, SharePartition};
-pub use record::{Saved, SavedBatch, SavedDelivery, StateKey};
-pub use states::{ShareStates, StateReply, StateRequest};
+pub use record::{Epochs, Kept, NOWHERE, Saved, SavedBatch, SavedDelivery, StateKey};
+pub use states::{ShareStates, StateAnswer, StateReply, StateRequest};

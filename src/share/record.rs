@@ -19,6 +19,8 @@ use crate::wire::primitives::{DecodeError, Reader, Writer, tag_field};
 const SNAPSHOT_KEY: i16 = 0;
 const VERSION: i16 = 0;
 const SETTLED_TAG: u32 = 0;
+/// The start of what has not begun yet. //= KIP-932: UNINITIALIZED_START_OFFSET
+pub const NOWHERE: i64 = -1;
 /// Bytes of one batch in a value: what the reader may count on.
 const BATCH_BYTES_MIN: usize = 19;
 
@@ -30,9 +32,25 @@ pub struct StateKey {
     pub index: i32,
 }
 
-/// What is kept of a share partition.
+/// What is kept of a share partition, and for whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    pub epochs: Epochs,
+    pub saved: Saved,
+}
+
+/// What fences those who would write. //= KIP-932
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epochs {
+    /// Grows when the state is set anew.
+    pub state: i32,
+    /// Of the partition, as the leader had it who read the state last.
+    pub leader: i32,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Saved {
+    /// [`NOWHERE`] until its leader has decided where it begins.
     pub start: i64,
     /// Offsets from the start on that need no delivery any more.
     pub settled: i64,
@@ -98,14 +116,35 @@ impl StateKey {
 }
 
 impl Saved {
-    pub(super) fn read(bytes: &Bytes) -> Result<(Saved, Stamp), DecodeError> {
+    /// Only batches that lie behind each other, from the start on.
+    pub fn is_in_order(&self) -> bool {
+        in_order(self.start, self.batches.clone()).len() == self.batches.len()
+    }
+}
+
+impl Kept {
+    /// What is set anew, and begins there.
+    pub(super) fn beginning(epochs: Epochs, start: i64) -> Kept {
+        Kept {
+            epochs,
+            saved: Saved {
+                start,
+                ..Saved::default()
+            },
+        }
+    }
+
+    pub(super) fn read(bytes: &Bytes) -> Result<(Kept, Stamp), DecodeError> {
         let mut reader = Reader::new(bytes, true);
         let version = reader.i16()?;
         if version != VERSION {
             return Err(DecodeError::Version(version));
         }
         let epoch = reader.i32()?;
-        let (_state_epoch, _leader_epoch) = (reader.i32()?, reader.i32()?);
+        let epochs = Epochs {
+            state: reader.i32()?,
+            leader: reader.i32()?,
+        };
         let start = reader.i64()?;
         let (created_ms, written_ms) = (reader.i64()?, reader.i64()?);
         let batches = reader.array(BATCH_BYTES_MIN, read_batch)?;
@@ -122,33 +161,36 @@ impl Saved {
             written_ms,
         };
         let batches = in_order(start, batches);
-        Ok((
-            Saved {
-                start,
-                settled,
-                batches,
-            },
-            stamp,
-        ))
+        let saved = Saved {
+            start,
+            settled,
+            batches,
+        };
+        Ok((Kept { epochs, saved }, stamp))
     }
 
     pub(super) fn write(&self, stamp: Stamp) -> Bytes {
-        let mut writer = Writer::new(true, 64 + 20 * self.batches.len());
+        let Saved {
+            start,
+            settled,
+            batches,
+        } = &self.saved;
+        let mut writer = Writer::new(true, 64 + 20 * batches.len());
         writer.i16(VERSION);
         writer.i32(stamp.epoch);
-        writer.i32(0);
-        writer.i32(0);
-        writer.i64(self.start);
+        writer.i32(self.epochs.state);
+        writer.i32(self.epochs.leader);
+        writer.i64(*start);
         writer.i64(stamp.created_ms);
         writer.i64(stamp.written_ms);
-        writer.array(&self.batches, |writer, batch| {
+        writer.array(batches, |writer, batch| {
             writer.i64(batch.first);
             writer.i64(batch.last);
             writer.i8(batch.delivery.code());
             writer.i16(batch.count);
             writer.no_tags();
         });
-        let settled = i32::try_from(self.settled).unwrap_or(i32::MAX);
+        let settled = i32::try_from(*settled).unwrap_or(i32::MAX);
         writer.tags(&[(SETTLED_TAG, tag_field(|field| field.i32(settled)))]);
         writer.into_bytes()
     }
@@ -156,7 +198,7 @@ impl Saved {
 
 impl SavedDelivery {
     //= KIP-932: 0 available, 2 acknowledged, 4 archived; acquired (1) is never written
-    fn code(self) -> i8 {
+    pub fn code(self) -> i8 {
         match self {
             SavedDelivery::Available => 0,
             SavedDelivery::Acknowledged => 2,
@@ -164,7 +206,8 @@ impl SavedDelivery {
         }
     }
 
-    fn of_code(code: i8) -> SavedDelivery {
+    /// What is not known is offered.
+    pub fn of_code(code: i8) -> SavedDelivery {
         match code {
             2 => SavedDelivery::Acknowledged,
             4 => SavedDelivery::Archived,

@@ -1,14 +1,11 @@
 //! A real shard and its coordinators, in an order of events that needs luck over the network.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::*;
-use crate::api::Services;
+use crate::api::testing::context;
 use crate::group::{CommitOffsets, GroupRequest, Sender};
-use crate::metrics::{ConnectionCells, Registry};
-use crate::model::{OFFSETS_TOPIC, ShardId, TRANSACTIONS_TOPIC, TopicId};
+use crate::model::{OFFSETS_TOPIC, TopicId};
 use crate::partition::Guard;
 use crate::record::{BatchBuilder, BatchHeader, Compression, ValidBatch};
 use crate::shard::tests::{TIMEOUT, broker, create, id};
@@ -16,24 +13,6 @@ use crate::shard::{Isolation, ListOffsetsItem, OffsetQuery, Router, Stamped};
 use crate::txn::{End, Init};
 
 const ID: &str = "copier";
-
-fn context(router: &Router) -> Context {
-    let config = router.image().config().clone();
-    let registry = Registry::new(1);
-    let metrics = registry.shard(0);
-    let cells = ConnectionCells::new("PLAINTEXT".into(), "127.0.0.1:1".into(), 0);
-    let connection = metrics.connections().enter((ShardId(0), 0), cells);
-    let services = Services::new(router.clone(), config, metrics, 1);
-    Context {
-        share_sessions: services.share_sessions(),
-        services,
-        listener: Rc::from("PLAINTEXT"),
-        peer: Rc::from("127.0.0.1:1"),
-        connection,
-        next_waits: Cell::default(),
-        sends_away: Cell::default(),
-    }
-}
 
 fn transaction(producer: ProducerIdentity) -> Transaction {
     Transaction {

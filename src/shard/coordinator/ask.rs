@@ -12,7 +12,7 @@ use crate::model::{Effects, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TRANSACTIONS_TOPIC
 use crate::partition::Guard;
 use crate::record::Compression;
 use crate::rt::{Instant, Now};
-use crate::share::{ShareStates, StateReply, StateRequest};
+use crate::share::{ShareStates, StateAnswer, StateRequest};
 use crate::txn::{MarkersDone, TxnReply, TxnRequest};
 
 use super::DeletedTopic;
@@ -34,7 +34,7 @@ pub enum CoordinatorReply {
     /// To a `GroupAs` whose transaction is not known here yet: nothing was done.
     Unverified(Guard),
     Txn(TxnReply),
-    ShareState(StateReply),
+    ShareState(StateAnswer),
 }
 
 pub(in crate::shard) enum Coordinator {

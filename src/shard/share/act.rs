@@ -1,6 +1,6 @@
 //! Questions to a share partition that is loaded, and what follows from them.
 
-use super::ask::refusal;
+use super::ask::{keeping_refusal, refusal};
 use super::{Active, Name, Seat, ShareAction, ShareAsk, ShareJob, ShareReply};
 use crate::model::{ErrorCode, PartitionId, Ticket};
 use crate::rt::Now;
@@ -8,7 +8,7 @@ use crate::shard::hosted::Hosted;
 use crate::shard::message::Job;
 use crate::shard::state::Shard;
 use crate::shard::timers::Due;
-use crate::share::SharePartition;
+use crate::share::Kept;
 
 /// Connections that watch one share partition; beyond it they are answered at once.
 const WATCHING_MAX: usize = 4_096;
@@ -24,9 +24,6 @@ enum Outcome {
 
 impl Shard {
     pub(super) fn act(&mut self, name: &Name, ticket: Ticket, ask: ShareAsk, now: Now) {
-        if let ShareAction::Delete = ask.action {
-            return self.delete_share(name, ticket);
-        }
         let log_start = self.share_log_start(name.0);
         let Some(Seat::Active(active)) = self.shares.seats.get_mut(name) else {
             return;
@@ -34,6 +31,7 @@ impl Shard {
         active.limits = ask.limits;
         let mut has_more = log_start.is_some_and(|log_start| active.state.on_log_start(log_start));
         let outcome = match ask.action {
+            ShareAction::Begin => Outcome::Answered(ShareReply::Done),
             ShareAction::Next => Outcome::Answered(ShareReply::Next(active.state.next_offset(&active.limits))),
             ShareAction::Acquire(wanted) => {
                 let acquired = active.state.acquire(&ask.member, &wanted, &active.limits, now);
@@ -48,11 +46,6 @@ impl Shard {
                 has_more |= active.state.release(&ask.member, &active.limits);
                 Outcome::Answered(ShareReply::Done)
             }
-            ShareAction::Reset(offset) => {
-                has_more = true;
-                active.state = SharePartition::reset(offset);
-                Outcome::WithSave
-            }
             ShareAction::Watch(until) => {
                 active.watching.retain(|(until, _)| *until > now.instant);
                 match active.watching.len() < WATCHING_MAX {
@@ -61,7 +54,6 @@ impl Shard {
                 }
                 Outcome::Watching
             }
-            ShareAction::Delete => Outcome::Refused(ErrorCode::UnknownServerError),
         };
         match outcome {
             Outcome::Answered(reply) => self.answer_share(ticket, reply),
@@ -79,14 +71,6 @@ impl Shard {
         }
     }
 
-    /// What was kept of it goes too; a save that is under way is overtaken by nothing, because both are asked of the same
-    /// coordinator in this order.
-    fn delete_share(&mut self, name: &Name, ticket: Ticket) {
-        self.drop_share(name, ErrorCode::NotLeaderOrFollower);
-        self.jobs
-            .push(Job::Share(Box::new(ShareJob::delete(name.clone(), ticket))));
-    }
-
     /// Saves what changed, sets the next deadline, and tells those who watch.
     fn follow_up(&mut self, name: &Name, has_more: bool) {
         let Some(Seat::Active(active)) = self.shares.seats.get_mut(name) else {
@@ -99,7 +83,11 @@ impl Shard {
         if active.saving.is_none() {
             match active.state.is_unsaved() {
                 true => {
-                    let job = ShareJob::save(name.clone(), active.life, active.state.save());
+                    let kept = Kept {
+                        epochs: active.epochs,
+                        saved: active.state.save(),
+                    };
+                    let job = ShareJob::save(name.clone(), active.life, kept);
                     active.saving = Some(std::mem::take(&mut active.unsaved));
                     self.jobs.push(Job::Share(Box::new(job)));
                 }
@@ -120,7 +108,7 @@ impl Shard {
         };
         if let Err(error) = result {
             tracing::warn!(group = %name.1, partition = name.0.index, ?error, "share group's state could not be saved, it is loaded again");
-            return self.drop_share(name, ErrorCode::CoordinatorNotAvailable);
+            return self.drop_share(name, keeping_refusal(error));
         }
         for ticket in active.saving.take().unwrap_or_default() {
             self.answer_share(ticket, ShareReply::Done);
@@ -159,6 +147,12 @@ impl Shard {
 }
 
 impl Active {
+    /// Nobody holds records, and all that is known is saved.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_saved = self.saving.is_none() && self.unsaved.is_empty() && !self.state.is_unsaved();
+        is_saved && self.state.next_time().is_none()
+    }
+
     fn on_time(&mut self, now: Now) -> bool {
         self.state.on_time(&self.limits, now.instant)
     }

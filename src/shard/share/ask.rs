@@ -27,6 +27,8 @@ pub enum ShareBegin {
 
 #[derive(Clone, Debug)]
 pub enum ShareAction {
+    /// A member begins to read. While nobody holds records the group may have been moved: what is known is looked up anew.
+    Begin,
     /// Where is the next record for a member?
     Next,
     Acquire(Acquire),
@@ -35,10 +37,6 @@ pub enum ShareAction {
     Release,
     /// Answer when more can be acquired than now, or at this time.
     Watch(Instant),
-    /// Begin anew at this offset.
-    Reset(i64),
-    /// Forget that the group ever read the partition.
-    Delete,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +50,19 @@ pub enum ShareReply {
 impl ShareAction {
     /// Whether it means anything only where the state is loaded already.
     pub(super) fn is_idle_without_state(&self) -> bool {
-        matches!(self, ShareAction::Release | ShareAction::Watch(_))
+        matches!(self, ShareAction::Begin | ShareAction::Release | ShareAction::Watch(_))
+    }
+}
+
+/// A state that could not be loaded or saved. Who is fenced is no leader any more, or knows a state that is no more: clients
+/// look for the leader, and there the state is loaded.
+pub(super) fn keeping_refusal(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::FencedLeaderEpoch | ErrorCode::FencedStateEpoch | ErrorCode::InvalidRequest => {
+            ErrorCode::NotLeaderOrFollower
+        }
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => error,
+        _ => ErrorCode::CoordinatorNotAvailable,
     }
 }
 

@@ -2,17 +2,47 @@
 
 use std::sync::Arc;
 
+use super::ask::keeping_refusal;
+use super::jobs::{Loaded, Outcome};
 use super::{Active, Loading, Name, Seat, ShareAction, ShareAsk, ShareJob, ShareJobDone, ShareReply};
-use crate::model::{ErrorCode, PartitionId, ShardId, Ticket};
+use crate::model::{ErrorCode, Incarnation, LeaderEpoch, PartitionId, ShardId, Ticket};
 use crate::rt::Now;
-use crate::shard::hosted::Hosted;
+use crate::shard::hosted::{Hosted, Open};
 use crate::shard::message::{Answer, Job};
 use crate::shard::state::Shard;
 use crate::shard::timers::Due;
-use crate::share::SharePartition;
 
 /// Questions that wait for one state to load; beyond it they are refused with a retriable error.
 const WAITING_MAX: usize = 1_024;
+
+/// Whose share it is: that of one life of the partition, under one leadership.
+#[derive(Clone, Copy)]
+struct Tenure {
+    incarnation: Incarnation,
+    epoch: LeaderEpoch,
+}
+
+impl Tenure {
+    fn of(open: &Open) -> Tenure {
+        Tenure {
+            incarnation: open.life().incarnation,
+            epoch: open.partition.leadership().epoch,
+        }
+    }
+}
+
+impl Active {
+    /// Another may have led meanwhile, and saved.
+    fn is_at(&self, tenure: Tenure) -> bool {
+        self.incarnation == tenure.incarnation && self.epochs.leader == tenure.epoch.0
+    }
+}
+
+impl ShareAsk {
+    fn asks_anew(&self, active: &Active) -> bool {
+        matches!(self.action, ShareAction::Begin) && active.is_idle()
+    }
+}
 
 impl Shard {
     pub(in crate::shard) fn on_share(
@@ -23,34 +53,36 @@ impl Shard {
         now: Now,
     ) {
         let ticket = Ticket { shard: from, request };
-        let incarnation = match self.hosted.get_mut(&id).map(Hosted::serving) {
+        let tenure = match self.hosted.get_mut(&id).map(Hosted::serving) {
             None => return self.refuse_share(ticket, ErrorCode::UnknownTopicOrPartition),
             Some(Err(error)) => return self.refuse_share(ticket, error),
             Some(Ok(_)) if self.stopping.is_some() => {
                 return self.refuse_share(ticket, ErrorCode::NotLeaderOrFollower);
             }
-            Some(Ok(open)) => open.life().incarnation,
+            Some(Ok(open)) => Tenure::of(open),
         };
         let name = (id, ask.group.clone());
         match self.shares.seats.get_mut(&name) {
-            Some(Seat::Active(active)) if active.incarnation == incarnation => self.act(&name, ticket, ask, now),
+            Some(Seat::Active(active)) if active.is_at(tenure) && !ask.asks_anew(active) => {
+                self.act(&name, ticket, ask, now);
+            }
             Some(Seat::Loading(loading)) if loading.waiting.len() < WAITING_MAX => {
                 loading.waiting.push((ticket, ask));
             }
             Some(Seat::Loading(_)) => self.refuse_share(ticket, ErrorCode::NotLeaderOrFollower),
-            _ if ask.action.is_idle_without_state() => self.answer_share(ticket, ShareReply::Done),
-            Some(Seat::Active(_)) | None => self.load_share(name, ticket, ask),
+            _ if ask.action.is_idle_without_state() => {
+                self.drop_share(&name, ErrorCode::NotLeaderOrFollower);
+                self.answer_share(ticket, ShareReply::Done);
+            }
+            Some(Seat::Active(_)) | None => self.load_share(name, tenure, ticket, ask),
         }
     }
 
-    fn load_share(&mut self, name: Name, ticket: Ticket, ask: ShareAsk) {
+    fn load_share(&mut self, name: Name, tenure: Tenure, ticket: Ticket, ask: ShareAsk) {
         self.drop_share(&name, ErrorCode::NotLeaderOrFollower);
         self.shares.lives += 1;
         let life = self.shares.lives;
-        let job = match ask.action {
-            ShareAction::Reset(offset) => ShareJob::begin_at(name.clone(), life, offset),
-            _ => ShareJob::load(name.clone(), life, ask.begin),
-        };
+        let job = ShareJob::load(name.clone(), life, tenure.epoch, ask.begin);
         let loading = Loading {
             life,
             waiting: vec![(ticket, ask)],
@@ -60,17 +92,14 @@ impl Shard {
     }
 
     pub(in crate::shard) fn on_share_job(&mut self, done: ShareJobDone, now: Now) {
-        match done {
-            ShareJobDone::Loaded { name, life, result } => self.on_share_loaded(&name, life, result, now),
-            ShareJobDone::Saved { name, life, result } => self.on_share_saved(&name, life, result),
-            ShareJobDone::Deleted { ticket, result } => match result {
-                Ok(()) => self.answer_share(ticket, ShareReply::Done),
-                Err(error) => self.refuse_share(ticket, error),
-            },
+        let ShareJobDone { name, life, outcome } = done;
+        match outcome {
+            Outcome::Loaded(result) => self.on_share_loaded(&name, life, result, now),
+            Outcome::Saved(result) => self.on_share_saved(&name, life, result),
         }
     }
 
-    fn on_share_loaded(&mut self, name: &Name, life: u64, result: Result<SharePartition, ErrorCode>, now: Now) {
+    fn on_share_loaded(&mut self, name: &Name, life: u64, result: Result<Loaded, ErrorCode>, now: Now) {
         let waiting = match self.shares.seats.remove(name) {
             Some(Seat::Loading(loading)) if loading.life == life => loading.waiting,
             Some(other) => {
@@ -79,13 +108,13 @@ impl Shard {
             }
             None => return,
         };
-        let incarnation = match self.hosted.get_mut(&name.0).map(Hosted::serving) {
-            Some(Ok(open)) => Ok(open.life().incarnation),
+        let tenure = match self.hosted.get_mut(&name.0).map(Hosted::serving) {
+            Some(Ok(open)) => Ok(Tenure::of(open)),
             Some(Err(error)) => Err(error),
             None => Err(ErrorCode::UnknownTopicOrPartition),
         };
-        let loaded = result.and_then(|state| Ok((state, incarnation?)));
-        let (state, incarnation) = match (loaded, waiting.first()) {
+        let loaded = result.map_err(keeping_refusal).and_then(|loaded| Ok((loaded, tenure?)));
+        let (loaded, tenure) = match (loaded, waiting.first()) {
             (Ok(loaded), Some(_)) => loaded,
             (Ok(_), None) => return,
             (Err(error), _) => {
@@ -97,8 +126,9 @@ impl Shard {
         };
         let active = Active {
             life,
-            incarnation,
-            state,
+            incarnation: tenure.incarnation,
+            epochs: loaded.epochs,
+            state: loaded.state,
             limits: waiting[0].1.limits,
             saving: None,
             unsaved: Vec::new(),

@@ -7,7 +7,7 @@ use crate::model::{ErrorCode, SHARE_STATE_TOPIC, ShardId, TopicId};
 use crate::rt;
 use crate::shard::Router;
 use crate::shard::tests::{TIMEOUT, append, batch, broker, create, delete, id, topic};
-use crate::share::{AckBatch, AckKind, Acquire, Acquired};
+use crate::share::{AckBatch, AckKind, Acquire, Acquired, StateKey, StateReply, StateRequest};
 
 const LIMITS: Limits = Limits {
     deliveries_max: 5,
@@ -141,12 +141,33 @@ fn groups_begin_anew() {
         let partition = id(of, 1);
         let next = |from| Ok(ShareReply::Next(Some(from)));
         let ask_for = |action| ask(&router, partition, question("a", LIMITS, action));
-        assert_eq!(ask_for(ShareAction::Reset(7)).await, Ok(ShareReply::Done));
+        let key = StateKey {
+            group: "g".into(),
+            topic: of,
+            index: 1,
+        };
+        let keep = |request| ask_keeper(&router, &key, request);
+        let begin_at = |epoch, start| keep(StateRequest::Initialize(key.clone(), epoch, start));
+        assert_eq!(begin_at(0, 7).await, Ok(StateReply::Done));
         assert_eq!(ask_for(ShareAction::Next).await, next(7));
         assert_eq!(ask_for(all(7, 9)).await, acquired(7, 9, 1));
-        assert_eq!(ask_for(ShareAction::Reset(3)).await, Ok(ShareReply::Done));
+        assert_eq!(begin_at(1, 3).await, Ok(StateReply::Done));
+        assert_eq!(
+            ask_for(ShareAction::Begin).await,
+            Ok(ShareReply::Done),
+            "records are held: nobody can have moved the group"
+        );
+        assert_eq!(
+            router.share(partition, question("a", LIMITS, accept(7, 9))).await,
+            Err(ErrorCode::NotLeaderOrFollower),
+            "what is known here is no more"
+        );
         assert_eq!(ask_for(all(3, 9)).await, acquired(3, 9, 1));
-        assert_eq!(ask_for(ShareAction::Delete).await, Ok(ShareReply::Done));
+        assert_eq!(ask_for(ShareAction::Release).await, Ok(ShareReply::Done));
+        assert_eq!(ask_for(accept(3, 9)).await, Err(ErrorCode::InvalidRecordState));
+        assert_eq!(keep(StateRequest::Delete(key.clone())).await, Ok(StateReply::Done));
+        assert_eq!(ask_for(ShareAction::Next).await, next(3), "nobody has said otherwise");
+        assert_eq!(ask_for(ShareAction::Begin).await, Ok(ShareReply::Done));
         assert_eq!(ask_for(ShareAction::Next).await, next(0));
         delete(&router, "t").await;
         let deadline = rt::now().after(TIMEOUT);

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::super::record::Stamp;
 use super::*;
-use crate::model::{ShardId, Ticket, TopicId};
+use crate::model::{ErrorCode, ShardId, Ticket, TopicId};
 
 const TICKET: Ticket = Ticket {
     shard: ShardId(0),
@@ -49,18 +50,22 @@ fn snapshots_are_in_kafkas_format() {
             count: 1,
         }],
     };
-    let request = StateRequest::Write(key("g", 3), saved.clone());
-    let effects = states.handle(TICKET, request, at(1));
+    let epochs = Epochs { state: 8, leader: 9 };
+    states.handle(TICKET, StateRequest::Initialize(key("g", 3), 8, 5), at(1));
+    let kept = Kept { epochs, saved };
+    let effects = states.handle(TICKET, StateRequest::Write(key("g", 3), kept.clone()), at(2));
     let entry = &effects.entries[0];
     let mut expected = vec![0, 0, 0, 1, b'g'];
     expected.extend([7; 16]);
     expected.extend([0, 0, 0, 3]);
     assert_eq!(entry.key, expected);
     let mut expected = vec![0, 0];
-    expected.extend([0; 12]);
+    for epoch in [1, 8, 9] {
+        expected.extend(i32::to_be_bytes(epoch));
+    }
     expected.extend(5_i64.to_be_bytes());
     expected.extend(1_000_i64.to_be_bytes());
-    expected.extend(1_000_i64.to_be_bytes());
+    expected.extend(2_000_i64.to_be_bytes());
     expected.push(2);
     expected.extend(6_i64.to_be_bytes());
     expected.extend(7_i64.to_be_bytes());
@@ -71,17 +76,117 @@ fn snapshots_are_in_kafkas_format() {
 
     let mut again = ShareStates::default();
     again.replay(&entry.key, Some(&value));
-    assert_eq!(read(&mut again, key("g", 3)), Some(saved));
+    assert_eq!(listed(&mut again, "g"), [(key("g", 3), kept)]);
     again.replay(&entry.key, None);
-    assert_eq!(read(&mut again, key("g", 3)), None);
+    assert_eq!(listed(&mut again, "g"), []);
 }
 
-fn read(states: &mut ShareStates, key: StateKey) -> Option<Saved> {
-    let effects = states.handle(TICKET, StateRequest::Read(key), at(2));
-    match effects.replies.into_iter().next() {
-        Some((_, StateReply::Read(saved))) => saved,
+fn asked(states: &mut ShareStates, request: StateRequest) -> StateAnswer {
+    let mut effects = states.handle(TICKET, request, at(2));
+    effects.replies.remove(0).1
+}
+
+fn listed(states: &mut ShareStates, group: &str) -> Vec<(StateKey, Kept)> {
+    match asked(states, StateRequest::List(group.into())) {
+        Ok(StateReply::Listed(listed)) => listed,
         other => panic!("{other:?}"),
     }
+}
+
+fn written(state: i32, leader: i32, saved: Saved) -> StateRequest {
+    let epochs = Epochs { state, leader };
+    StateRequest::Write(key("g", 0), Kept { epochs, saved })
+}
+
+fn from(start: i64) -> Saved {
+    Saved {
+        start,
+        ..Saved::default()
+    }
+}
+
+/// Whoever reads under a later epoch of the leader keeps those before from writing, and from reading; setting the state anew
+/// does not lift that. A write under an earlier state than the one that was set is refused too.
+#[test]
+fn deposed_leaders_and_old_states_are_fenced() {
+    let mut states = ShareStates::default();
+    let read = |epoch| StateRequest::Read(key("g", 0), epoch);
+    let set = |epoch, start| StateRequest::Initialize(key("g", 0), epoch, start);
+    let fenced_leader = Err(ErrorCode::FencedLeaderEpoch);
+    let fenced_state = Err(ErrorCode::FencedStateEpoch);
+    let done = Ok(StateReply::Done);
+    assert_eq!(
+        asked(&mut states, written(0, 5, from(1))),
+        Err(ErrorCode::InvalidRequest)
+    );
+    let Ok(StateReply::Read(kept)) = asked(&mut states, read(5)) else {
+        panic!("not read");
+    };
+    assert_eq!(
+        (kept.epochs, kept.saved.start),
+        (Epochs { state: 0, leader: 5 }, NOWHERE)
+    );
+    assert_eq!(asked(&mut states, written(0, 5, from(10))), done);
+    assert_eq!(states.handle(TICKET, read(5), at(2)).entries.len(), 0, "nothing is new");
+    assert_eq!(
+        states.handle(TICKET, read(6), at(2)).entries.len(),
+        1,
+        "the fence outlives the coordinator"
+    );
+    assert_eq!(asked(&mut states, written(0, 5, from(11))), fenced_leader);
+    assert_eq!(asked(&mut states, read(5)), fenced_leader);
+    assert_eq!(asked(&mut states, set(3, 20)), done);
+    assert_eq!(asked(&mut states, set(2, 30)), fenced_state);
+    assert_eq!(asked(&mut states, written(0, 6, from(12))), fenced_state);
+    assert_eq!(asked(&mut states, written(3, 5, from(12))), fenced_leader);
+    assert_eq!(asked(&mut states, written(3, 6, from(21))), done);
+    let kept = &listed(&mut states, "g")[0].1;
+    assert_eq!((kept.epochs, kept.saved.start), (Epochs { state: 3, leader: 6 }, 21));
+    assert_eq!(asked(&mut states, StateRequest::Delete(key("g", 0))), done);
+    assert_eq!(
+        asked(&mut states, written(3, 6, from(22))),
+        Err(ErrorCode::InvalidRequest)
+    );
+}
+
+/// Batches that make no sense, and more of them than a record may hold, change nothing.
+#[test]
+fn what_cannot_be_kept_is_refused() {
+    let mut states = ShareStates::default();
+    asked(&mut states, StateRequest::Initialize(key("g", 0), 0, 10)).unwrap();
+    let batch = |first, last| SavedBatch {
+        first,
+        last,
+        delivery: SavedDelivery::Acknowledged,
+        count: 1,
+    };
+    let with = |batches| Saved { batches, ..from(10) };
+    for batches in [
+        vec![batch(9, 12)],
+        vec![batch(12, 11)],
+        vec![batch(12, 14), batch(14, 15)],
+    ] {
+        assert_eq!(
+            asked(&mut states, written(0, 0, with(batches))),
+            Err(ErrorCode::InvalidRequest)
+        );
+    }
+    let many = (0..40_000).map(|at| batch(10 + 2 * at, 10 + 2 * at));
+    assert_eq!(
+        asked(&mut states, written(0, 0, with(many.collect()))),
+        Err(ErrorCode::MessageTooLarge)
+    );
+    assert_eq!(listed(&mut states, "g")[0].1.saved, from(10));
+    let kept = Saved {
+        start: NOWHERE,
+        ..with(vec![batch(11, 12)])
+    };
+    assert_eq!(asked(&mut states, written(0, 0, kept)), Ok(StateReply::Done));
+    assert_eq!(
+        listed(&mut states, "g")[0].1.saved,
+        with(vec![batch(11, 12)]),
+        "the start stays"
+    );
 }
 
 /// A group's own are listed; those of deleted topics are gone, from the log too.
@@ -89,12 +194,9 @@ fn read(states: &mut ShareStates, key: StateKey) -> Option<Saved> {
 fn states_are_listed_and_dropped() {
     let mut states = ShareStates::default();
     for key in [key("g", 0), key("g", 1), key("h", 0)] {
-        states.handle(TICKET, StateRequest::Write(key, Saved::default()), at(1));
+        states.handle(TICKET, StateRequest::Initialize(key, 0, 0), at(1));
     }
-    let listed = states.handle(TICKET, StateRequest::List("g".into()), at(1));
-    let Some((_, StateReply::Listed(listed))) = listed.replies.into_iter().next() else {
-        panic!("not listed");
-    };
+    let listed = listed(&mut states, "g");
     assert_eq!(listed.into_iter().map(|(key, _)| key.index).collect::<Vec<_>>(), [0, 1]);
     let deleted = states.handle(TICKET, StateRequest::Delete(key("g", 1)), at(1));
     assert_eq!(deleted.entries.len(), 1);
@@ -124,11 +226,10 @@ fn foreign_records_are_left_out() {
         settled: 0,
         batches: vec![batch(20, 25), batch(5, 30), batch(28, 27), batch(26, 26)],
     };
-    let request = StateRequest::Write(key("g", 0), odd);
-    let effects = ShareStates::default().handle(TICKET, request, at(1));
-    let entry = &effects.entries[0];
-    states.replay(&entry.key, entry.value.as_ref());
-    let saved = read(&mut states, key("g", 0)).unwrap();
+    let epochs = Epochs::default();
+    let value = Kept { epochs, saved: odd }.write(Stamp::default());
+    states.replay(&key("g", 0).write(), Some(&value));
+    let saved = &listed(&mut states, "g")[0].1.saved;
     assert_eq!(saved.batches, [batch(20, 25), batch(26, 26)]);
-    assert_eq!(SharePartition::restore(&saved).next_offset(&LIMITS), Some(10));
+    assert_eq!(SharePartition::restore(saved).next_offset(&LIMITS), Some(10));
 }

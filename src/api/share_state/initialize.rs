@@ -1,0 +1,58 @@
+//! InitializeShareGroupState: a group's coordinator has share partitions begin anew.
+
+use std::rc::Rc;
+
+use crate::api::{Answer, Api, Context, Refusal, Request};
+use crate::share::StateRequest;
+use crate::wire::ApiKey;
+use crate::wire::messages::{
+    InitializeShareGroupStateRequestData, InitializeShareGroupStateResponseData, InitializeStateResult,
+    InitializedStatePartition,
+};
+
+use super::{Asked, ask};
+
+pub const API: Api = Api {
+    key: ApiKey::INITIALIZE_SHARE_GROUP_STATE,
+    name: "InitializeShareGroupState",
+    versions: 0..=0,
+    pipelined: false,
+    handle: |cx, request| Box::pin(handle(cx, request)),
+};
+
+async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
+    let version = request.version();
+    let message = request.decode::<InitializeShareGroupStateRequestData>(&cx)?;
+    let mut results = Vec::with_capacity(message.topics.len());
+    for topic in &message.topics {
+        let asked = topic.partitions.iter().map(|partition| {
+            ask(&cx, &message.group_id, (topic.topic_id, partition.partition), |key| {
+                StateRequest::Initialize(key, partition.state_epoch, partition.start_offset)
+            })
+        });
+        let asked: Vec<Asked> = asked.collect();
+        results.push(InitializeStateResult {
+            topic_id: topic.topic_id,
+            partitions: answered(asked).await,
+            ..Default::default()
+        });
+    }
+    let response = InitializeShareGroupStateResponseData {
+        results,
+        ..Default::default()
+    };
+    Answer::message(&response, version)
+}
+
+async fn answered(asked: Vec<Asked>) -> Vec<InitializedStatePartition> {
+    let mut partitions = Vec::with_capacity(asked.len());
+    for one in asked {
+        let (partition, error_code) = one.done().await;
+        partitions.push(InitializedStatePartition {
+            partition,
+            error_code,
+            ..Default::default()
+        });
+    }
+    partitions
+}
