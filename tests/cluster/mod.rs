@@ -13,6 +13,7 @@ mod observers;
 mod readers;
 mod replicas;
 mod roles;
+mod shares;
 mod strangers;
 mod tools_partitions;
 mod tools_quorum;

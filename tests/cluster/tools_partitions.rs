@@ -268,7 +268,7 @@ pub(super) fn ours(cluster: &Cluster, subcommand: &str, arguments: &str) -> Stri
     printed(&run_ours(cluster, subcommand, arguments))
 }
 
-fn kafkas(cluster: &Cluster, class: &str, arguments: &str) -> String {
+pub(super) fn kafkas(cluster: &Cluster, class: &str, arguments: &str) -> String {
     printed(&run(&mut java(class), cluster, arguments))
 }
 
