@@ -34,7 +34,7 @@ use crate::preflight::{self, Preflight};
 use crate::replica::{self, ReplicaSpec};
 use crate::rt::{self, HttpPort, OneshotTx, Rx, ShardOptions, Shards, Signal, Tx};
 use crate::shard::{self, Inbox, ShardHandle, ShardSpec};
-use crate::storage::{Checkpoint, LogDirs};
+use crate::storage::{self, Checkpoint, LogDirs};
 
 use checkpoints::Checkpoints;
 use endpoints::BoundListener;
@@ -148,6 +148,20 @@ pub fn metadata_dir(config: &BrokerConfig) -> PathBuf {
     config.metadata_log_dir.join(METADATA_DIR)
 }
 
+/// By which the quorum's tools know the directory that they lie in: that of a log directory, or one of its own. `None`: this
+/// node is in no quorum.
+fn metadata_directory(config: &BrokerConfig, dirs: &LogDirs, cluster_id: &str) -> anyhow::Result<Option<DirId>> {
+    if config.quorum.as_ref().is_none_or(QuorumConfig::is_observer) {
+        return Ok(None);
+    }
+    let path = &config.metadata_log_dir;
+    if let Some(dir) = dirs.dirs.iter().find(|dir| dir.path == *path) {
+        return Ok(Some(dir.id));
+    }
+    let (id, _) = storage::settle_metadata_dir(path, config.broker_id, cluster_id, None)?;
+    Ok(Some(id))
+}
+
 /// What a node of a cluster must know of it first; it may have to wait for the others.
 fn form(config: &BrokerConfig, metadata_dir: &Path) -> anyhow::Result<Option<Formed>> {
     let Some(quorum) = &config.quorum else { return Ok(None) };
@@ -207,6 +221,7 @@ impl Broker {
         let mesh = sources.shards.clone();
         let options = ControlOptions {
             formed,
+            directory: metadata_directory(config, dirs, &cluster_id)?,
             clean_epoch,
             cells: registry.control().clone(),
             is_online: is_online(dirs.clone()),

@@ -98,6 +98,9 @@ fn phase(sources: &Sources) -> Outcome {
 
 /// The broker is registered, and its leaderships are not somebody else's. A controller only knows who leads the quorum.
 fn metadata(sources: &Sources) -> Outcome {
+    if let Some(why) = sources.registry.control().waiting() {
+        return Err(why);
+    }
     let image = sources.image().ok_or("being recovered")?;
     if !sources.is_broker() {
         let leader = image.controller.filter(|_| sources.is_heard());

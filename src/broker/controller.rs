@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tracing::{info, warn};
 
-use super::{Reread, form, metadata_dir, serve_signals, start_admin, strays};
+use super::{Reread, form, metadata_dir, metadata_directory, serve_signals, start_admin, strays};
 use crate::admin::{self, Phase, Sources};
 use crate::config::BrokerConfig;
 use crate::logging;
@@ -34,6 +34,7 @@ pub fn run(config: BrokerConfig, reread: Reread) -> anyhow::Result<ExitCode> {
     let _ = sources.dirs.set(dirs.clone());
     let options = ControlOptions {
         formed,
+        directory: metadata_directory(&config, &dirs, &cluster_id)?,
         cells: sources.registry.control().clone(),
         every: vec![
             (super::LOG_LEVEL_CHECK_INTERVAL, Box::new(logging::expire)),

@@ -86,6 +86,11 @@ pub(super) struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// The file of client settings, or whatever else the tool takes in its place.
+    pub(super) fn command_config(&self) -> Option<&std::path::Path> {
+        self.command_config.as_deref()
+    }
+
     pub(super) fn cluster(self, client_id: &str) -> anyhow::Result<Cluster> {
         if let Some(controllers) = &self.bootstrap_controller {
             bail!(

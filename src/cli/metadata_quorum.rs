@@ -1,14 +1,20 @@
 //! `kafka-metadata-quorum.sh`: who keeps the metadata, and how far each has come; flags and output as Kafka 4.3 has them.
 
+use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 
+use super::configuration::{self, read_properties};
 use super::connect::ServerArgs;
 use super::transactions::print_table;
 use crate::client::{ClientError, Cluster};
-use crate::model::TopicId;
+use crate::config::{BrokerConfig, ListenerSpec};
+use crate::model::{DirId, ErrorCode, TopicId};
 use crate::rt;
+use crate::storage::{self, Found};
 use crate::wire::messages::*;
 
 #[derive(clap::Args)]
@@ -33,8 +39,9 @@ enum Action {
         #[arg(long)]
         human_readable: bool,
     },
-    /// Not supported: the voters are those of controller.quorum.voters
+    /// Add a controller that runs, and waits for it, to the quorum: on its machine, with --command-config its server.properties
     AddController {
+        /// Say what would be done, and do not do it
         #[arg(long)]
         dry_run: bool,
     },
@@ -54,10 +61,15 @@ enum Action {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
-        Action::AddController { .. } => bail!(
-            "Cluster doesn't support adding voter because the kraft.version feature is 0: a node that \
-             controller.quorum.voters of the others names joins by itself"
-        ),
+        Action::AddController { dry_run } => {
+            let new = NewController::read(args.connect.command_config())?;
+            if !dry_run {
+                new.add(&mut args.connect.cluster("admin")?)?;
+            }
+            // Kafka's words to the blank.
+            let done = if dry_run { "DRY RUN of adding" } else { "Added" };
+            println!("{done} {new}");
+        }
         Action::RemoveController {
             controller_id,
             controller_directory_id,
@@ -99,6 +111,93 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The node that a server.properties is of, as its log directory and its controller listener say.
+struct NewController {
+    id: i32,
+    directory: TopicId,
+    listener: ListenerSpec,
+}
+
+/// For a node to catch up; as long as Kafka's tool waits.
+const ADD_PATIENCE: Duration = Duration::from_secs(60);
+const ADD_PAUSE: Duration = Duration::from_millis(500);
+
+impl NewController {
+    fn read(file: Option<&Path>) -> anyhow::Result<NewController> {
+        let file = file.context(
+            "You must supply the configuration file of the controller you are adding when using add-controller.",
+        )?;
+        let resolved = configuration::resolve(read_properties(file)?, &[])?;
+        let config = resolved.map_err(|problems| {
+            let told: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
+            anyhow!("{}: {}", file.display(), told.join("; "))
+        })?;
+        let (id, directory, listener) = controller_of(&config.config)?;
+        Ok(NewController {
+            id,
+            directory: TopicId(directory.0),
+            listener,
+        })
+    }
+
+    /// Asks again while it catches up.
+    fn add(&self, cluster: &mut Cluster) -> anyhow::Result<()> {
+        let ListenerSpec { name, host, port } = &self.listener;
+        let listener = AddRaftVoterListener::default()
+            .with_name(kafka_string(name))
+            .with_host(kafka_string(host))
+            .with_port(*port);
+        let request = AddRaftVoterRequestData::default()
+            .with_voter_id(self.id)
+            .with_voter_directory_id(kafka_uuid(self.directory))
+            .with_listeners(vec![listener]);
+        let deadline = rt::now().after(ADD_PATIENCE);
+        loop {
+            let answer = cluster.controller()?.call(&request)?;
+            let message = answer.error_message.as_ref().map(|text| text.as_str());
+            match ClientError::check(answer.error_code, message) {
+                Err(late) if late.code() == Some(ErrorCode::RequestTimedOut) && rt::now() < deadline => {
+                    rt::tool::sleep(ADD_PAUSE);
+                }
+                added => return Ok(added?),
+            }
+        }
+    }
+}
+
+/// A controller's number, the log directory of its metadata, and where the others find it.
+pub(super) fn controller_of(config: &BrokerConfig) -> anyhow::Result<(i32, DirId, ListenerSpec)> {
+    let advertised = config.quorum.as_ref().and_then(|quorum| quorum.advertised.clone());
+    let mut listener = advertised.context(
+        "process.roles did not contain 'controller' in configuration file, or it names no controllers and no controller \
+         listener. Is this a valid controller configuration file?",
+    )?;
+    if listener.host.is_empty() {
+        listener.host = rt::host_name().context("ask for this machine's name")?;
+    }
+    let dir = &config.metadata_log_dir;
+    let directory = match storage::look(dir) {
+        Found::Formatted(identity) => identity.directory_id,
+        _ => bail!(
+            "Unable to read meta.properties from {}: start the controller first",
+            dir.display()
+        ),
+    };
+    let directory = directory.with_context(|| format!("No directory id found in {}", dir.display()))?;
+    Ok((config.broker_id, directory, listener))
+}
+
+impl fmt::Display for NewController {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ListenerSpec { name, host, port } = &self.listener;
+        let (id, directory, host) = (self.id, self.directory, bracketed(host));
+        write!(
+            f,
+            "controller {id} with directory id {directory} and endpoints: {name}://{host}:{port}"
+        )
+    }
 }
 
 fn parse_directory(controller_id: i32, directory: &str) -> anyhow::Result<TopicId> {

@@ -33,7 +33,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn recover(config: BrokerConfig, accept_loss: bool) -> anyhow::Result<ExitCode> {
     match &config.quorum {
         None => {
-            bail!("controller.quorum.voters names no other node: this one keeps its metadata alone, and needs no other")
+            bail!("the configuration makes no quorum: this node keeps its metadata alone, and needs no other")
         }
         Some(quorum) if quorum.is_observer() => {
             bail!(
@@ -48,6 +48,7 @@ fn recover(config: BrokerConfig, accept_loss: bool) -> anyhow::Result<ExitCode> 
     // Locked meanwhile: the node cannot start, and if it runs this is refused.
     let (_dirs, cluster_id) = LogDirs::open(&config.log_dirs, config.broker_id)?;
     let dir = metadata_dir(&config);
+    let is_dynamic = config.quorum.as_ref().is_some_and(|quorum| quorum.is_dynamic);
     let config = Arc::new(config);
     let mut salvage = Salvage::read(&dir, Image::empty(&cluster_id, config))?;
     let known = &salvage.image.cluster_id;
@@ -73,9 +74,12 @@ fn recover(config: BrokerConfig, accept_loss: bool) -> anyhow::Result<ExitCode> 
         .make_single()
         .context("put the metadata in the quorum's place")?;
     println!(
-        "This node has them alone now; the quorum's files are in {}. Start it: the other nodes of controller.quorum.voters \
-         join it once they come with empty log directories.",
-        aside.display()
+        "This node has them alone now; the quorum's files are in {}. Start it: {}",
+        aside.display(),
+        match is_dynamic {
+            true => "others are added to it (add-controller) once they come with empty log directories, and name it.",
+            false => "the other nodes of controller.quorum.voters join it once they come with empty log directories.",
+        }
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -4,13 +4,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail, ensure};
 
 use super::configuration::{self, Resolved, read_properties};
+use super::metadata_quorum::controller_of;
 use super::start::refuse;
-use crate::config::{BrokerConfig, ConfigProblem, QuorumConfig};
-use crate::metadata::random_id;
-use crate::model::TopicId;
+use crate::broker::metadata_dir;
+use crate::config::{BrokerConfig, ConfigProblem, ListenerSpec, QuorumConfig};
+use crate::metadata::{self, NewVoter, random_id};
+use crate::model::{BrokerId, DirId, TopicId};
 use crate::storage::{self, Found, Identity};
 
 #[derive(clap::Args)]
@@ -46,13 +48,13 @@ struct FormatArgs {
     /// Leave directories alone that are formatted already, instead of failing
     #[arg(long, short = 'g')]
     ignore_formatted: bool,
-    /// For a node that is its own cluster: what a node is of which controller.quorum.voters names no other
+    /// This node begins a quorum of its own, to which others can be added
     #[arg(long, short = 's', conflicts_with_all = ["no_initial_controllers", "initial_controllers"])]
     standalone: bool,
-    /// For a broker that is no controller and finds some by controller.quorum.bootstrap.servers
+    /// This node waits to be added to a quorum, or is a broker that is no controller
     #[arg(long, short = 'N', conflicts_with = "initial_controllers")]
     no_initial_controllers: bool,
-    /// Not supported: the voters are those of controller.quorum.voters
+    /// This node begins a quorum with the others of the list, which says the directory id of each
     #[arg(long, short = 'I', value_name = "ID@HOST:PORT:DIRECTORY,…")]
     initial_controllers: Option<String>,
 }
@@ -82,27 +84,25 @@ fn resolve(args: &ConfigArgs) -> anyhow::Result<Result<BrokerConfig, ExitCode>> 
 }
 
 fn format(config: &BrokerConfig, args: &FormatArgs) -> anyhow::Result<ExitCode> {
-    let is_told_voters = |quorum: &QuorumConfig| quorum.voters.is_empty();
-    let follows = config.quorum.as_ref().is_some_and(is_told_voters);
-    if (args.no_initial_controllers && !follows) || args.initial_controllers.is_some() {
-        bail!(
-            "The voters of a quorum are those of controller.quorum.voters, which every node's configuration names: format \
-             without --initial-controllers and --no-initial-controllers."
-        );
-    }
-    if args.standalone && config.quorum.is_some() {
-        bail!(
-            "You cannot specify controller.quorum.voters and format the node with --standalone: the voters are those of \
-             controller.quorum.voters."
-        );
-    }
+    let initial = Initial::of(config, args)?;
     check_cluster_id(&args.cluster_id)?;
-    let formatted = storage::format(
-        &directories(config),
+    let given = initial.directory(config.broker_id);
+    let log_dirs = directories(config);
+    let mut formatted = storage::format(
+        &log_dirs,
         config.broker_id,
         &args.cluster_id,
         args.ignore_formatted,
+        given.map(|id| (config.metadata_log_dir.as_path(), id)),
     )?;
+    let (metadata, is_controller) = (&config.metadata_log_dir, !matches!(initial, Initial::Unsaid));
+    if is_controller && !log_dirs.contains(metadata) {
+        let (_, is_new) = storage::settle_metadata_dir(metadata, config.broker_id, &args.cluster_id, given)?;
+        formatted.extend(is_new.then(|| metadata.clone()));
+    }
+    if formatted.contains(&config.metadata_log_dir) {
+        initial.write(config)?;
+    }
     if formatted.is_empty() {
         println!("All of the log directories are already formatted.");
     }
@@ -115,6 +115,99 @@ fn format(config: &BrokerConfig, args: &FormatArgs) -> anyhow::Result<ExitCode> 
         println!("Formatting {kind} directory {}.", path.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who is in the quorum from the beginning.
+enum Initial {
+    /// Nothing is said of it: the configuration does, or there is none.
+    Unsaid,
+    Itself,
+    /// Nobody: it is added.
+    Nobody,
+    These(Vec<NewVoter>),
+}
+
+impl Initial {
+    fn of(config: &BrokerConfig, args: &FormatArgs) -> anyhow::Result<Initial> {
+        let is_told_voters = |quorum: &QuorumConfig| quorum.voters.is_empty();
+        let follows = config.quorum.as_ref().is_some_and(is_told_voters);
+        let is_dynamic = config.quorum.as_ref().is_some_and(|quorum| quorum.is_dynamic);
+        let flags = (args.standalone, args.no_initial_controllers, &args.initial_controllers);
+        match flags {
+            (true, ..) if is_dynamic => Ok(Initial::Itself),
+            (_, true, _) if is_dynamic => Ok(Initial::Nobody),
+            (_, _, Some(list)) if is_dynamic => initial_controllers(list, config.broker_id).map(Initial::These),
+            _ if is_dynamic => bail!(
+                "Because controller.quorum.voters is not set on this controller, you must specify one of the following: \
+                 --standalone, --initial-controllers, or --no-initial-controllers."
+            ),
+            (true, ..) if config.quorum.is_some() => bail!(
+                "You cannot specify controller.quorum.voters and format the node with --standalone: the voters are those of \
+                 controller.quorum.voters."
+            ),
+            (_, true, _) if follows => Ok(Initial::Unsaid),
+            (_, true, _) | (_, _, Some(_)) => bail!(
+                "The voters of a quorum are those of controller.quorum.voters, which every node's configuration names: format \
+                 without --initial-controllers and --no-initial-controllers."
+            ),
+            _ => Ok(Initial::Unsaid),
+        }
+    }
+
+    /// The id that this node's metadata directory is to have.
+    fn directory(&self, me: i32) -> Option<DirId> {
+        let Initial::These(voters) = self else { return None };
+        let mut voters = voters.iter();
+        voters.find(|voter| voter.node.0 == me).map(|voter| voter.directory)
+    }
+
+    fn write(&self, config: &BrokerConfig) -> anyhow::Result<()> {
+        let voters = match self {
+            Initial::Unsaid => return Ok(()),
+            Initial::Nobody => Vec::new(),
+            Initial::Itself => {
+                let (id, directory, ListenerSpec { host, port, .. }) = controller_of(config)?;
+                vec![NewVoter {
+                    node: BrokerId(id),
+                    directory,
+                    host,
+                    port,
+                }]
+            }
+            Initial::These(voters) => voters.clone(),
+        };
+        let written = metadata::format_for_quorum(&metadata_dir(config), BrokerId(config.broker_id), &voters);
+        Ok(written?)
+    }
+}
+
+/// `id@host:port:directory-id`, several with commas, this node among them.
+fn initial_controllers(list: &str, me: i32) -> anyhow::Result<Vec<NewVoter>> {
+    let bad = |item: &str| anyhow!("--initial-controllers: {item:?}: write id@host:port:directory-id");
+    let mut voters: Vec<NewVoter> = Vec::new();
+    for item in list.split(',').map(str::trim) {
+        let parsed = item.split_once('@').and_then(|(id, rest)| {
+            let (address, directory) = rest.rsplit_once(':')?;
+            let (host, port) = address.rsplit_once(':')?;
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            Some(NewVoter {
+                node: BrokerId(id.parse().ok().filter(|id| *id >= 0)?),
+                directory: directory.parse().ok()?,
+                host: host.to_owned(),
+                port: port.parse().ok().filter(|port| *port != 0)?,
+            })
+        });
+        let voter = parsed.filter(|voter| !voter.host.is_empty()).ok_or_else(|| bad(item))?;
+        let is_twin = |known: &NewVoter| known.node == voter.node || known.directory == voter.directory;
+        ensure!(!voters.iter().any(is_twin), "--initial-controllers names {item} twice");
+        voters.push(voter);
+    }
+    ensure!(
+        voters.iter().any(|voter| voter.node.0 == me),
+        "--initial-controllers does not name this node, {me}: a node that is not of them is formatted with \
+         --no-initial-controllers"
+    );
+    Ok(voters)
 }
 
 /// It becomes a line of a file, and a field of answers.
@@ -196,6 +289,7 @@ mod tests {
         Found::Formatted(Identity {
             cluster_id: Some(cluster.to_owned()),
             node_id: Some(node_id),
+            directory_id: None,
             lines: vec![format!("cluster.id={cluster}"), format!("node.id={node_id}")],
         })
     }
@@ -218,6 +312,33 @@ mod tests {
             text.ends_with("\n\nFound problem:\n  /b is not formatted.\n\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn initial_controllers_are_named_with_their_directories() {
+        const ONE: &str = "1@a:9093:3Db5QLSqSZieL3rJBUUegA";
+        let parsed = |list: &str| initial_controllers(list, 1);
+        let two = parsed(&format!("{ONE},2@[::1]:9094:4L6g3nShT-eMCtK--X86sw")).unwrap();
+        let shown = |voter: &NewVoter| {
+            (
+                voter.node.0,
+                voter.host.clone(),
+                voter.port,
+                voter.directory.to_string(),
+            )
+        };
+        assert_eq!(shown(&two[0]), (1, "a".into(), 9093, "3Db5QLSqSZieL3rJBUUegA".into()));
+        assert_eq!(shown(&two[1]), (2, "::1".into(), 9094, "4L6g3nShT-eMCtK--X86sw".into()));
+        for (bad, why) in [
+            ("1@a:9093", "write id@host:port:directory-id"),
+            ("1@a:0:3Db5QLSqSZieL3rJBUUegA", "write id@"),
+            ("-1@a:9:3Db5QLSqSZieL3rJBUUegA", "write id@"),
+            ("2@a:9093:3Db5QLSqSZieL3rJBUUegA", "does not name this node, 1"),
+            (&format!("{ONE},{ONE}"), "twice"),
+        ] {
+            let refused = parsed(bad).unwrap_err().to_string();
+            assert!(refused.contains(why), "{refused}");
+        }
     }
 
     #[test]

@@ -52,6 +52,7 @@ requests! {
     DescribeQuorumRequestData => DescribeQuorumResponseData, DESCRIBE_QUORUM 0 to 2;
     UnregisterBrokerRequestData => UnregisterBrokerResponseData, UNREGISTER_BROKER 0 to 0;
     UpdateFeaturesRequestData => UpdateFeaturesResponseData, UPDATE_FEATURES 1 to 2;
+    AddRaftVoterRequestData => AddRaftVoterResponseData, ADD_RAFT_VOTER 0 to 1;
     RemoveRaftVoterRequestData => RemoveRaftVoterResponseData, REMOVE_RAFT_VOTER 0 to 0;
     ElectLeadersRequestData => ElectLeadersResponseData, ELECT_LEADERS 0 to 2;
     AlterPartitionReassignmentsRequestData => AlterPartitionReassignmentsResponseData, ALTER_PARTITION_REASSIGNMENTS 0 to 1;

@@ -183,7 +183,7 @@ impl BrokerConfig {
         let log_dirs = log_dirs(values, report);
         let first_dir = log_dirs.first().cloned().unwrap_or_default();
         let broker_id = broker_id(values, report);
-        let quorum = quorum::read(values, broker_id, &listeners.controllers, report);
+        let quorum = quorum::read(values, broker_id, &listeners, report);
         match &quorum {
             Some(quorum) => {
                 listeners::check_controllers(values, &quorum.listener_name, report);

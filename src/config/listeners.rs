@@ -20,8 +20,10 @@ const ADVERTISED: &str = "advertised.listeners";
 pub(super) struct Listeners {
     pub served: Vec<ListenerSpec>,
     pub advertised: Vec<ListenerSpec>,
-    /// Those that are meant for the controller quorum.
+    /// Those that are meant for the controller quorum, and where the other nodes are told to connect; an empty host stands
+    /// for this machine's name.
     pub controllers: Vec<ListenerSpec>,
+    pub controllers_advertised: Vec<ListenerSpec>,
 }
 
 /// Reads the listeners; what is wrong with them goes to `report`, as (key, problem).
@@ -57,10 +59,11 @@ pub(super) fn read(values: &Values<'_>, report: &mut impl FnMut(&str, ConfigProb
             format!("{LISTENERS} names controller listeners only: add one for clients, such as PLAINTEXT://:9092"),
         );
     }
-    let advertised = advertised(&served, &controllers, values, &mut error);
+    let given = given(&served, &controllers, values, &mut error);
     Listeners {
+        advertised: advertised(&served, &given, &mut error),
+        controllers_advertised: advertised(&of_quorum, &given, &mut |_, _| {}),
         served,
-        advertised,
         controllers: of_quorum,
     }
 }
@@ -134,8 +137,8 @@ pub fn keep_own_listener(properties: &mut Properties, is_own_host: impl Fn(&str)
     Some(ConfigProblem::warning(line, message))
 }
 
-/// One advertised address per served listener: its own if `advertised.listeners` leaves it out.
-fn advertised(
+/// What `advertised.listeners` says.
+fn given(
     served: &[ListenerSpec],
     controllers: &[String],
     values: &Values<'_>,
@@ -157,6 +160,15 @@ fn advertised(
             );
         }
     }
+    given
+}
+
+/// One advertised address per listener: its own if `advertised.listeners` leaves it out.
+fn advertised(
+    served: &[ListenerSpec],
+    given: &[ListenerSpec],
+    error: &mut impl FnMut(&str, String),
+) -> Vec<ListenerSpec> {
     let address = |listener: &ListenerSpec| {
         let own = given.iter().find(|spec| spec.name == listener.name);
         let mut spec = own.unwrap_or(listener).clone();

@@ -1,7 +1,8 @@
-//! A node's place in a controller quorum: `process.roles`, `controller.quorum.voters`, the controller listener.
+//! A node's place in a controller quorum: `process.roles`, `controller.quorum.voters`, `controller.quorum.bootstrap.servers`, the
+//! controller listener.
 
 use super::broker::ListenerSpec;
-use super::listeners::{controller_names, parse_address};
+use super::listeners::{Listeners, controller_names, parse_address};
 use super::properties::ConfigProblem;
 use super::values::Values;
 
@@ -50,14 +51,19 @@ impl Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumConfig {
     pub role: Role,
-    /// All of them, by their numbers. This node is one of them, unless it is an observer.
+    /// This node begins a quorum, or is added to one while the others run: what it knows of the others is in its metadata.
+    /// //= KIP-853
+    pub is_dynamic: bool,
+    /// All of them, by their numbers. This node is one of them, unless it is an observer or the quorum is dynamic.
     pub voters: Vec<VoterSpec>,
-    /// Host and port of controllers that tell an observer who votes, in place of the voters.
+    /// Host and port of controllers that tell who votes, in place of the voters.
     pub bootstrap: Vec<(String, u16)>,
     /// By which the controllers' listeners go.
     pub listener_name: String,
     /// Where this node listens for the others; `None`: it is a broker only, and does not vote.
     pub listener: Option<ListenerSpec>,
+    /// Where the others find it; "" as the host = this machine's name.
+    pub advertised: Option<ListenerSpec>,
     pub election_timeout_ms: u64,
     pub request_timeout_ms: u64,
 }
@@ -72,36 +78,48 @@ impl QuorumConfig {
     }
 }
 
-/// `None`: this node keeps its metadata alone, since nobody else is named. `controllers`: the listeners that are meant for
-/// the quorum.
+/// `None`: this node keeps its metadata alone, since nobody else is named.
 pub(super) fn read(
     values: &Values<'_>,
     broker_id: i32,
-    controllers: &[ListenerSpec],
+    listeners: &Listeners,
     report: &mut impl FnMut(&str, ConfigProblem),
 ) -> Option<QuorumConfig> {
-    let role = Role::of(values);
+    let (role, controllers) = (Role::of(values), listeners.controllers.as_slice());
     let mut error = |key: &str, message: String| report(key, ConfigProblem::error(None, message));
     let (voters, bootstrap) = (voters(values, &mut error), servers(values, &mut error));
     let own = voters.iter().find(|voter| voter.id == broker_id);
-    let (listener, listener_name) = if role == Role::Broker {
-        check_observer(values, own, controllers, &mut error);
-        check_named(&voters, &bootstrap, &mut error)?;
-        (None, controller_names(values).into_iter().next().unwrap_or_default())
-    } else {
-        if voters.iter().all(|voter| voter.id == broker_id) {
+    let membership = Membership::of(role, broker_id, &voters, &bootstrap, controllers);
+    let (listener, listener_name) = match membership {
+        Membership::Observed => {
+            check_observer(values, own, controllers, &mut error);
+            check_named(&voters, &bootstrap, &mut error)?;
+            (None, controller_names(values).into_iter().next().unwrap_or_default())
+        }
+        Membership::Alone => {
             check_alone(role, &mut error);
             unused_servers(&bootstrap)
                 .into_iter()
                 .for_each(|problem| report(SERVERS, problem));
             return None;
         }
-        let listener = own_listener(broker_id, own.is_some(), controllers, &mut error)?;
-        (Some(listener.clone()), listener.name)
+        Membership::Named => {
+            check_own(broker_id, own.is_some(), &mut error);
+            let listener = own_listener(VOTERS, controllers, &mut error)?;
+            (Some(listener.clone()), listener.name)
+        }
+        Membership::Dynamic => {
+            let listener = own_listener(SERVERS, controllers, &mut error)?;
+            (Some(listener.clone()), listener.name)
+        }
     };
-    if !bootstrap.is_empty() && !voters.is_empty() {
+    let is_dynamic = membership == Membership::Dynamic;
+    if !bootstrap.is_empty() && !voters.is_empty() && !is_dynamic {
         let message = format!("{SERVERS} has no effect: {VOTERS} names the controllers");
         report(SERVERS, ConfigProblem::warning(None, message));
+    }
+    if let (Membership::Observed, [only]) = (membership, voters.as_slice()) {
+        report(VOTERS, ConfigProblem::warning(None, note_single(only)));
     }
     let ms = |key| u64::try_from(values.int(key)).unwrap_or(0);
     if let Some(problem) = short_session(values.long(SESSION), ms(ELECTION)) {
@@ -109,32 +127,68 @@ pub(super) fn read(
     }
     Some(QuorumConfig {
         role,
+        is_dynamic,
         voters,
         bootstrap,
         listener_name,
+        advertised: listener.as_ref().and(listeners.controllers_advertised.first().cloned()),
         listener,
         election_timeout_ms: ms(ELECTION),
         request_timeout_ms: ms("controller.quorum.request.timeout.ms"),
     })
 }
 
-fn own_listener(
-    broker_id: i32,
-    is_named: bool,
-    controllers: &[ListenerSpec],
-    error: &mut impl FnMut(&str, String),
-) -> Option<ListenerSpec> {
+/// What makes a node one of its quorum.
+#[derive(Clone, Copy, PartialEq)]
+enum Membership {
+    /// Nothing: it follows those who are.
+    Observed,
+    /// There is no quorum.
+    Alone,
+    /// Every node's configuration names all of them.
+    Named,
+    /// It begins one, or was added to it. //= KIP-853
+    Dynamic,
+}
+
+impl Membership {
+    fn of(
+        role: Role,
+        broker_id: i32,
+        voters: &[VoterSpec],
+        bootstrap: &[(String, u16)],
+        controllers: &[ListenerSpec],
+    ) -> Membership {
+        let is_named = voters.iter().any(|voter| voter.id == broker_id);
+        let names_others = voters.iter().any(|voter| voter.id != broker_id);
+        match role {
+            Role::Broker => Membership::Observed,
+            _ if names_others && (is_named || bootstrap.is_empty()) => Membership::Named,
+            // A file for one node that opens no listener for others.
+            Role::Both if bootstrap.is_empty() || (bootstrap.len() == 1 && controllers.is_empty()) => Membership::Alone,
+            Role::Controller if bootstrap.is_empty() && !is_named => Membership::Alone,
+            _ => Membership::Dynamic,
+        }
+    }
+}
+
+fn check_own(broker_id: i32, is_named: bool, error: &mut impl FnMut(&str, String)) {
     if !is_named {
         let message = format!(
             "{VOTERS} does not name this node, {broker_id}, which is a controller too: name it there, the same on each; or \
-             write {ROLES}={BROKER}, without a controller listener, for a broker that does not vote"
+             write {SERVERS} instead, for one that is added while the others run (kafka-metadata-quorum.sh add-controller); or \
+             {ROLES}={BROKER}, without a controller listener, for a broker that does not vote"
         );
         error(VOTERS, message);
     }
+}
+
+/// `key`: what asks for it.
+fn own_listener(key: &str, controllers: &[ListenerSpec], error: &mut impl FnMut(&str, String)) -> Option<ListenerSpec> {
     let listener = controllers.first().cloned();
     if listener.is_none() {
         let message = format!(
-            "{NAMES} names no address in listeners, and {VOTERS} names other nodes: write {NAMES}=CONTROLLER, and add \
+            "{NAMES} names no address in listeners, and {key} makes this node one of several: write {NAMES}=CONTROLLER, and add \
              CONTROLLER://:9093 to listeners"
         );
         error(NAMES, message);
@@ -223,17 +277,22 @@ fn short_session(session_ms: i64, election_ms: u64) -> Option<ConfigProblem> {
     (session_ms / 3 * 2 < change_ms).then(|| ConfigProblem::warning(None, message))
 }
 
-/// One is this node itself, as in the file that Kafka comes with.
+/// One is this node itself, in a file that lacks the listener for others.
 fn unused_servers(bootstrap: &[(String, u16)]) -> Option<ConfigProblem> {
     let message = format!(
-        "{SERVERS} is for brokers that are no controllers ({ROLES}={BROKER}); this node keeps its metadata alone: several are a \
-         cluster by {VOTERS}, the same on each"
+        "{SERVERS} has no effect: this node opens no controller listener, and keeps its metadata alone; write {NAMES}=CONTROLLER, \
+         and add CONTROLLER://:9093 to listeners, for one to which others can be added"
     );
-    match bootstrap.len() {
-        0 => None,
-        1 => Some(ConfigProblem::warning(None, message)),
-        _ => Some(ConfigProblem::error(None, message)),
-    }
+    (!bootstrap.is_empty()).then(|| ConfigProblem::warning(None, message))
+}
+
+/// To a broker only it cannot be told whether that one opens its controller listener.
+fn note_single(only: &VoterSpec) -> String {
+    format!(
+        "{VOTERS} names node {id} only: it answers others if it has {ROLES}={CONTROLLER} or {SERVERS}, and else keeps its metadata \
+         alone",
+        id = only.id
+    )
 }
 
 fn parse(item: &str) -> Result<VoterSpec, &'static str> {
@@ -252,8 +311,8 @@ fn parse(item: &str) -> Result<VoterSpec, &'static str> {
 fn check_alone(role: Role, error: &mut impl FnMut(&str, String)) {
     if role == Role::Controller {
         let message = format!(
-            "{ROLES}={CONTROLLER}, and {VOTERS} names no other node: a single node is a broker too; write \
-             {BROKER},{CONTROLLER}, or leave the key out, or name two controllers or more"
+            "{ROLES}={CONTROLLER}, and neither {VOTERS} nor {SERVERS} names a node: name this one in {SERVERS}, as host:port, to \
+             begin a quorum, or some that are there"
         );
         error(ROLES, message);
     }
@@ -261,14 +320,6 @@ fn check_alone(role: Role, error: &mut impl FnMut(&str, String)) {
 
 /// What a broker only follows. `None`: nobody.
 fn check_named(voters: &[VoterSpec], bootstrap: &[(String, u16)], error: &mut impl FnMut(&str, String)) -> Option<()> {
-    if let [only] = voters {
-        let message = format!(
-            "{VOTERS} names node {} only, which keeps its metadata alone then, and answers no other node: name two or more, the \
-             same on each",
-            only.id
-        );
-        error(VOTERS, message);
-    }
     if voters.is_empty() && bootstrap.is_empty() {
         let message = format!(
             "{ROLES}={BROKER} follows the controllers, and neither {VOTERS} nor {SERVERS} names any: name them, as \

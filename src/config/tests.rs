@@ -591,7 +591,7 @@ fn combined_nodes_file_is_accepted() {
     );
     let alone = refused("process.roles=controller\nlisteners=CONTROLLER://:9093\ncontroller.listener.names=CONTROLLER");
     assert!(
-        alone.contains("names no other node: a single node is a broker too"),
+        alone.contains("neither controller.quorum.voters nor controller.quorum.bootstrap.servers names a node"),
         "{alone}"
     );
     assert!(refused("node.id=1\nbroker.id=2").contains("two names of one number"));
@@ -662,16 +662,15 @@ fn a_broker_only_is_an_observer() {
     assert_eq!(found, [("a".to_owned(), 9093), ("::1".to_owned(), 9094)]);
     assert_eq!(warnings, [""; 0]);
     let alone = accepted("node.id=1\ncontroller.quorum.bootstrap.servers=localhost:9093\n").1;
-    assert!(alone[0].contains("this node keeps its metadata alone"), "{alone:?}");
+    assert!(alone[0].contains("and keeps its metadata alone"), "{alone:?}");
+    let (config, noted) = accepted(&format!("{OBSERVER}controller.quorum.voters=1@a:9093\n{NAME}"));
+    assert!(config.quorum.is_some_and(|quorum| quorum.is_observer()));
+    assert!(
+        noted[0].contains("names node 1 only: it answers others if"),
+        "{noted:?}"
+    );
     for (text, why) in [
-        (
-            format!("node.id=1\n{servers}"),
-            "this node keeps its metadata alone: several are",
-        ),
-        (
-            format!("{OBSERVER}controller.quorum.voters=1@a:9093\n{NAME}"),
-            "names node 1 only, which keeps its metadata alone",
-        ),
+        (format!("node.id=1\n{servers}"), "add CONTROLLER://:9093 to listeners"),
         (
             format!("{OBSERVER}{NAME}"),
             "nor controller.quorum.bootstrap.servers names any",
@@ -704,6 +703,48 @@ fn a_broker_only_is_an_observer() {
     ] {
         let refused = refused(&text);
         assert!(refused.contains(why), "{refused}");
+    }
+}
+
+#[test] // The file that Kafka 4 comes with begins a quorum, on the listener that it advertises.
+fn servers_make_a_controller_one_of_a_quorum_that_grows() {
+    const SERVERS: &str = "controller.quorum.bootstrap.servers=localhost:9093\n";
+    let shipped = format!(
+        "process.roles=broker,controller\nnode.id=1\n{SERVERS}listeners=PLAINTEXT://:9092,CONTROLLER://:9093\n\
+         inter.broker.listener.name=PLAINTEXT\nadvertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n\
+         controller.listener.names=CONTROLLER\n"
+    );
+    let (config, warnings) = accepted(&shipped);
+    let quorum = config.quorum.expect("servers");
+    let advertised = quorum.advertised.as_ref().expect("a controller");
+    assert_eq!((advertised.host.as_str(), advertised.port), ("localhost", 9093));
+    assert!(quorum.is_dynamic && quorum.is_broker() && quorum.voters.is_empty());
+    assert_eq!(warnings, [""; 0]);
+    for (text, is_dynamic) in [
+        // Unset roles are both; a host that is left out is this machine.
+        (format!("node.id=1\n{SERVERS}{CONTROLLER}"), true),
+        (
+            format!("node.id=4\n{SERVERS}{CONTROLLER}controller.quorum.voters=1@a:1,2@b:1\n"),
+            true,
+        ),
+        (
+            format!("node.id=1\n{SERVERS}{CONTROLLER}controller.quorum.voters=1@a:1,2@b:1\n"),
+            false,
+        ),
+    ] {
+        let quorum = accepted(&text).0.quorum.expect("a quorum");
+        assert_eq!(quorum.is_dynamic, is_dynamic, "{text}");
+        assert_eq!(quorum.advertised.map(|spec| spec.host), Some(String::new()));
+    }
+    let controller =
+        "process.roles=controller\nlisteners=CONTROLLER://0.0.0.0:9093\ncontroller.listener.names=CONTROLLER\n";
+    for named in [SERVERS, "controller.quorum.voters=1@localhost:9093\n"] {
+        let quorum = accepted(&format!("node.id=1\n{named}{controller}"))
+            .0
+            .quorum
+            .expect("a quorum");
+        assert!(quorum.is_dynamic && !quorum.is_broker());
+        assert_eq!(quorum.advertised.map(|spec| spec.host), Some(String::new()));
     }
 }
 

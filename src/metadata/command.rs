@@ -16,7 +16,7 @@ use crate::model::{BrokerId, DirId, ErrorCode, TopicId};
 pub use brokers::{Heartbeat, NO_CLEAN_EPOCH, Registration};
 pub use bytes::{answer_from_bytes, answer_to_bytes};
 pub use partitions::{AlterPartition, AssignDirectories, Election, IsrChange, NewReplicas};
-pub use quorum::{QuorumMember, QuorumState};
+pub use quorum::{NewVoter, QuorumMember, QuorumState};
 
 /// The Kafka error and its message, as the client sees it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -140,6 +140,8 @@ pub enum Command {
         node: BrokerId,
         directory: DirId,
     },
+    /// The same: one that runs votes from now on.
+    AddVoter(NewVoter),
 }
 
 impl Command {
@@ -196,4 +198,5 @@ pub enum Reply {
     AlterReassignments(Vec<Result<(), CommandError>>),
     DescribeQuorum(QuorumState),
     RemoveVoter,
+    AddVoter,
 }

@@ -22,7 +22,7 @@ mod watchdog;
 
 pub use command::{
     AlterPartition, AssignDirectories, Command, CommandError, ConfigChange, ConfigOp, ConfigResource, CreateTopic,
-    CreatedTopic, DeleteTopic, Election, Heartbeat, IsrChange, NO_CLEAN_EPOCH, NewPartitions, NewReplicas,
+    CreatedTopic, DeleteTopic, Election, Heartbeat, IsrChange, NO_CLEAN_EPOCH, NewPartitions, NewReplicas, NewVoter,
     QuorumMember, QuorumState, Registration, Reply, answer_from_bytes, answer_to_bytes,
 };
 pub use decide::{
@@ -31,7 +31,7 @@ pub use decide::{
 };
 #[cfg(test)]
 pub use engine::SimulatedQuorum;
-pub use engine::{Embedded, Formed, Salvage, form, is_quorum_dir};
+pub use engine::{Embedded, Formed, Salvage, form, format as format_for_quorum, is_quorum_dir};
 pub use handle::{Handle, Published, Updates};
 pub use image::{BrokerState, Endpoint, Image, ImageEpoch, PartitionState, Topic};
 pub use record::Record;

@@ -54,6 +54,8 @@ pub struct ControlOptions {
     pub every: Vec<Duty>,
     /// Of a node of a cluster: what [`form`](super::form) has found.
     pub formed: Option<Formed>,
+    /// Of the log directory that `dir` lies in.
+    pub directory: Option<DirId>,
     /// The broker epoch that the last life left in every log directory when it ended in order; -1: it did not.
     pub clean_epoch: i64,
     /// Where the thread shows what it does.
@@ -76,6 +78,7 @@ impl ControlOptions {
             shard_beats: Vec::new(),
             every: Vec::new(),
             formed: None,
+            directory: None,
             clean_epoch: -1,
             cells: ControlCells::default(),
         }
@@ -94,15 +97,17 @@ pub fn start(options: ControlOptions, updates: Updates) -> anyhow::Result<(Handl
             start_with(engine, options, updates)
         }
         (Some(quorum), Some(formed)) => {
-            let engine = move |handle: &Handle| Quorum::new(config, quorum, dir, formed, handle.clone());
+            let directory = options.directory;
+            let engine =
+                move |handle: &Handle| Quorum::new(config, quorum, dir, formed, handle.clone()).within(directory);
             start_with(engine, options, updates)
         }
         _ => {
             let is_quorum = engine::is_quorum_dir(&dir).with_context(|| format!("read {}", dir.display()))?;
             ensure!(
                 !is_quorum,
-                "the metadata in {} are those of a cluster, and controller.quorum.voters names no other node: name all of \
-                 its nodes",
+                "the metadata in {} are those of a cluster, and neither controller.quorum.voters nor \
+                 controller.quorum.bootstrap.servers names any of its nodes: name them",
                 dir.display()
             );
             let engine = |_: &Handle| Embedded::new(dir, SnapshotPolicy::default());

@@ -51,6 +51,8 @@ pub struct ControlCells(Arc<Cells>);
 struct Cells {
     /// `None`: this node keeps its metadata alone, or has not come so far.
     quorum: Mutex<Option<QuorumView>>,
+    /// Why this node is in no quorum; `None`: it is, or needs none.
+    waiting: Mutex<Option<String>>,
     commits: AtomicU64,
     commit_nanos: AtomicU64,
     unclean: AtomicU64,
@@ -64,6 +66,14 @@ impl ControlCells {
 
     pub fn quorum(&self) -> Option<QuorumView> {
         *self.0.quorum.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_waiting(&self, why: Option<String>) {
+        *self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    pub fn waiting(&self) -> Option<String> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn on_commit(&self, took: Duration) {

@@ -191,7 +191,7 @@ impl LogDirs {
         load_metas(paths, broker_id)?;
         let mut locks = Vec::new();
         for path in paths {
-            blocking::create_dir_all(path).map_err(|error| unusable(path, "cannot be created", &error))?;
+            make_dir(path)?;
             locks.push(lock(path)?);
         }
         let (metas, known) = load_metas(paths, broker_id)?;
@@ -311,6 +311,10 @@ fn unusable(path: &Path, problem: &str, error: &io::Error) -> LogDirError {
     ))
 }
 
+pub(super) fn make_dir(path: &Path) -> Result<(), LogDirError> {
+    blocking::create_dir_all(path).map_err(|error| unusable(path, "cannot be created", &error))
+}
+
 fn lock(path: &Path) -> Result<LockFile, LogDirError> {
     let file = path.join(LOCK);
     match LockFile::acquire(file.clone()) {
@@ -359,7 +363,7 @@ fn check_meta(path: &Path, meta: &Meta, broker_id: i32, cluster_id: Option<&str>
 }
 
 /// The directory's id, and the identity completed on the disk.
-fn settle_meta(path: &Path, mut meta: Meta, broker_id: i32, cluster_id: &str) -> Result<DirId, LogDirError> {
+pub(super) fn settle_meta(path: &Path, mut meta: Meta, broker_id: i32, cluster_id: &str) -> Result<DirId, LogDirError> {
     let is_complete = meta.broker_id.is_some() && meta.cluster_id.is_some() && meta.directory_id.is_some();
     let id = *meta.directory_id.get_or_insert_with(|| DirId(random_id()));
     if !is_complete {
@@ -393,11 +397,22 @@ fn random_id() -> [u8; 16] {
 pub(super) struct Meta {
     pub(super) broker_id: Option<i32>,
     pub(super) cluster_id: Option<String>,
-    directory_id: Option<DirId>,
+    pub(super) directory_id: Option<DirId>,
     others: BTreeMap<String, String>,
 }
 
 impl Meta {
+    /// Of a new directory, which gets the rest of its identity afterwards.
+    pub(super) fn begin(path: &Path, id: DirId) -> Result<(), LogDirError> {
+        let meta = Meta {
+            directory_id: Some(id),
+            ..Meta::default()
+        };
+        make_dir(path)?;
+        let written = blocking::write_file_atomic(&path.join(META_PROPERTIES), meta.to_text().as_bytes());
+        written.map_err(|error| unusable(path, "is not writable", &error))
+    }
+
     /// `None` where there is no file yet.
     pub(super) fn load(path: &Path) -> Result<Option<Meta>, LogDirError> {
         let file = path.join(META_PROPERTIES);

@@ -4,8 +4,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::dirs::{LogDirError, LogDirs, Meta};
+use super::dirs::{LogDirError, LogDirs, Meta, make_dir, settle_meta};
 use super::layout::META_PROPERTIES;
+use crate::model::DirId;
 use crate::rt::blocking;
 
 /// What is at a log directory's path.
@@ -25,6 +26,7 @@ pub enum Found {
 pub struct Identity {
     pub cluster_id: Option<String>,
     pub node_id: Option<i32>,
+    pub directory_id: Option<DirId>,
     /// All of it, as `key=value`, in the order of the keys.
     pub lines: Vec<String>,
 }
@@ -50,17 +52,20 @@ fn identity(meta: &Meta) -> Identity {
     Identity {
         cluster_id: meta.cluster_id.clone(),
         node_id: meta.broker_id,
+        directory_id: meta.directory_id,
         lines,
     }
 }
 
 /// Gives an identity to those directories that have none, and gives their paths. Nothing is touched if one of the others is
-/// another cluster's or node's, or, unless `ignore_formatted`, if there are others at all.
+/// another cluster's or node's, or, unless `ignore_formatted`, if there are others at all. `given`: a directory's id, where it
+/// is not to be drawn.
 pub fn format(
     paths: &[PathBuf],
     node_id: i32,
     cluster_id: &str,
     ignore_formatted: bool,
+    given: Option<(&Path, DirId)>,
 ) -> Result<Vec<PathBuf>, LogDirError> {
     let refused = |message: String| Err(LogDirError::Refused(message));
     let mut new = Vec::new();
@@ -79,11 +84,33 @@ pub fn format(
             path.display()
         ));
     }
+    if let Some((path, id)) = given.filter(|(path, _)| new.iter().any(|one| one == path)) {
+        Meta::begin(path, id)?;
+    }
     if !new.is_empty() {
         // As a start would open them: what it refuses is not formatted either.
         LogDirs::open_in_cluster(paths, node_id, Some(cluster_id.to_owned()))?;
     }
     Ok(new)
+}
+
+/// Gives an identity to a directory for metadata only, unless it has one: its id, and whether it is new. `given`: the id, where
+/// it is not to be drawn.
+pub fn settle_metadata_dir(
+    path: &Path,
+    node_id: i32,
+    cluster_id: &str,
+    given: Option<DirId>,
+) -> Result<(DirId, bool), LogDirError> {
+    let found = Meta::load(path)?;
+    match (&found, given) {
+        (Some(meta), _) => check(path, &identity(meta), node_id, cluster_id)?,
+        (None, Some(id)) => Meta::begin(path, id)?,
+        (None, None) => make_dir(path)?,
+    }
+    let meta = Meta::load(path)?.unwrap_or_default();
+    let id = settle_meta(path, meta, node_id, cluster_id)?;
+    Ok((id, found.is_none()))
 }
 
 fn check(path: &Path, found: &Identity, node_id: i32, cluster_id: &str) -> Result<(), LogDirError> {
@@ -115,13 +142,16 @@ mod tests {
         let scratch = scratch();
         let paths = [scratch.path().join("a"), scratch.path().join("b")];
         assert_eq!(look(&paths[0]), Found::Nothing);
-        assert_eq!(format(&paths, 7, "abc", false).unwrap(), paths);
+        assert_eq!(
+            format(&paths, 7, "abc", false, Some((&paths[1], DirId([3; 16])))).unwrap(),
+            paths
+        );
         let Found::Formatted(identity) = look(&paths[1]) else {
             panic!("it has an identity");
         };
         assert_eq!(
-            (identity.cluster_id.as_deref(), identity.node_id),
-            (Some("abc"), Some(7))
+            (identity.cluster_id.as_deref(), identity.node_id, identity.directory_id),
+            (Some("abc"), Some(7), Some(DirId([3; 16])))
         );
         assert_eq!(
             (
@@ -134,23 +164,38 @@ mod tests {
         assert_eq!(cluster, "abc");
     }
 
+    /// A directory for metadata only has an identity like the others, and keeps it.
+    #[test]
+    fn a_metadata_directory_has_an_identity_too() {
+        let scratch = scratch();
+        let path = scratch.path().join("metadata");
+        let (id, is_new) = settle_metadata_dir(&path, 7, "abc", None).unwrap();
+        assert!(is_new);
+        assert_eq!(settle_metadata_dir(&path, 7, "abc", None).unwrap(), (id, false));
+        assert!(settle_metadata_dir(&path, 7, "xyz", None).is_err());
+        assert!(matches!(look(&path), Found::Formatted(identity) if identity.directory_id == Some(id)));
+        let given = DirId([3; 16]);
+        let other = settle_metadata_dir(&scratch.path().join("other"), 7, "abc", Some(given));
+        assert_eq!(other.unwrap(), (given, true));
+    }
+
     /// A formatted directory is left alone: said so, or skipped where that is asked for; another's is always refused.
     #[test]
     fn formatted_directories_are_left_alone() {
         let scratch = scratch();
         let path = |name: &str| scratch.path().join(name);
-        format(&[path("a")], 7, "abc", false).unwrap();
+        format(&[path("a")], 7, "abc", false, None).unwrap();
         let refusal = |node_id, cluster: &str, ignore| {
-            let error = format(&[path("b"), path("a")], node_id, cluster, ignore).unwrap_err();
+            let error = format(&[path("b"), path("a")], node_id, cluster, ignore, None).unwrap_err();
             assert_eq!(look(&path("b")), Found::Nothing);
             error.to_string()
         };
         assert!(refusal(7, "abc", false).starts_with(&format!("Log directory {} is already", path("a").display())));
         assert!(refusal(7, "xyz", true).ends_with("Expected xyz, but read abc"));
         assert!(refusal(8, "abc", true).starts_with("Stored node id 7 doesn't match previous node id 8"));
-        let formatted = format(&[path("b"), path("a")], 7, "abc", true).unwrap();
+        let formatted = format(&[path("b"), path("a")], 7, "abc", true, None).unwrap();
         assert_eq!(formatted, [path("b")]);
-        let left = format(&[path("b"), path("a")], 7, "abc", true).unwrap();
+        let left = format(&[path("b"), path("a")], 7, "abc", true, None).unwrap();
         assert!(left.is_empty());
         blocking::write_file_atomic(&path("file"), b"").unwrap();
         assert_eq!(look(&path("file")), Found::NoDirectory);

@@ -49,7 +49,7 @@ pub use cache::{Cache, ReadAhead};
 pub use checkpoint::{Checkpoint, PartitionCheckpoint};
 pub use compaction::{CompactDone, CompactJob, CompactionAsk, CompactionStats, LastRecord};
 pub use dirs::{LogDir, LogDirError, LogDirs};
-pub use identity::{Found, Identity, format, look};
+pub use identity::{Found, Identity, format, look, settle_metadata_dir};
 pub use journal::{Frame, FrameBuilder, Journal, JournalDone, JournalWrite, MakeJournal};
 pub use log::{Compacted, Log, LogOptions, Opened, StageError, StorageError, TruncateDone, TruncateJob, Truncated};
 pub use plan::{DeleteJob, PrepareDone, PrepareJob, ReadError, ReadPlan, ReadResult, TimePlan, WriteDone, WriteJob};

@@ -15,7 +15,7 @@ pub use kacrab_protocol::generated::{
         AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResponseData, AddPartitionsToTxnResult,
         AddPartitionsToTxnTopicResult,
     },
-    add_raft_voter_request::AddRaftVoterRequestData,
+    add_raft_voter_request::{AddRaftVoterRequestData, Listener as AddRaftVoterListener},
     add_raft_voter_response::AddRaftVoterResponseData,
     alter_configs_request::{AlterConfigsRequestData, AlterConfigsResource, AlterableConfig},
     alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponseData},

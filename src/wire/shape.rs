@@ -469,6 +469,7 @@ pub(super) const ADD_RAFT_VOTER_REQUEST: Shape = Struct(&[
     (0, ON, I32),
     (0, ON, UUID),
     (0, ON, Array(&Struct(&[(0, ON, String), (0, ON, String), (0, ON, I16)]))),
+    (1, ON, Bool),
 ]);
 pub(super) const ADD_RAFT_VOTER_RESPONSE: Shape = UNREGISTER_BROKER_RESPONSE;
 

@@ -1,5 +1,6 @@
 //! Three brokers as processes on loopback: one cluster, with nothing set up before.
 
+mod adding;
 mod crash;
 mod cuts;
 mod disks;

@@ -46,7 +46,6 @@ fn strangers_on_the_controller_listener_are_closed() {
     }
     for (refused, why) in [
         (hello("another", 2, 77, 0), "belongs to cluster"),
-        (hello(&id, 9, 77, 0), "is not in controller.quorum.voters"),
         (
             observers_hello(&id, 2),
             "is a broker only, and in controller.quorum.voters",
@@ -62,6 +61,13 @@ fn strangers_on_the_controller_listener_are_closed() {
         let told = String::from_utf8_lossy(&answer);
         assert!(answer[9] == REFUSAL && told.contains(why), "{told}");
     }
+    // Somebody who might be added is told who this node is, and nothing else.
+    let answer = ask(port, &[hello(&id, 9, 77, 0), message(COMMAND, &[0; 16])].concat());
+    assert_eq!(answer[9], HELLO);
+    assert!(
+        String::from_utf8_lossy(&answer)
+            .ends_with("the node is not in the quorum: kafka-metadata-quorum.sh add-controller adds it")
+    );
     for _ in 0..100 {
         ask(port, b"again and again");
     }
@@ -125,6 +131,8 @@ fn hello_of(cluster: &str, node: u32, voter: u64, flags: u8, to: u64) -> Vec<u8>
     body.extend(voter.to_le_bytes());
     body.extend(INCARNATION);
     body.push(flags);
+    // Nobody in the quorum is known.
+    body.extend(0_u32.to_le_bytes());
     body.extend(to.to_le_bytes());
     message(HELLO, &body)
 }

@@ -8,7 +8,7 @@ use crate::support::{Broker, scratch_dir, target_dir, wait_until};
 
 const CLUSTER: &str = "4L6g3nShT-eMCtK--X86sw";
 
-fn ours(subcommand: &str, arguments: &str) -> Output {
+pub(super) fn ours(subcommand: &str, arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_corelane"))
         .arg(subcommand)
         .args(arguments.split_whitespace())
@@ -17,7 +17,7 @@ fn ours(subcommand: &str, arguments: &str) -> Output {
 }
 
 /// Kafka's class of that name.
-fn kafkas(class: &str, arguments: &str) -> Output {
+pub(super) fn kafkas(class: &str, arguments: &str) -> Output {
     let jars = target_dir().join("clients/kafka/libs/*");
     Command::new("java")
         .args(["-Xmx256M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
@@ -28,13 +28,13 @@ fn kafkas(class: &str, arguments: &str) -> Output {
         .unwrap_or_else(|problem| panic!("java: {problem}; `make clients` installs what the tests need"))
 }
 
-fn ok(output: &Output) -> String {
+pub(super) fn ok(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     text(&output.stdout)
 }
 
 /// What was printed about the failure, on both channels.
-fn failed(output: &Output) -> String {
+pub(super) fn failed(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
     text(&output.stdout) + &text(&output.stderr)
 }
@@ -44,13 +44,13 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A tool of ours, and the class of Kafka's.
-pub(super) struct Tool(&'static str, &'static str);
+pub(super) struct Tool(&'static str, pub(super) &'static str);
 
 pub(super) const QUORUM: Tool = Tool("metadata-quorum", "org.apache.kafka.tools.MetadataQuorumCommand");
 const CLUSTERS: Tool = Tool("cluster", "org.apache.kafka.tools.ClusterTool");
 const FEATURES: Tool = Tool("features", "org.apache.kafka.tools.FeatureCommand");
 const LOG_DIRS: Tool = Tool("log-dirs", "org.apache.kafka.tools.LogDirsCommand");
-const STORAGE: Tool = Tool("storage", "kafka.tools.StorageTool");
+pub(super) const STORAGE: Tool = Tool("storage", "kafka.tools.StorageTool");
 
 impl Tool {
     /// What ours prints, which Kafka's prints too, but for what `shown` leaves out.

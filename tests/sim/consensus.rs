@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-use crate::metadata::engine::{CommitError, Delta, Engine, Event, Removal, StartError};
+use crate::metadata::engine::{CommitError, Delta, Engine, Event, StartError, VoterChange};
 use crate::metadata::engine::{Remote, SimulatedQuorum};
 use crate::metadata::{AlterPartition, Image, ImageEpoch, QuorumState, Record};
 use crate::model::{BrokerId, DirId};
@@ -245,7 +245,7 @@ impl<E: Engine> Engine for Watched<E> {
         self.engine.quorum()
     }
 
-    fn remove_voter(&self, node: BrokerId, directory: DirId) -> Removal {
+    fn remove_voter(&self, node: BrokerId, directory: DirId) -> VoterChange {
         self.engine.remove_voter(node, directory)
     }
 

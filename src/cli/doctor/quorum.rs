@@ -20,7 +20,7 @@ pub(super) fn look(config: &BrokerConfig) -> Vec<Line> {
         let servers = quorum.bootstrap.iter();
         return servers.map(|(host, port)| knock("a controller", host, *port)).collect();
     }
-    let mut lines = vec![size(quorum)];
+    let mut lines = Vec::from_iter((!quorum.is_dynamic).then(|| size(quorum)));
     for voter in &quorum.voters {
         lines.extend(own_advice(config.broker_id, quorum, voter));
         let VoterSpec { id, host, port } = voter;
@@ -87,6 +87,8 @@ mod tests {
         };
         QuorumConfig {
             role: Role::Both,
+            is_dynamic: false,
+            advertised: None,
             voters: ports.iter().enumerate().map(voter).collect(),
             bootstrap: Vec::new(),
             listener_name: "CONTROLLER".to_owned(),

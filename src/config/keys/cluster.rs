@@ -27,11 +27,11 @@ pub(super) const KEYS: &[Key] = &[
     string("security.inter.broker.protocol").default("PLAINTEXT").choices(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
         .doc("The protocol that brokers speak among themselves. Not to be set together with inter.broker.listener.name."),
     list("controller.listener.names").effective()
-        .doc("The listener of the controller quorum; clients do not get it. A single node does not open it; where process.roles is broker it names the controllers' listener, and is not in listeners."),
+        .doc("The listener of the controller quorum; clients do not get it. A node that keeps its metadata alone does not open it; where process.roles is broker it names the controllers' listener, and is not in listeners."),
     list("controller.quorum.voters").default("").effective()
-        .doc("The controllers of a cluster, as id@host:port, the same on each node; host and port are those of their controller listeners. Unset, or only this node: it keeps its metadata alone."),
+        .doc("The controllers of a cluster, as id@host:port, the same on each node; host and port are those of their controller listeners. Unset, or only this node: it keeps its metadata alone, unless controller.quorum.bootstrap.servers is set."),
     list("controller.quorum.bootstrap.servers").default("").effective()
-        .doc("Where a broker that is no controller finds some of them, as host:port, in place of controller.quorum.voters, beside which it has no effect: they name the others."),
+        .doc("Where a node finds controllers, as host:port, in place of controller.quorum.voters, beside which it has no effect: they name the others. A controller that finds only itself begins a quorum, to which others are added by kafka-metadata-quorum.sh add-controller; one that finds others waits to be added."),
     boolean("controller.quorum.auto.join.enable").default("false")
         .doc("Whether a new controller joins the quorum by itself."),
     int("controller.quorum.election.timeout.ms").default("1000").at_least(0).effective()

@@ -31,6 +31,17 @@ pub struct QuorumMember {
     pub caught_up_ms: Option<i64>,
 }
 
+/// Who is to vote as well.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct NewVoter {
+    pub node: BrokerId,
+    /// Of the log directory that its metadata lie in.
+    pub directory: DirId,
+    /// Of its controller listener.
+    pub host: String,
+    pub port: u16,
+}
+
 impl QuorumState {
     /// Of a node that keeps the metadata alone.
     pub fn alone(node: BrokerId, term: u64, log_end: u64, now_ms: i64) -> QuorumState {

@@ -85,7 +85,7 @@ fn reply(scratch: &mut Scratch<'_>, command: &Command) -> Result<Reply, CommandE
             allow_factor_change,
         } => Reply::AlterReassignments(reassign::alter(scratch, partitions, *allow_factor_change)),
         // The image does not know: the control loop answers them.
-        Command::DescribeQuorum | Command::RemoveVoter { .. } => {
+        Command::DescribeQuorum | Command::RemoveVoter { .. } | Command::AddVoter(_) => {
             return refuse(ErrorCode::InvalidRequest, "the quorum is not part of the metadata");
         }
     })

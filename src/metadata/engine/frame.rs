@@ -27,9 +27,11 @@ pub enum Kind {
     Vote = 5,
     Voter = 6,
     QuorumSnapshot = 7,
+    /// Who votes in a quorum from its beginning.
+    Initial = 8,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind::Commit,
     Kind::Snapshot,
     Kind::Entry,
@@ -37,6 +39,7 @@ const KINDS: [Kind; 7] = [
     Kind::Vote,
     Kind::Voter,
     Kind::QuorumSnapshot,
+    Kind::Initial,
 ];
 
 /// A frame whose checksum holds.

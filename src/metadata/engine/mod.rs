@@ -13,14 +13,14 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use super::command::{CommandError, QuorumState};
+use super::command::{CommandError, NewVoter, QuorumState};
 use super::image::ImageEpoch;
 use super::record::{Record, RecordError};
 use crate::model::{BrokerId, DirId, ErrorCode};
 use crate::rt::Instant;
 
 pub use embedded::{Embedded, SnapshotPolicy};
-pub use quorum::{Answered, Formed, NoAnswer, Observer, Quorum, Remote, Salvage, form, is_quorum_dir};
+pub use quorum::{Answered, Formed, NoAnswer, Observer, Quorum, Remote, Salvage, form, format, is_quorum_dir};
 #[cfg(test)]
 pub use quorum::{Keeping, form_simulated};
 #[cfg(test)]
@@ -52,8 +52,13 @@ pub trait Engine: 'static {
         None
     }
 
+    /// Takes a node that runs, and has nothing, into the quorum, while this one is the controller.
+    fn add_voter(&self, _: NewVoter) -> VoterChange {
+        not_several()
+    }
+
     /// Takes a node that is gone out of the quorum, while this one is the controller.
-    fn remove_voter(&self, _: BrokerId, _: DirId) -> Removal {
+    fn remove_voter(&self, _: BrokerId, _: DirId) -> VoterChange {
         not_several()
     }
 
@@ -71,13 +76,15 @@ pub trait Engine: 'static {
     }
 }
 
-/// What comes of taking a node out of the quorum.
-pub type Removal = Pin<Box<dyn Future<Output = Result<(), CommandError>>>>;
+/// What comes of taking a node into the quorum, or out of it.
+pub type VoterChange = Pin<Box<dyn Future<Output = Result<(), CommandError>>>>;
 
-fn not_several() -> Removal {
+fn not_several() -> VoterChange {
     let refusal = CommandError {
         code: ErrorCode::UnsupportedVersion,
-        message: "A single node keeps the metadata: there is no quorum".to_owned(),
+        message: "This node keeps its metadata alone: a quorum begins by controller.quorum.bootstrap.servers or \
+                  controller.quorum.voters"
+            .to_owned(),
     };
     Box::pin(async { Err(refusal) })
 }

@@ -11,7 +11,7 @@ use futures_lite::future::{or, poll_once};
 
 use super::super::command::{Command, CommandError, QuorumState, Reply};
 use super::super::decide::{Decision, Draw, Live, decide};
-use super::super::engine::{CommitError, Delta, Engine, Event, Remote};
+use super::super::engine::{CommitError, Delta, Engine, Event, Remote, VoterChange};
 use super::super::handle::{Inbox, Published, Request, Updates};
 use super::super::image::{Endpoint, Image, ImageEpoch};
 use super::super::record::{self, Record};
@@ -255,10 +255,23 @@ impl<E: Engine> Control<E> {
             let Some(waiting) = commands.pop_front() else {
                 break;
             };
-            if let Command::RemoveVoter { node, directory } = waiting.command {
-                self.remove_voter(node, directory, waiting.answer);
-                continue;
-            }
+            let waiting = match waiting {
+                Waiting {
+                    command: Command::RemoveVoter { node, directory },
+                    answer,
+                } => {
+                    self.change_voters(self.engine.remove_voter(node, directory), Reply::RemoveVoter, answer);
+                    continue;
+                }
+                Waiting {
+                    command: Command::AddVoter(new),
+                    answer,
+                } => {
+                    self.change_voters(self.engine.add_voter(new), Reply::AddVoter, answer);
+                    continue;
+                }
+                decided => decided,
+            };
             let decision = match &waiting.command {
                 Command::DescribeQuorum => Ok(Decision {
                     records: Vec::new(),
@@ -277,9 +290,9 @@ impl<E: Engine> Control<E> {
     }
 
     /// Beside the loop: the others may take their time.
-    fn remove_voter(&self, node: BrokerId, directory: DirId, answer: Answer) {
-        let (removal, epoch) = (self.engine.remove_voter(node, directory), self.image.epoch);
-        rt::spawn(async move { answer.send(removal.await.map(|()| Reply::RemoveVoter), epoch) });
+    fn change_voters(&self, change: VoterChange, done: Reply, answer: Answer) {
+        let epoch = self.image.epoch;
+        rt::spawn(async move { answer.send(change.await.map(|()| done), epoch) });
     }
 
     fn quorum(&self) -> QuorumState {

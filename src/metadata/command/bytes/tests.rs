@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::metadata::command::{
     AlterPartition, AssignDirectories, ConfigChange, ConfigOp, ConfigResource, CreateTopic, CreatedTopic, DeleteTopic,
-    Election, Heartbeat, IsrChange, NewPartitions, NewReplicas, QuorumState, Registration,
+    Election, Heartbeat, IsrChange, NewPartitions, NewReplicas, NewVoter, QuorumState, Registration,
 };
 use crate::metadata::image::{Endpoint, ImageEpoch, PartitionState};
 use crate::model::{BrokerId, DirId, LeaderEpoch, PartitionId, TopicId};
@@ -140,6 +140,12 @@ fn commands_of_partitions() -> Vec<Command> {
             node: BROKER,
             directory: DirId([6; 16]),
         },
+        Command::AddVoter(NewVoter {
+            node: BROKER,
+            directory: DirId([6; 16]),
+            host: "h".into(),
+            port: 9093,
+        }),
     ]
 }
 
@@ -197,6 +203,7 @@ fn answers() -> Vec<Result<Reply, CommandError>> {
         Reply::AlterReassignments(vec![Ok(())]),
         Reply::DescribeQuorum(QuorumState::alone(BROKER, 3, 9, 1)),
         Reply::RemoveVoter,
+        Reply::AddVoter,
     ];
     replies.into_iter().map(Ok).chain([Err(refusal)]).collect()
 }

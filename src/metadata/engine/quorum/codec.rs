@@ -7,10 +7,13 @@ use std::io;
 use bytes::Bytes;
 
 use super::types::{Commit, Entry, LogId, Membership, Payload, SnapshotMeta, StoredMembership, Types, Vote, Voter};
-use crate::model::BrokerId;
+use crate::model::{BrokerId, DirId};
 
 const ABSENT: u8 = 0;
 const PRESENT: u8 = 1;
+
+/// Beside a voter's port: its directory's id follows.
+const HAS_DIRECTORY: u32 = 1 << 16;
 
 const BLANK: u8 = 0;
 const COMMIT: u8 = 1;
@@ -89,7 +92,9 @@ fn put_membership(out: &mut Vec<u8>, membership: &Membership) {
 pub fn put_voter(out: &mut Vec<u8>, voter: &Voter) {
     put_u32(out, voter.node.0 as u32);
     put_bytes(out, voter.host.as_bytes());
-    put_u32(out, u32::from(voter.port));
+    let flag = voter.directory.map_or(0, |_| HAS_DIRECTORY);
+    put_u32(out, u32::from(voter.port) | flag);
+    voter.directory.iter().for_each(|id| out.extend_from_slice(&id.0));
 }
 
 /// Takes values off the front. What is cut or cannot be is an error.
@@ -217,8 +222,17 @@ impl Reader {
     pub fn voter(&mut self) -> io::Result<Voter> {
         let node = BrokerId(self.u32()? as i32);
         let host = self.text()?;
-        let port = u16::try_from(self.u32()?).map_err(|_| broken())?;
-        Ok(Voter { node, host, port })
+        let port = self.u32()?;
+        let directory = match port & HAS_DIRECTORY {
+            0 => None,
+            _ => Some(DirId(self.array()?)),
+        };
+        Ok(Voter {
+            node,
+            host,
+            port: u16::try_from(port & !HAS_DIRECTORY).map_err(|_| broken())?,
+            directory,
+        })
     }
 }
 

@@ -3,7 +3,9 @@
 //!
 //! Invariant: a node without metadata begins a cluster only if every other configured node has said that it has none
 //! either. A node that has lost its disk can so never begin a second cluster beside the first. A broker only never begins
-//! one, and nobody waits for it.
+//! one, and nobody waits for it. Where nobody is configured but servers that know the quorum (`is_dynamic`), a node begins
+//! one if it was formatted for that, or if there is no server but itself; else it is of the servers' cluster, and waits to be
+//! added.
 
 use std::io;
 use std::path::Path;
@@ -11,19 +13,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use futures_lite::future::or;
 
 use super::super::frame::{self, Kind};
 use super::super::{Embedded, StartError};
 use super::codec::put_u64;
+use super::feed::Feed;
+use super::initial;
 use super::link::Link;
 use super::log::{LogStore, read_sealed};
 use super::message::{ANYONE, Identity};
 use super::serve::Desk;
-use super::types::Voter;
-use super::{listen, servers, voters};
+use super::types::{Commit, Voter};
+use super::{Raft, listen, servers, voters};
 use crate::config::QuorumConfig;
+use crate::metadata::image::ImageEpoch;
+use crate::metadata::record::{self, Record};
 use crate::metadata::thread::random_id;
 use crate::model::{BrokerId, TopicId};
 use crate::rt::{self, blocking};
@@ -85,32 +91,36 @@ pub async fn form_simulated(
 fn look(node: BrokerId, quorum: &QuorumConfig, dir: &Path, known: Option<String>) -> anyhow::Result<Found> {
     let unreadable = || format!("read the directory {}", dir.display());
     let has_single = !Embedded::is_new(dir).with_context(unreadable)?;
-    let has_any = LogStore::exists(dir).with_context(unreadable)? || has_single;
     let incarnation = random_id();
     if quorum.is_observer() {
+        let has_any = LogStore::exists(dir).with_context(unreadable)? || has_single;
         return observe(node, dir, has_any, known, incarnation);
     }
-    if has_any {
-        let cluster_id = known.with_context(|| {
+    let cluster_id = || {
+        known.clone().with_context(|| {
             format!(
                 "there is metadata in {}, but no cluster.id in the log directories' meta.properties",
                 dir.display()
             )
-        })?;
-        return Ok(Found::Formed(Formed {
-            cluster_id,
-            begins: has_single,
-            incarnation,
-        }));
-    }
-    Ok(Found::New(Identity {
-        cluster: known,
-        node,
-        voter: voter_id(dir)?,
+        })
+    };
+    let formed = |cluster_id, begins| Formed {
+        cluster_id,
+        begins,
         incarnation,
-        has_metadata: false,
-        is_observer: false,
-    }))
+    };
+    if LogStore::exists(dir).with_context(unreadable)? || (has_single && !quorum.is_dynamic) {
+        return Ok(Found::Formed(formed(cluster_id()?, has_single)));
+    }
+    if let Some(initial) = initial::read(dir)?.filter(|_| quorum.is_dynamic) {
+        return Ok(Found::Formed(formed(cluster_id()?, !initial.is_empty())));
+    }
+    let me = Identity {
+        cluster: if has_single { Some(cluster_id()?) } else { known },
+        has_metadata: has_single,
+        ..Identity::new(node, voter_id(dir)?, incarnation)
+    };
+    Ok(Found::New(me))
 }
 
 /// A broker only needs no more than the cluster's id.
@@ -135,14 +145,39 @@ fn observe(
             incarnation,
         }),
         None => Found::New(Identity {
-            cluster: None,
-            node,
-            voter: ANYONE,
-            incarnation,
-            has_metadata: false,
             is_observer: true,
+            ..Identity::new(node, ANYONE, incarnation)
         }),
     })
+}
+
+/// Of the initial voters, whoever leads first says whose the quorum is. Not taken: another has done so.
+pub async fn write_first(raft: Raft, feed: Feed, cluster_id: String) {
+    while feed.epoch() == ImageEpoch(0) {
+        if raft.is_leader()
+            && let Err(error) = raft
+                .client_write(first_commit(&new_cluster(&cluster_id), ImageEpoch(1)))
+                .await
+        {
+            tracing::debug!(%error, "the first commit of the quorum is not written yet");
+        }
+        rt::sleep(ASK_PAUSE).await;
+    }
+}
+
+pub fn first_commit(records: &[Record], epoch: ImageEpoch) -> Commit {
+    let mut bytes = Vec::new();
+    record::encode_all(records, &mut bytes);
+    Commit {
+        base: 0,
+        epoch: epoch.0,
+        records: bytes.into(),
+    }
+}
+
+/// In which nothing has happened.
+pub fn new_cluster(id: &str) -> Vec<Record> {
+    vec![Record::ClusterId(record::ClusterId { id: id.to_owned() })]
 }
 
 /// This directory's number in the quorum: made at random the first time.
@@ -158,12 +193,17 @@ pub fn voter_id(dir: &Path) -> Result<u64, StartError> {
         return payload.u64().map_err(|cause| StartError::Io { path, cause });
     }
     let id = rt::random_u64().max(ANYONE + 1);
+    set_voter_id(dir, id).map(|()| id)
+}
+
+pub fn set_voter_id(dir: &Path, id: u64) -> Result<(), StartError> {
+    let path = dir.join(VOTER);
     let bytes = frame::seal(Kind::Voter, 0, |out| put_u64(out, id));
     // With the directory's name: once others know the number, it must not be lost.
     let written = blocking::create_dir_all(dir)
         .and_then(|()| blocking::write_file_atomic(&path, &bytes))
         .and_then(|()| dir.parent().map_or(Ok(()), blocking::sync_dir));
-    written.map(|()| id).map_err(|cause| StartError::Io { path, cause })
+    written.map_err(|cause| StartError::Io { path, cause })
 }
 
 /// Answers the others for as long as it asks.
@@ -171,10 +211,15 @@ async fn ask(me: Arc<Identity>, quorum: &QuorumConfig) -> anyhow::Result<Formed>
     let configured = voters(quorum);
     let asked = configured.iter().cloned().chain(servers(quorum));
     let asked: Vec<Voter> = asked.filter(|voter| voter.node != me.node).collect();
-    let is_first = !me.is_observer && asked.iter().all(|voter| voter.node > me.node);
-    let others = ask_others(me.clone(), is_first, &asked);
+    let place = match quorum.is_dynamic {
+        true => Place::Dynamic,
+        false => Place::Named {
+            is_first: !me.is_observer && asked.iter().all(|voter| voter.node > me.node),
+        },
+    };
+    let others = ask_others(me.clone(), place, &asked);
     let Some(spec) = &quorum.listener else {
-        return Ok(others.await);
+        return others.await;
     };
     let listener = listen(spec)?;
     let desk = Rc::new(Desk::new(me, configured, None));
@@ -182,11 +227,20 @@ async fn ask(me: Arc<Identity>, quorum: &QuorumConfig) -> anyhow::Result<Formed>
         desk.serve(listener).await;
         unreachable!("the desk serves without end")
     };
-    Ok(or(others, answers).await)
+    or(others, answers).await
 }
 
-/// `is_first`: it falls to this node to begin a cluster where there is none.
-async fn ask_others(me: Arc<Identity>, is_first: bool, others: &[Voter]) -> Formed {
+/// How a node comes to be one of its quorum.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Every node's configuration names all. `is_first`: it falls to this one to begin a cluster where there is none.
+    Named {
+        is_first: bool,
+    },
+    Dynamic,
+}
+
+async fn ask_others(me: Arc<Identity>, place: Place, others: &[Voter]) -> anyhow::Result<Formed> {
     for round in 0_u64.. {
         let mut heard = Vec::new();
         for voter in others {
@@ -196,8 +250,19 @@ async fn ask_others(me: Arc<Identity>, is_first: bool, others: &[Voter]) -> Form
                 Err(_) => {}
             }
         }
-        if let Some(formed) = concluded(&me, is_first, heard.len() == others.len(), &heard) {
-            return formed;
+        let heard_all = heard.len() == others.len();
+        let formed = match place {
+            Place::Named { is_first } => concluded(&me, is_first, heard_all, &heard),
+            Place::Dynamic => found(&me, heard_all, &heard)?,
+        };
+        if let Some(formed) = formed {
+            return Ok(formed);
+        }
+        if matches!(place, Place::Dynamic) && heard_all && round % ROUNDS_PER_REMARK == ROUNDS_PER_REMARK / 10 {
+            tracing::warn!(
+                "waiting for a quorum: no server of controller.quorum.bootstrap.servers knows one; `kafka-storage.sh format \
+                 --standalone` makes a node begin it"
+            );
         }
         rt::sleep(ASK_PAUSE).await;
     }
@@ -207,6 +272,10 @@ async fn ask_others(me: Arc<Identity>, is_first: bool, others: &[Voter]) -> Form
 fn note_missing(me: &Identity, voter: &Voter, error: &io::Error) {
     if me.is_observer {
         tracing::warn!(node = %voter, %error, "waiting for a controller: this broker does not know its cluster yet");
+        return;
+    }
+    if !voter.is_named() {
+        tracing::warn!(server = %voter, %error, "waiting for a controller that knows the quorum: this one does not yet");
         return;
     }
     tracing::warn!(node = %voter, %error, "waiting for the other nodes of the quorum: this one has no metadata yet");
@@ -228,6 +297,47 @@ fn concluded(me: &Identity, is_first: bool, heard_all: bool, heard: &[Identity])
     heard_all.then(|| formed(cluster.unwrap_or_else(|| TopicId(random_id()).to_string()), true))
 }
 
+/// The same, where there are only servers: this node itself may be among them. A node alone takes its metadata along if it
+/// is.
+fn found(me: &Identity, heard_all: bool, heard: &[Identity]) -> anyhow::Result<Option<Formed>> {
+    let (itself, others): (Vec<&Identity>, Vec<&Identity>) =
+        heard.iter().partition(|theirs| theirs.incarnation == me.incarnation);
+    let there = others.iter().find(|theirs| theirs.has_metadata);
+    if let Some(there) = there.filter(|_| me.has_metadata) {
+        anyhow::bail!(
+            "node {} has the metadata of this node's cluster, and this one has metadata of its own, which it would lose: give it \
+             empty log directories, and add it to that one's quorum; or, to begin a quorum with what this one has, name only \
+             itself in controller.quorum.bootstrap.servers",
+            there.node.0
+        );
+    }
+    // Nobody else is named, or it has answered itself.
+    let names_itself = !itself.is_empty() || (heard_all && heard.is_empty());
+    ensure!(
+        !me.has_metadata || !heard_all || names_itself,
+        "this node has metadata of its own, and controller.quorum.bootstrap.servers does not name it: name it there, to begin a \
+         quorum with them"
+    );
+    let cluster = me
+        .cluster
+        .clone()
+        .or_else(|| others.iter().find_map(|theirs| theirs.cluster.clone()));
+    let formed = |cluster_id, begins| Formed {
+        cluster_id,
+        begins,
+        incarnation: me.incarnation,
+    };
+    if names_itself && (me.has_metadata || (heard_all && others.is_empty())) {
+        return Ok(Some(formed(
+            cluster.unwrap_or_else(|| TopicId(random_id()).to_string()),
+            true,
+        )));
+    }
+    Ok(cluster
+        .filter(|_| !others.is_empty())
+        .map(|cluster_id| formed(cluster_id, false)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,12 +345,57 @@ mod tests {
     fn node(id: i32, cluster: Option<&str>, has_metadata: bool) -> Identity {
         Identity {
             cluster: cluster.map(str::to_owned),
-            node: BrokerId(id),
-            voter: id as u64,
-            incarnation: [1; 16],
             has_metadata,
-            is_observer: false,
+            ..Identity::new(BrokerId(id), id as u64, [1; 16])
         }
+    }
+
+    fn other(id: i32, cluster: Option<&str>, has_metadata: bool) -> Identity {
+        Identity {
+            incarnation: [id as u8; 16],
+            ..node(id, cluster, has_metadata)
+        }
+    }
+
+    /// Whoever finds only itself begins; whoever finds others is of their cluster; whoever finds nobody waits.
+    #[test]
+    fn a_node_among_servers_begins_only_if_there_is_no_other() {
+        let me = node(1, None, false);
+        let found = |me: &Identity, heard_all, heard: &[Identity]| found(me, heard_all, heard).unwrap();
+        let begun = found(&me, true, std::slice::from_ref(&me)).unwrap();
+        assert!(begun.begins && begun.cluster_id.len() == 22, "{begun:?}");
+        assert_eq!(
+            found(&node(1, Some("c"), false), true, &[node(1, Some("c"), false)]),
+            formed("c", true)
+        );
+        assert_eq!(
+            found(&node(1, Some("c"), false), true, &[]),
+            formed("c", true),
+            "its file names it only"
+        );
+        assert_eq!(found(&me, false, std::slice::from_ref(&me)), None, "one is missing");
+        assert_eq!(
+            found(&me, true, &[me.clone(), other(2, None, false)]),
+            None,
+            "new as well"
+        );
+        assert_eq!(
+            found(&me, false, &[me.clone(), other(2, Some("c"), true)]),
+            formed("c", false)
+        );
+        assert_eq!(found(&node(1, Some("c"), false), false, &[]), None);
+    }
+
+    /// What a node alone has begins a quorum, and nothing else becomes of it.
+    #[test]
+    fn a_node_alone_begins_with_what_it_has_or_not_at_all() {
+        let me = node(1, Some("c"), true);
+        assert_eq!(found(&me, false, std::slice::from_ref(&me)).unwrap(), formed("c", true));
+        assert_eq!(found(&me, false, &[]).unwrap(), None);
+        let refused = found(&me, false, &[me.clone(), other(2, Some("c"), true)]).unwrap_err();
+        assert!(refused.to_string().contains("node 2 has the metadata"), "{refused}");
+        let refused = found(&me, true, &[other(2, Some("c"), false)]).unwrap_err();
+        assert!(refused.to_string().contains("does not name it"), "{refused}");
     }
 
     fn formed(cluster_id: &str, begins: bool) -> Option<Formed> {

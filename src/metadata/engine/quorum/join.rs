@@ -1,7 +1,8 @@
 //! The leader takes the configured nodes into the quorum: first as learners, and once all have caught up, as voters in one
 //! change. So a quorum is made when all its nodes are there for the first time, and until then the first one decides alone.
+//! It ends what earlier leaders left between two steps, too, and says where it is to be found itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::Raft;
+use super::addition::Additions;
 use super::link::Link;
 use super::message::Identity;
 use super::types::{StoredMembership, Voter};
@@ -21,9 +23,18 @@ const CATCH_UP_PATIENCE: Duration = Duration::from_secs(60);
 /// Rounds between two remarks about a node that is missing.
 const ROUNDS_PER_REMARK: u64 = 60;
 
-pub async fn run(raft: Raft, me: Arc<Identity>, configured: Arc<[Voter]>) {
+/// What a leader knows of who belongs to the quorum.
+pub struct Joining {
+    pub me: Arc<Identity>,
+    /// Where the others find this node, as the quorum is to know it; `None`: their configuration says so.
+    pub itself: Option<Voter>,
+    pub configured: Arc<[Voter]>,
+    pub additions: Additions,
+}
+
+pub async fn run(raft: Raft, joining: Joining) {
     for round in 0_u64.. {
-        if raft.is_leader() && !look(&raft, &me, &configured, round.is_multiple_of(ROUNDS_PER_REMARK)).await {
+        if raft.is_leader() && !look(&raft, &joining, round.is_multiple_of(ROUNDS_PER_REMARK)).await {
             tracing::debug!("not every node of the quorum has joined");
         }
         rt::sleep(LOOK_EVERY).await;
@@ -31,9 +42,10 @@ pub async fn run(raft: Raft, me: Arc<Identity>, configured: Arc<[Voter]>) {
 }
 
 /// Whether every configured node votes.
-async fn look(raft: &Raft, me: &Arc<Identity>, configured: &[Voter], remark: bool) -> bool {
+async fn look(raft: &Raft, joining: &Joining, remark: bool) -> bool {
+    let Joining { me, configured, .. } = joining;
     let mut learned = BTreeSet::new();
-    for voter in configured {
+    for voter in configured.iter() {
         let membership = membership(raft);
         let known = membership
             .nodes()
@@ -50,6 +62,11 @@ async fn look(raft: &Raft, me: &Arc<Identity>, configured: &[Voter], remark: boo
         // An earlier leader was between the two steps of a change.
         let rest = raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::new()), false);
         let _ = rt::timeout(CATCH_UP_PATIENCE, rest).await;
+    } else {
+        joining.additions.resume(raft, me, configured);
+    }
+    if let Some(itself) = &joining.itself {
+        tell_address(raft, me.voter, itself).await;
     }
     if learned.len() < configured.len() {
         return false;
@@ -79,7 +96,18 @@ async fn learn(raft: &Raft, me: &Arc<Identity>, voter: &Voter, remark: bool) -> 
         Ok(theirs) if theirs.has_metadata => Err(io::Error::other(
             "it has metadata of its own and would lose them: it joins once all its log directories are empty",
         )),
-        Ok(theirs) => add(raft, theirs.voter, voter).await,
+        Ok(theirs) => {
+            let directory = theirs.directory;
+            add(
+                raft,
+                theirs.voter,
+                &Voter {
+                    directory,
+                    ..voter.clone()
+                },
+            )
+            .await
+        }
     };
     match taken {
         Ok(id) => {
@@ -103,6 +131,19 @@ async fn add(raft: &Raft, id: u64, voter: &Voter) -> io::Result<u64> {
     }
 }
 
-fn membership(raft: &Raft) -> Arc<StoredMembership> {
+/// Its file may say another one since the quorum was told.
+async fn tell_address(raft: &Raft, id: u64, itself: &Voter) {
+    let known = membership(raft).membership().get_node(&id).cloned();
+    if known.is_none_or(|known| known == *itself) {
+        return;
+    }
+    let change = ChangeMembers::SetNodes(BTreeMap::from([(id, itself.clone())]));
+    match rt::timeout(CATCH_UP_PATIENCE, raft.change_membership(change, true)).await {
+        Some(Ok(_)) => tracing::info!(node = %itself, "the quorum knows another address of this node"),
+        failed => tracing::debug!(?failed, "the quorum does not know this node's address yet"),
+    }
+}
+
+pub fn membership(raft: &Raft) -> Arc<StoredMembership> {
     raft.metrics().borrow_watched().membership_config.clone()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::codec::{self, Reader};
-use crate::model::BrokerId;
+use crate::model::{BrokerId, DirId};
 use crate::rt::ControlStream;
 
 const VERSION: u8 = 1;
@@ -73,10 +73,18 @@ pub struct Identity {
     pub has_metadata: bool,
     /// A broker only: it takes no part in the consensus, and nobody connects to it.
     pub is_observer: bool,
+    /// Of the log directory that its metadata lie in; `None`: it has none yet.
+    pub directory: Option<DirId>,
+    /// Numbers in the quorum that it knows of, its own too if it is in one.
+    pub members: Vec<u64>,
+    /// In an answer: whoever asks is in the quorum, as this node knows it.
+    pub knows_asker: bool,
 }
 
 const HAS_METADATA: u8 = 1;
 const IS_OBSERVER: u8 = 2;
+const HAS_DIRECTORY: u8 = 4;
+const KNOWS_ASKER: u8 = 8;
 
 /// In place of a voter's number: whoever answers.
 pub const ANYONE: u64 = 0;
@@ -87,12 +95,36 @@ pub struct Hello {
 }
 
 impl Identity {
+    /// Of somebody of no cluster who has nothing.
+    pub fn new(node: BrokerId, voter: u64, incarnation: [u8; 16]) -> Identity {
+        Identity {
+            cluster: None,
+            node,
+            voter,
+            incarnation,
+            has_metadata: false,
+            is_observer: false,
+            directory: None,
+            members: Vec::new(),
+            knows_asker: false,
+        }
+    }
+
     pub fn put(&self, out: &mut Vec<u8>) {
         codec::put_bytes(out, self.cluster.as_deref().unwrap_or_default().as_bytes());
         codec::put_u32(out, self.node.0 as u32);
         codec::put_u64(out, self.voter);
         out.extend_from_slice(&self.incarnation);
-        out.push(u8::from(self.has_metadata) * HAS_METADATA + u8::from(self.is_observer) * IS_OBSERVER);
+        let flags = [
+            (self.has_metadata, HAS_METADATA),
+            (self.is_observer, IS_OBSERVER),
+            (self.directory.is_some(), HAS_DIRECTORY),
+            (self.knows_asker, KNOWS_ASKER),
+        ];
+        out.push(flags.iter().map(|(is_so, flag)| u8::from(*is_so) * flag).sum());
+        self.directory.iter().for_each(|id| out.extend_from_slice(&id.0));
+        codec::put_u32(out, self.members.len() as u32);
+        self.members.iter().for_each(|id| codec::put_u64(out, *id));
     }
 
     pub fn read(reader: &mut Reader) -> io::Result<Identity> {
@@ -100,9 +132,14 @@ impl Identity {
         let node = BrokerId(reader.u32()? as i32);
         let (voter, incarnation) = (reader.u64()?, reader.array()?);
         let flags = reader.u8()?;
-        if flags & !(HAS_METADATA | IS_OBSERVER) != 0 {
+        if flags & !(HAS_METADATA | IS_OBSERVER | HAS_DIRECTORY | KNOWS_ASKER) != 0 {
             return Err(codec::broken());
         }
+        let directory = match flags & HAS_DIRECTORY {
+            0 => None,
+            _ => Some(DirId(reader.array()?)),
+        };
+        let members = (0..reader.u32()?).map(|_| reader.u64()).collect::<io::Result<_>>()?;
         Ok(Identity {
             cluster,
             node,
@@ -110,6 +147,9 @@ impl Identity {
             incarnation,
             has_metadata: flags & HAS_METADATA != 0,
             is_observer: flags & IS_OBSERVER != 0,
+            directory,
+            members,
+            knows_asker: flags & KNOWS_ASKER != 0,
         })
     }
 }

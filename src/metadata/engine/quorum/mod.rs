@@ -6,15 +6,17 @@
 //!              ◄─ Event ── Machine ◄── committed ───┘       Remote   ─► the controller's Desk ─► its control loop
 //! ```
 //!
-//! A quorum begins with one node and grows by the others as they come (`form`, `join`); a single node's metadata are the
-//! first commit of the quorum that it begins. A broker that does not vote takes no part in it: it asks whoever leads for what
+//! A quorum begins with one node and grows by the others as they come (`form`, `join`), or by those that an operator adds
+//! (`addition`, `waiting`); a single node's metadata are the first commit of the quorum that it begins. A broker that does not vote takes no part in it: it asks whoever leads for what
 //! was committed (`observer`, answered by `feed`), and keeps nothing. An image's epoch counts commits, not log entries, and goes on from there.
 
+mod addition;
 mod backlog;
 mod codec;
 mod feed;
 mod follow;
 mod form;
+mod initial;
 mod join;
 mod link;
 mod log;
@@ -32,6 +34,7 @@ mod runtime;
 mod salvage;
 mod serve;
 mod types;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -45,15 +48,16 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{Config, ReadPolicy, SnapshotPolicy};
 
-use super::{CommitError, Embedded, Engine, Event, Removal, StartError, frame};
+use super::{CommitError, Embedded, Engine, Event, StartError, VoterChange, frame};
 use crate::config::{BrokerConfig, ListenerSpec, QuorumConfig};
-use crate::metadata::command::QuorumState;
+use crate::metadata::command::{NewVoter, QuorumState};
 use crate::metadata::handle::Handle;
 use crate::metadata::image::{Image, ImageEpoch};
 use crate::metadata::record::{self, Record};
 use crate::model::{BrokerId, DirId};
 use crate::rt::{self, ControlListener};
 
+use addition::Additions;
 use backlog::Backlog;
 use feed::Feed;
 use link::Links;
@@ -68,6 +72,7 @@ use types::{Commit, Types, Voter};
 #[cfg(test)]
 pub use form::form_simulated;
 pub use form::{Formed, form};
+pub use initial::format;
 pub use observer::Observer;
 pub use remote::{Answered, NoAnswer, Remote};
 pub use salvage::Salvage;
@@ -116,6 +121,8 @@ pub struct Quorum {
     config: Arc<BrokerConfig>,
     quorum: QuorumConfig,
     dir: PathBuf,
+    /// Of the log directory that `dir` lies in; `None`: it is none.
+    directory: Option<DirId>,
     formed: Formed,
     keeping: Keeping,
     /// Where other nodes' commands go.
@@ -127,6 +134,7 @@ pub struct Quorum {
     feed: Feed,
     progress: Progress,
     backlog: Backlog,
+    additions: Additions,
     records_since_snapshot: usize,
 }
 
@@ -142,6 +150,7 @@ impl Quorum {
             config,
             quorum,
             dir,
+            directory: None,
             formed,
             keeping: Keeping::default(),
             controller,
@@ -150,8 +159,14 @@ impl Quorum {
             feed: Feed::default(),
             progress: Progress::default(),
             backlog: Backlog::new(),
+            additions: Additions::default(),
             records_since_snapshot: 0,
         }
+    }
+
+    /// The metadata lie in that log directory.
+    pub fn within(self, directory: Option<DirId>) -> Quorum {
+        Quorum { directory, ..self }
     }
 
     #[cfg(test)]
@@ -177,12 +192,11 @@ impl Quorum {
         let has_any = store.last().is_some() || machine.applied().is_some();
         let identity = Arc::new(Identity {
             cluster: Some(self.formed.cluster_id.clone()),
-            node: self.me(),
-            voter: form::voter_id(&self.dir)?,
-            incarnation: self.formed.incarnation,
             has_metadata: has_any || self.formed.begins,
-            is_observer: false,
+            directory: self.directory,
+            ..Identity::new(self.me(), form::voter_id(&self.dir)?, self.formed.incarnation)
         });
+        let itself = self.itself().map_err(|error| failed(format!("{error:#}")))?;
         let configured = voters(&self.quorum);
         let Some(spec) = &self.quorum.listener else {
             return Err(failed("a broker only has no vote".to_owned()));
@@ -218,9 +232,10 @@ impl Quorum {
         };
         let desk = Rc::new(Desk::new(identity.clone(), configured.clone(), Some(room)));
         rt::spawn(desk.serve(listener));
-        self.begin(&raft, &identity)
+        self.begin(&raft, &identity, &itself)
             .await
             .map_err(|error| failed(error.to_string()))?;
+        self.note_servers(&raft);
         let remote = Remote::new(identity.clone(), configured.clone());
         let seen = roles::Seen {
             remote: remote.clone(),
@@ -229,19 +244,66 @@ impl Quorum {
             cells: self.controller.cells().clone(),
         };
         rt::spawn(roles::watch(raft.clone(), seen));
-        rt::spawn(join::run(raft.clone(), identity, configured));
+        let cells = self.controller.cells().clone();
+        let servers = servers(&self.quorum);
+        rt::spawn(waiting::watch(
+            raft.clone(),
+            identity.clone(),
+            configured.clone(),
+            servers,
+            cells,
+        ));
+        let joining = join::Joining {
+            me: identity,
+            itself: self.quorum.is_dynamic.then_some(itself),
+            configured,
+            additions: self.additions.clone(),
+        };
+        rt::spawn(join::run(raft.clone(), joining));
         self.running = Some((raft, remote));
         Ok((if epoch.0 == 0 { Vec::new() } else { records }, epoch))
     }
 
+    /// A node that names only itself would begin another cluster, should it lose its disks.
+    fn note_servers(&self, raft: &Raft) {
+        let listens = self.quorum.listener.as_ref().map(|spec| spec.port);
+        let is_itself = |(host, port): &(String, u16)| Some(*port) == listens && rt::is_own_host(host);
+        let membership = join::membership(raft);
+        let has_others = membership.nodes().any(|(_, voter)| voter.node != self.me());
+        if self.quorum.is_dynamic && has_others && self.quorum.bootstrap.iter().all(is_itself) {
+            tracing::warn!(
+                "controller.quorum.bootstrap.servers names only this node, and the quorum has others: name them too, on each node, \
+                 lest one that has lost its disks begins another cluster"
+            );
+        }
+    }
+
+    /// Where the others find this node.
+    fn itself(&self) -> anyhow::Result<Voter> {
+        let named = voters(&self.quorum)
+            .iter()
+            .find(|voter| voter.node == self.me())
+            .cloned();
+        let mut itself = match (named, &self.quorum.advertised) {
+            (Some(named), _) => named,
+            (None, Some(spec)) if spec.host.is_empty() => Voter::at(&rt::host_name()?, spec.port),
+            (None, Some(spec)) => Voter::at(&spec.host, spec.port),
+            (None, None) => Voter::default(),
+        };
+        itself.node = self.me();
+        itself.directory = self.directory;
+        Ok(itself)
+    }
+
     /// A quorum of this node alone makes itself, and writes the first commit. Crashes between the steps are mended by the
-    /// next start: until that commit is there, nobody else is taken in.
-    async fn begin(&self, raft: &Raft, me: &Identity) -> anyhow::Result<()> {
+    /// next start: until that commit is there, nobody else is taken in. One that was formatted for several begins as soon as
+    /// a majority of them is there.
+    async fn begin(&self, raft: &Raft, me: &Identity, itself: &Voter) -> anyhow::Result<()> {
         let is_initialized = raft.is_initialized().await?;
         if self.formed.begins && !is_initialized {
-            let voter = voters(&self.quorum).iter().find(|voter| voter.node == me.node).cloned();
-            let voter = voter.unwrap_or_default();
-            raft.initialize(BTreeMap::from([(me.voter, voter)])).await?;
+            let initial = initial::read(&self.dir)?.filter(|initial| !initial.is_empty());
+            let initial = initial.unwrap_or_else(|| vec![(me.voter, itself.clone())]);
+            raft.initialize(BTreeMap::from_iter(initial)).await?;
         } else if !is_initialized {
             return Ok(());
         }
@@ -250,7 +312,15 @@ impl Quorum {
             let membership = state.membership_state.effective();
             membership.voter_ids().collect::<Vec<_>>()
         });
-        if voters.await? != [me.voter] {
+        let voters = voters.await?;
+        if voters != [me.voter] {
+            if self.feed.epoch() == ImageEpoch(0) && voters.contains(&me.voter) {
+                rt::spawn(form::write_first(
+                    raft.clone(),
+                    self.feed.clone(),
+                    self.formed.cluster_id.clone(),
+                ));
+            }
             return Ok(());
         }
         let leads = raft
@@ -260,15 +330,8 @@ impl Quorum {
         leads?;
         raft.ensure_linearizable(ReadPolicy::ReadIndex).await?;
         let (records, epoch) = self.first_records().await?;
-        let mut bytes = Vec::new();
-        record::encode_all(&records, &mut bytes);
-        let first = Commit {
-            base: 0,
-            epoch: epoch.0,
-            records: bytes.into(),
-        };
         // Not taken: an earlier start has written it.
-        raft.client_write(first).await?;
+        raft.client_write(form::first_commit(&records, epoch)).await?;
         remove_single(&self.dir);
         Ok(())
     }
@@ -276,8 +339,7 @@ impl Quorum {
     /// The single node's metadata, or those of a cluster in which nothing has happened.
     async fn first_records(&self) -> anyhow::Result<(Vec<Record>, ImageEpoch)> {
         if Embedded::is_new(&self.dir)? {
-            let id = self.formed.cluster_id.clone();
-            return Ok((vec![Record::ClusterId(record::ClusterId { id })], ImageEpoch(1)));
+            return Ok((form::new_cluster(&self.formed.cluster_id), ImageEpoch(1)));
         }
         let mut single = Embedded::new(self.dir.clone(), super::SnapshotPolicy::default());
         let (records, epoch) = single.start().await?;
@@ -362,7 +424,17 @@ impl Engine for Quorum {
         Some(self.progress.describe(self.me(), &metrics, rt::wall_ms()))
     }
 
-    fn remove_voter(&self, node: BrokerId, directory: DirId) -> Removal {
+    fn add_voter(&self, new: NewVoter) -> VoterChange {
+        match &self.running {
+            None => super::not_several(),
+            Some((raft, remote)) => {
+                let (raft, me) = (raft.clone(), remote.me().clone());
+                Box::pin(addition::add(raft, me, self.additions.clone(), new))
+            }
+        }
+    }
+
+    fn remove_voter(&self, node: BrokerId, directory: DirId) -> VoterChange {
         match &self.running {
             None => super::not_several(),
             Some((raft, remote)) => Box::pin(removal::remove(raft.clone(), remote.clone(), node, directory)),
@@ -433,13 +505,17 @@ fn voters(quorum: &QuorumConfig) -> Arc<[Voter]> {
         node: BrokerId(spec.id),
         host: spec.host.clone(),
         port: spec.port,
+        directory: None,
     };
     quorum.voters.iter().map(voter).collect()
 }
 
-/// Who tells a broker only of the voters, where its configuration does not.
+/// Who tells of the voters, where the configuration does not.
 fn servers(quorum: &QuorumConfig) -> Vec<Voter> {
-    let servers = quorum.bootstrap.iter().filter(|_| quorum.voters.is_empty());
+    let servers = quorum
+        .bootstrap
+        .iter()
+        .filter(|_| quorum.is_dynamic || quorum.voters.is_empty());
     servers.map(|(host, port)| Voter::at(host, *port)).collect()
 }
 

@@ -38,11 +38,8 @@ impl Observer {
     pub fn new(node: BrokerId, quorum: &QuorumConfig, formed: Formed, handle: Handle) -> Observer {
         let me = Arc::new(Identity {
             cluster: Some(formed.cluster_id),
-            node,
-            voter: ANYONE,
-            incarnation: formed.incarnation,
-            has_metadata: false,
             is_observer: true,
+            ..Identity::new(node, ANYONE, formed.incarnation)
         });
         let configured = voters(quorum);
         let remote = Remote::new(me.clone(), configured.clone());

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use openraft::{Instant, RaftMetrics};
 
-use super::types::{StoredMembership, Types, Voter, directory_id};
+use super::types::{StoredMembership, Types, Voter, directory_of};
 use crate::metadata::command::{QuorumMember, QuorumState};
 use crate::model::BrokerId;
 
@@ -128,7 +128,7 @@ impl Progress {
         let noted_ms = self.0.borrow().caught_up_ms.get(&id).copied();
         QuorumMember {
             node: voter.node,
-            directory: Some(directory_id(id)),
+            directory: Some(directory_of(id, voter)),
             address: Some((voter.host.clone(), voter.port)),
             log_end,
             heard_ms,
@@ -138,7 +138,7 @@ impl Progress {
     }
 }
 
-fn log_end(metrics: &Metrics, id: u64) -> Option<u64> {
+pub fn log_end(metrics: &Metrics, id: u64) -> Option<u64> {
     let known = metrics.replication.as_ref()?.get(&id)?;
     end(known.as_ref().map(|last| last.index()))
 }
@@ -168,8 +168,7 @@ mod tests {
         let log_id = |index| LogId::new(CommittedLeaderIdOf::<Types>::new(4), index);
         let voter = |node| Voter {
             node: BrokerId(node),
-            host: "h".into(),
-            port: 9093,
+            ..Voter::at("h", 9093)
         };
         let nodes = BTreeMap::from([(10, voter(1)), (20, voter(2)), (30, voter(3))]);
         let membership = Membership::new(vec![[10, 20].into()], nodes).expect("its voters are nodes");

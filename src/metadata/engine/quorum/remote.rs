@@ -49,7 +49,7 @@ type Asked = Result<Answered, NoAnswer>;
 #[derive(Default)]
 struct Shared {
     leader: Option<BrokerId>,
-    /// Voters that others have named.
+    /// Voters that the quorum, or others, have named.
     named: Vec<Voter>,
     /// Connections that wait, each with the time since which it does.
     idle: BTreeMap<BrokerId, Vec<(Link, Instant)>>,
@@ -116,17 +116,9 @@ impl Remote {
 
     #[cfg(test)]
     pub fn simulated(me: BrokerId, ask: Ask) -> Remote {
-        let me = Identity {
-            cluster: None,
-            node: me,
-            voter: ANYONE,
-            incarnation: [1; 16],
-            has_metadata: false,
-            is_observer: false,
-        };
         Remote {
             simulated: Some(ask),
-            ..Remote::new(Arc::new(me), Arc::default())
+            ..Remote::new(Arc::new(Identity::new(me, ANYONE, [1; 16])), Arc::default())
         }
     }
 

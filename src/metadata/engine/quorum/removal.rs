@@ -14,7 +14,7 @@ use super::link::Link;
 use super::message::Identity;
 use super::progress::heard_ms;
 use super::remote::Remote;
-use super::types::{Types, Voter, directory_id};
+use super::types::{Types, Voter, directory_of};
 use crate::metadata::command::CommandError;
 use crate::model::{BrokerId, DirId, ErrorCode};
 use crate::rt;
@@ -69,7 +69,7 @@ fn find(raft: &Raft, node: BrokerId, directory: DirId) -> Result<Member, Command
         votes: votes(*id),
     });
     members
-        .find(|member| member.voter.node == node && directory_id(member.id) == directory)
+        .find(|member| member.voter.node == node && directory_of(member.id, &member.voter) == directory)
         .ok_or_else(|| CommandError {
             code: ErrorCode::VoterNotFound,
             message: format!("Node {} with directory id {directory} is not in the quorum", node.0),
@@ -96,7 +96,7 @@ fn is_heard(raft: &Raft, id: u64) -> bool {
     heard_ms.is_some_and(|heard_ms| u128::from(now_ms.abs_diff(heard_ms)) < SILENT_FOR.as_millis())
 }
 
-fn not_changed(error: &RaftError<Types, ClientWriteError<Types>>) -> CommandError {
+pub fn not_changed(error: &RaftError<Types, ClientWriteError<Types>>) -> CommandError {
     let (code, message) = match error {
         RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => (
             ErrorCode::NotController,
@@ -107,6 +107,6 @@ fn not_changed(error: &RaftError<Types, ClientWriteError<Types>>) -> CommandErro
     CommandError { code, message }
 }
 
-fn refuse<T>(code: ErrorCode, message: String) -> Result<T, CommandError> {
+pub fn refuse<T>(code: ErrorCode, message: String) -> Result<T, CommandError> {
     Err(CommandError { code, message })
 }

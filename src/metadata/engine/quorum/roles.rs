@@ -45,6 +45,13 @@ pub async fn watch(raft: Raft, seen: Seen) {
                 return;
             }
             progress.note(&metrics, rt::wall_ms());
+            remote.set_named(
+                metrics
+                    .membership_config
+                    .nodes()
+                    .map(|(_, voter)| voter.clone())
+                    .collect(),
+            );
             let leader = metrics.current_leader;
             let leader = leader.and_then(|id| metrics.membership_config.get_node(&id).map(|voter| voter.node));
             cells.set_quorum(view(&metrics, leader));

@@ -1,5 +1,6 @@
 //! The answering end: connections from the other nodes of the quorum, one request of each at a time. Whoever is none of
-//! them is told so and closed. Brokers that do not vote ask here as well, for the controller and for what was committed.
+//! them is told who this node is, and no more: it may wait to be added. Brokers that do not vote ask here as well, for the
+//! controller and for what was committed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -15,20 +16,20 @@ use super::codec::put_u64;
 use super::feed;
 use super::follow::Position;
 use super::message::{self, ANYONE, Hello, Identity, Kind, MESSAGE_BYTES_MAX, STRANGER_BYTES_MAX};
-use super::presence::Presence;
-use super::types::{Voter, directory_id};
+use super::presence::{Presence, Present};
+use super::types::{Voter, directory_of};
 use super::{Raft, rpc};
 use crate::metadata::command::{Command, answer_to_bytes};
 use crate::metadata::handle::Handle;
-use crate::model::BrokerId;
+use crate::model::{BrokerId, DirId};
 use crate::rt::{self, ControlListener, ControlStream};
 
 /// Connections at a time: a handful from each other node.
 const CONNECTIONS_MAX: usize = 4096;
-/// Of those, of brokers that do not vote, and of one of them: the others must find room.
-const OBSERVING_MAX: usize = 3072;
-const OBSERVING_BY_ONE_MAX: usize = 64;
-/// A request of such a broker: it only passes on what clients have asked for.
+/// Of those, of guests, and of one of them: the others must find room.
+const GUESTS_MAX: usize = 3072;
+const GUESTS_OF_ONE_MAX: usize = 64;
+/// A request of a broker that does not vote: it only passes on what clients have asked for.
 const OBSERVER_BYTES_MAX: usize = 128 << 20;
 /// For the first message.
 const HELLO_PATIENCE: Duration = Duration::from_secs(5);
@@ -41,13 +42,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What the answering end knows.
 pub struct Desk {
     pub me: Arc<Identity>,
-    /// Nobody else is talked to, but for brokers that do not vote.
     pub configured: Arc<[Voter]>,
     /// `None`: before the node has joined a quorum.
     pub room: Option<Room>,
     connections: Cell<usize>,
-    /// Connections of each broker that does not vote, while it has some.
-    observing: RefCell<BTreeMap<BrokerId, usize>>,
+    /// Connections of each node that is not in the quorum, as far as is known here, while it has some.
+    guests: RefCell<BTreeMap<BrokerId, usize>>,
     refused: Cell<u64>,
 }
 
@@ -66,7 +66,7 @@ impl Desk {
             configured,
             room,
             connections: Cell::new(0),
-            observing: RefCell::default(),
+            guests: RefCell::default(),
             refused: Cell::new(0),
         }
     }
@@ -95,8 +95,8 @@ impl Desk {
         match self.welcome(&stream).await {
             Err(error) => self.note_stranger(&stream, &error),
             Ok(hello) => {
-                let error = match hello.from.is_observer {
-                    true => self.answer_observer(&stream, &hello).await,
+                let error = match self.is_guest(&hello.from) {
+                    true => self.answer_guest(&stream, &hello).await,
                     false => self.answer_voter(&stream, &hello).await,
                 };
                 // That the other side closes, or is gone, is no event.
@@ -107,28 +107,52 @@ impl Desk {
     }
 
     async fn answer_voter(&self, stream: &ControlStream, hello: &Hello) -> io::Error {
-        let Identity { node, incarnation, .. } = hello.from;
-        let _present = self.room.as_ref().map(|room| room.presence.enter(node, incarnation));
-        self.answer_all(stream, hello, MESSAGE_BYTES_MAX).await
+        let _present = self.enter(&hello.from);
+        loop {
+            if let Err(error) = self.answer_next(stream, hello, MESSAGE_BYTES_MAX).await {
+                return error;
+            }
+        }
     }
 
-    async fn answer_observer(&self, stream: &ControlStream, hello: &Hello) -> io::Error {
+    fn enter(&self, from: &Identity) -> Option<Present> {
+        let room = self.room.as_ref()?;
+        Some(room.presence.enter(from.node, from.incarnation))
+    }
+
+    async fn answer_guest(&self, stream: &ControlStream, hello: &Hello) -> io::Error {
         let node = hello.from.node;
-        let bytes_max = match hello.from.cluster {
-            Some(_) => OBSERVER_BYTES_MAX,
-            None => STRANGER_BYTES_MAX,
+        let bytes_max = match (&hello.from.cluster, hello.from.is_observer) {
+            (Some(_), true) => OBSERVER_BYTES_MAX,
+            // A leader that this node does not know yet: it knows this one.
+            (Some(_), false) if hello.to == self.me.voter => MESSAGE_BYTES_MAX,
+            _ => STRANGER_BYTES_MAX,
         };
-        *self.observing.borrow_mut().entry(node).or_default() += 1;
-        let error = self.answer_all(stream, hello, bytes_max).await;
-        let mut observing = self.observing.borrow_mut();
-        let of_it = observing.get_mut(&node).map_or(0, |count| {
+        *self.guests.borrow_mut().entry(node).or_default() += 1;
+        let mut present = None;
+        let error = loop {
+            // One that leads was not known here before this node was added.
+            if present.is_none() && !self.is_guest(&hello.from) {
+                present = self.enter(&hello.from);
+            }
+            if let Err(error) = self.answer_next(stream, hello, bytes_max).await {
+                break error;
+            }
+        };
+        let mut guests = self.guests.borrow_mut();
+        let of_it = guests.get_mut(&node).map_or(0, |count| {
             *count -= 1;
             *count
         });
         if of_it == 0 {
-            observing.remove(&node);
+            guests.remove(&node);
         }
         error
+    }
+
+    fn is_guest(&self, from: &Identity) -> bool {
+        let is_configured = self.configured.iter().any(|known| known.node == from.node);
+        from.is_observer || (!is_configured && self.known_voter(from.node.0).is_none())
     }
 
     /// Who it is, and whom he wants to speak to.
@@ -142,7 +166,7 @@ impl Desk {
             refuse(stream, first.correlation, &why).await?;
             return Err(io::Error::other(why));
         }
-        let me = self.identity();
+        let me = self.identity(&hello.from);
         message::send(stream, Kind::Hello, first.correlation, ANSWER_PATIENCE, |out| {
             me.put(out)
         })
@@ -151,12 +175,14 @@ impl Desk {
     }
 
     /// Who this node is by now: it may have joined since its start.
-    fn identity(&self) -> Identity {
+    fn identity(&self, asker: &Identity) -> Identity {
         let mut me = self.me.as_ref().clone();
         if let Some(room) = &self.room {
             let metrics = room.raft.metrics();
             let metrics = metrics.borrow_watched();
             me.has_metadata |= metrics.last_log_index.is_some() || metrics.last_applied.is_some();
+            me.members = metrics.membership_config.nodes().map(|(id, _)| *id).collect();
+            me.knows_asker = me.members.contains(&asker.voter);
         }
         me
     }
@@ -183,53 +209,47 @@ impl Desk {
             ));
         }
         match self.known_voter(node) {
-            Some(known) if hello.from.is_observer => Err(format!(
+            Some((_, directory)) if hello.from.is_observer => Err(format!(
                 "node {node} is a broker only, and has a vote: `kafka-metadata-quorum.sh remove-controller --controller-id \
-                 {node} --controller-directory-id {}` takes that from it",
-                directory_id(known)
+                 {node} --controller-directory-id {directory}` takes that from it"
             )),
-            Some(known) if known != *voter => Err(format!(
+            Some((known, directory)) if known != *voter => Err(format!(
                 "node {node} is known to the quorum by another metadata directory: it has lost its metadata directory, and \
                  with it what it had promised; if that is gone, `kafka-metadata-quorum.sh remove-controller --controller-id \
-                 {node} --controller-directory-id {}` lets this one in",
-                directory_id(known)
+                 {node} --controller-directory-id {directory}` lets this one in"
             )),
             _ => Ok(()),
         }
     }
 
-    /// Those that vote are those that are configured.
     fn check_role(&self, from: &Identity) -> Result<(), String> {
         let (me, node) = (self.me.node.0, from.node.0);
         let is_configured = self.configured.iter().any(|known| known.node == from.node);
-        match (is_configured, from.is_observer) {
-            (false, false) => Err(format!("node {node} is not in controller.quorum.voters of node {me}")),
-            (true, true) => Err(format!(
+        match is_configured && from.is_observer {
+            true => Err(format!(
                 "node {node} is a broker only, and in controller.quorum.voters of node {me}"
             )),
-            (false, true) => self.check_room(from.node),
-            (true, false) => Ok(()),
-        }
-    }
-
-    fn check_room(&self, observer: BrokerId) -> Result<(), String> {
-        let observing = self.observing.borrow();
-        let of_it = observing.get(&observer).copied().unwrap_or(0);
-        match of_it >= OBSERVING_BY_ONE_MAX || observing.values().sum::<usize>() >= OBSERVING_MAX {
-            true => Err(format!(
-                "node {} and others have enough connections to here",
-                observer.0
-            )),
+            false if self.is_guest(from) => self.check_room(from.node),
             false => Ok(()),
         }
     }
 
-    /// The number under which the quorum knows the node.
-    fn known_voter(&self, node: i32) -> Option<u64> {
+    fn check_room(&self, guest: BrokerId) -> Result<(), String> {
+        let guests = self.guests.borrow();
+        let of_it = guests.get(&guest).copied().unwrap_or(0);
+        match of_it >= GUESTS_OF_ONE_MAX || guests.values().sum::<usize>() >= GUESTS_MAX {
+            true => Err(format!("node {} and others have enough connections to here", guest.0)),
+            false => Ok(()),
+        }
+    }
+
+    /// The number under which the quorum knows the node, and its directory.
+    fn known_voter(&self, node: i32) -> Option<(u64, DirId)> {
         let metrics = self.room.as_ref()?.raft.metrics();
         let membership = metrics.borrow_watched().membership_config.clone();
         let mut nodes = membership.nodes();
-        nodes.find(|(_, voter)| voter.node.0 == node).map(|(id, _)| *id)
+        let known = nodes.find(|(_, voter)| voter.node.0 == node);
+        known.map(|(id, voter)| (*id, directory_of(*id, voter)))
     }
 
     fn note_stranger(&self, stream: &ControlStream, error: &io::Error) {
@@ -241,21 +261,15 @@ impl Desk {
         }
     }
 
-    async fn answer_all(&self, stream: &ControlStream, hello: &Hello, bytes_max: usize) -> io::Error {
-        loop {
-            if let Err(error) = self.answer_next(stream, hello, bytes_max).await {
-                return error;
-            }
-        }
-    }
-
     async fn answer_next(&self, stream: &ControlStream, hello: &Hello, bytes_max: usize) -> io::Result<()> {
         let request = message::receive(stream, bytes_max, IDLE_PATIENCE).await?;
         let Some(room) = &self.room else {
             return refuse(stream, request.correlation, "this node is of no quorum yet").await;
         };
         if let Err(why) = self.check_request(request.kind, hello) {
-            return refuse(stream, request.correlation, why).await;
+            // Whoever asks for what is not his is not kept.
+            refuse(stream, request.correlation, why).await?;
+            return Err(io::Error::other(why));
         }
         match room.answer(request.kind, request.body, hello.from.node).await {
             Ok(body) => {
@@ -274,10 +288,14 @@ impl Desk {
                 None => Err("the node does not know its cluster yet"),
             },
             // It was taken out, and learns nothing any more: it must not be taken for a broker that is up to date.
-            Kind::Command if self.known_voter(from.node.0) != Some(from.voter) => Err("the node is not in the quorum"),
+            Kind::Command if self.known_voter(from.node.0).is_none_or(|(id, _)| id != from.voter) => {
+                Err("the node is not in the quorum: kafka-metadata-quorum.sh add-controller adds it")
+            }
             Kind::Command => Ok(()),
             Kind::Follow => Err("a node that votes does not follow"),
-            _ if from.is_observer || hello.to != self.me.voter => Err("this connection is not for the consensus"),
+            _ if from.is_observer || from.cluster.is_none() || hello.to != self.me.voter => {
+                Err("this connection is not for the consensus")
+            }
             _ => Ok(()),
         }
     }

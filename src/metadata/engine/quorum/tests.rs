@@ -1,7 +1,9 @@
 //! The log and the state machine against the consensus library's own suite, and against kills at every byte; a node alone on a
-//! simulated machine; three nodes over loopback are in `cluster`, with a fourth that does not vote in `observer`.
+//! simulated machine; three nodes over loopback are in `cluster`, with a fourth that does not vote in `observer`; those that are
+//! added in `dynamic`.
 
 mod cluster;
+mod dynamic;
 mod observer;
 
 use std::path::Path;
@@ -243,6 +245,8 @@ fn alone() -> Quorum {
         port,
     };
     let quorum = QuorumConfig {
+        is_dynamic: false,
+        advertised: None,
         role: Role::Both,
         voters: vec![voter],
         bootstrap: Vec::new(),

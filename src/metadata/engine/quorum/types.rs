@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use openraft::type_config::alias;
 
+use crate::metadata::command::NewVoter;
 use crate::model::{BrokerId, DirId};
 
 openraft::declare_raft_types!(
@@ -39,6 +40,8 @@ pub struct Voter {
     pub node: BrokerId,
     pub host: String,
     pub port: u16,
+    /// Of the log directory that its metadata lie in; `None`: not known, and the tools get [`directory_id`].
+    pub directory: Option<DirId>,
 }
 
 impl Voter {
@@ -56,7 +59,12 @@ impl Voter {
     }
 }
 
-/// What a voter's number is to Kafka's tools: the id of its metadata directory.
+/// By which Kafka's tools know the voter of that number.
+pub fn directory_of(id: u64, voter: &Voter) -> DirId {
+    voter.directory.unwrap_or_else(|| directory_id(id))
+}
+
+/// What a voter's number is to Kafka's tools where no directory's own id is known.
 pub fn directory_id(voter: u64) -> DirId {
     let mut id = [0; 16];
     id[..8].copy_from_slice(b"corelane");
@@ -71,6 +79,17 @@ impl Default for Voter {
             node: BrokerId(-1),
             host: String::new(),
             port: 0,
+            directory: None,
+        }
+    }
+}
+
+impl From<&NewVoter> for Voter {
+    fn from(new: &NewVoter) -> Voter {
+        Voter {
+            node: new.node,
+            directory: Some(new.directory),
+            ..Voter::at(&new.host, new.port)
         }
     }
 }

@@ -13,7 +13,8 @@ use super::super::types::directory_id;
 use super::*;
 use crate::config::{ListenerSpec, Role, VoterSpec};
 use crate::metadata::thread::{ControlOptions, start, start_with};
-use crate::metadata::{Command, CommandError, CreateTopic, Published, Reply};
+use crate::metadata::{Command, CommandError, CreateTopic, NewVoter, Published, Reply};
+use crate::metrics::ControlCells;
 use crate::model::{DirId, ErrorCode};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,8 +43,11 @@ impl Engine for Killed {
     fn quorum(&self) -> Option<QuorumState> {
         self.0.quorum()
     }
-    fn remove_voter(&self, node: BrokerId, directory: DirId) -> Removal {
+    fn remove_voter(&self, node: BrokerId, directory: DirId) -> VoterChange {
         self.0.remove_voter(node, directory)
+    }
+    fn add_voter(&self, new: NewVoter) -> VoterChange {
+        self.0.add_voter(new)
     }
     fn remote(&self) -> Option<Remote> {
         self.0.remote()
@@ -63,6 +67,8 @@ pub(super) struct Machinery {
     /// Of an observer, where it finds the voters; `None`: where they are.
     pub(super) seen_by_observer: Option<Vec<VoterSpec>>,
     pub(super) told_to_observer: Vec<(String, u16)>,
+    /// Nobody is named but the first node, as a server.
+    is_dynamic: bool,
     cluster: Mutex<Option<String>>,
     session_ms: i64,
     /// Brokers that a node saw being fenced.
@@ -93,9 +99,17 @@ impl Machinery {
             voters: held.iter().enumerate().map(voter).collect(),
             seen_by_observer: None,
             told_to_observer: Vec::new(),
+            is_dynamic: false,
             cluster: Mutex::new(None),
             session_ms: 3_000,
             fenced: Arc::default(),
+        }
+    }
+
+    pub(super) fn dynamic() -> Machinery {
+        Machinery {
+            is_dynamic: true,
+            ..Machinery::new()
         }
     }
 
@@ -104,12 +118,16 @@ impl Machinery {
     }
 
     /// By which the tools know its metadata directory.
-    fn directory(&self, id: i32) -> DirId {
+    pub(super) fn directory(&self, id: i32) -> DirId {
         directory_id(form::voter_id(&self.path(id)).unwrap())
     }
 
     pub(super) fn voter(&self, id: i32) -> Voter {
-        voters(&self.quorum(id))[id as usize - 1].clone()
+        let spec = &self.voters[id as usize - 1];
+        Voter {
+            node: BrokerId(spec.id),
+            ..Voter::at(&spec.host, spec.port)
+        }
     }
 
     pub(super) fn quorum(&self, id: i32) -> QuorumConfig {
@@ -119,15 +137,25 @@ impl Machinery {
             port: voter.port,
         };
         let seen = self.seen_by_observer.as_ref().filter(|_| id == OBSERVER);
+        let first = &self.voters[0];
+        let listener = self.voters.get(id as usize - 1).map(listener);
         QuorumConfig {
+            is_dynamic: self.is_dynamic,
             role: match id {
                 OBSERVER if self.voters.len() < OBSERVER as usize => Role::Broker,
                 _ => Role::Both,
             },
-            voters: seen.unwrap_or(&self.voters).clone(),
-            bootstrap: self.told_to_observer.clone(),
+            voters: match self.is_dynamic {
+                true => Vec::new(),
+                false => seen.unwrap_or(&self.voters).clone(),
+            },
+            bootstrap: match self.is_dynamic {
+                true => vec![(first.host.clone(), first.port)],
+                false => self.told_to_observer.clone(),
+            },
             listener_name: "CONTROLLER".to_owned(),
-            listener: self.voters.get(id as usize - 1).map(listener),
+            advertised: listener.clone(),
+            listener,
             election_timeout_ms: 500,
             request_timeout_ms: 2_000,
         }
@@ -150,12 +178,28 @@ impl Machinery {
         self.cluster.lock().unwrap().clone()
     }
 
+    /// A node alone, which has created a topic and stopped.
+    pub(super) fn run_single(&self, id: i32, topic: &str) -> ImageEpoch {
+        let (single, before) = start(self.options(id), Vec::new()).unwrap();
+        block_on(single.submit(create(topic))).unwrap();
+        single.stop();
+        single.join();
+        before.epoch
+    }
+
     /// Starts the node; returns when it is registered.
     pub(super) fn boot(&self, id: i32) -> Node {
+        self.boot_shown(id, ControlCells::default())
+    }
+
+    pub(super) fn boot_shown(&self, id: i32, cells: ControlCells) -> Node {
         let known = self.cluster.lock().unwrap().clone().filter(|_| self.path(id).exists());
         let formed = form(BrokerId(id), &self.quorum(id), &self.path(id), known).unwrap();
         *self.cluster.lock().unwrap() = Some(formed.cluster_id.clone());
-        let mut options = self.options(id);
+        let mut options = ControlOptions {
+            cells,
+            ..self.options(id)
+        };
         let mut config = options.config.as_ref().clone();
         config.quorum = Some(self.quorum(id));
         options.config = Arc::new(config);
@@ -413,16 +457,13 @@ fn a_node_that_was_taken_out_is_fenced() {
 fn a_single_node_grows_into_a_cluster() {
     let machinery = Machinery::new();
     *machinery.cluster.lock().unwrap() = Some("4L6g3nShT-eMCtK--X86sw".to_owned());
-    let (single, before) = start(machinery.options(2), Vec::new()).unwrap();
-    block_on(single.submit(create("old"))).unwrap();
-    single.stop();
-    single.join();
+    let before = machinery.run_single(2, "old");
 
     let nodes = machinery.boot_all();
     wait_until("all have its topic", || {
         nodes.iter().all(|node| node.has_topics(&["old"]))
     });
-    assert!(nodes[0].image().epoch > before.epoch);
+    assert!(nodes[0].image().epoch > before);
     nodes[2].create("new");
     nodes.iter().for_each(Node::kill);
     let refused = start(machinery.options(2), Vec::new()).err().expect("refused");
@@ -440,11 +481,7 @@ fn a_wiped_voter_is_refused() {
     nodes[wiped as usize - 1].kill();
     let me = Arc::new(Identity {
         cluster: machinery.cluster.lock().unwrap().clone(),
-        node: BrokerId(wiped),
-        voter: 77,
-        incarnation: [1; 16],
-        has_metadata: false,
-        is_observer: false,
+        ..Identity::new(BrokerId(wiped), 77, [1; 16])
     });
     let refused = refusal(me, machinery.voter(controller));
     assert!(refused.contains("it has lost its metadata directory"), "{refused}");

@@ -94,11 +94,8 @@ fn who_has_metadata_or_a_vote_is_not_an_observer() {
     let stranger = |node, cluster: Option<String>| {
         let me = Identity {
             cluster,
-            node: BrokerId(node),
-            voter: ANYONE,
-            incarnation: [1; 16],
-            has_metadata: false,
             is_observer: true,
+            ..Identity::new(BrokerId(node), ANYONE, [1; 16])
         };
         refusal(Arc::new(me), machinery.voter(1))
     };
@@ -160,11 +157,8 @@ fn an_observer_does_not_change_over_to_another_history() {
     let leader = agreed_controller(&nodes);
     let me = Identity {
         cluster: machinery.cluster_id(),
-        node: BrokerId(OBSERVER),
-        voter: ANYONE,
-        incarnation: [1; 16],
-        has_metadata: false,
         is_observer: true,
+        ..Identity::new(BrokerId(OBSERVER), ANYONE, [1; 16])
     };
     let voter = machinery.voter(leader as i32 + 1);
     let (told, answer) = std::sync::mpsc::channel();
