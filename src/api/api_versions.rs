@@ -8,7 +8,7 @@ use crate::wire::messages::{
     ApiVersion, ApiVersionsRequestData, ApiVersionsResponseData, FinalizedFeatureKey, SupportedFeatureKey, kafka_string,
 };
 
-use super::features::{FEATURES, Feature};
+use super::features::{Feature, features};
 use super::{ALL, Answer, Api, Context, Handling, Refusal, Request};
 
 pub const API: Api = Api {
@@ -23,7 +23,8 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
     let message = request.decode::<ApiVersionsRequestData>(&cx)?;
     let epoch = i64::try_from(cx.image().epoch.0).unwrap_or(i64::MAX);
-    Answer::message(&answer(&message, version, epoch), version)
+    let has_quorum = cx.config().quorum.is_some();
+    Answer::message(&answer(&message, version, epoch, has_quorum), version)
 }
 
 /// The answer to a version that is not served: encoded as version 0, whatever was asked, with the range of this API inside,
@@ -37,7 +38,7 @@ pub fn unsupported_version() -> Handling {
     Box::pin(async move { Answer::message(&response, 0) })
 }
 
-fn answer(request: &ApiVersionsRequestData, version: i16, epoch: i64) -> ApiVersionsResponseData {
+fn answer(request: &ApiVersionsRequestData, version: i16, epoch: i64, has_quorum: bool) -> ApiVersionsResponseData {
     let names = [
         request.client_software_name.as_str(),
         request.client_software_version.as_str(),
@@ -50,9 +51,9 @@ fn answer(request: &ApiVersionsRequestData, version: i16, epoch: i64) -> ApiVers
     }
     ApiVersionsResponseData {
         api_keys: ALL.iter().map(|api| row(api)).collect(),
-        supported_features: supported_features(version),
+        supported_features: supported_features(version, has_quorum),
         finalized_features_epoch: epoch,
-        finalized_features: FEATURES.iter().map(finalized).collect(),
+        finalized_features: features(has_quorum).map(finalized).collect(),
         ..Default::default()
     }
 }
@@ -60,7 +61,7 @@ fn answer(request: &ApiVersionsRequestData, version: i16, epoch: i64) -> ApiVers
 /// Clients before this version choke on a feature whose lowest level is 0 (behaviour 3). //= KIP-1050
 const LEVEL_0_FROM: i16 = 4;
 
-fn supported_features(version: i16) -> Vec<SupportedFeatureKey> {
+fn supported_features(version: i16, has_quorum: bool) -> Vec<SupportedFeatureKey> {
     let supported = |feature: &Feature| SupportedFeatureKey {
         name: kafka_string(feature.name),
         min_version: 0,
@@ -68,7 +69,7 @@ fn supported_features(version: i16) -> Vec<SupportedFeatureKey> {
         ..Default::default()
     };
     if version >= LEVEL_0_FROM {
-        FEATURES.iter().map(supported).collect()
+        features(has_quorum).map(supported).collect()
     } else {
         Vec::new()
     }
@@ -119,19 +120,19 @@ mod tests {
     fn bad_client_software_name_is_an_invalid_request() {
         for bad in ["", "-lib", "lib-", "my lib", "lib/1"] {
             assert_eq!(
-                answer(&request(bad), 3, 5).error_code,
+                answer(&request(bad), 3, 5, true).error_code,
                 ErrorCode::InvalidRequest.code(),
                 "{bad}"
             );
         }
-        assert_eq!(answer(&request("apache-kafka-java"), 4, 5).error_code, 0);
-        assert_eq!(answer(&request(""), 2, 5).error_code, 0);
+        assert_eq!(answer(&request("apache-kafka-java"), 4, 5, true).error_code, 0);
+        assert_eq!(answer(&request(""), 2, 5, true).error_code, 0);
     }
 
     /// The answer derives from the list: every API once, in the order of its keys.
     #[test]
     fn every_api_of_the_list_is_advertised() {
-        let response = answer(&request("x"), 4, 5);
+        let response = answer(&request("x"), 4, 5, true);
         let keys: Vec<i16> = response.api_keys.iter().map(|row| row.api_key).collect();
         assert!(keys.is_sorted() && keys.len() == ALL.len());
         let produce = response.api_keys.first().expect("Produce is served");

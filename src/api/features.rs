@@ -10,7 +10,15 @@ const fn feature(name: &'static str, level: i16) -> Feature {
     Feature { name, level }
 }
 
-pub const FEATURES: &[Feature] = &[
+/// Of a broker; `has_quorum`: of one that does not keep its metadata alone.
+pub fn features(has_quorum: bool) -> impl Iterator<Item = &'static Feature> {
+    FEATURES.iter().chain(has_quorum.then_some(&KRAFT))
+}
+
+/// Voters are added and taken out while the quorum runs. //= KIP-853
+const KRAFT: Feature = feature("kraft.version", 1);
+
+const FEATURES: &[Feature] = &[
     // Groups of the consumer protocol. //= KIP-848
     feature("group.version", 1),
     // Share groups. //= KIP-932

@@ -9,7 +9,7 @@ use crate::wire::messages::{
     FeatureUpdateKey, UpdatableFeatureResult, UpdateFeaturesRequestData, UpdateFeaturesResponseData, kafka_string,
 };
 
-use super::features::FEATURES;
+use super::features::features;
 use super::{Answer, Api, Context, Refusal, Request};
 
 pub const API: Api = Api {
@@ -32,12 +32,22 @@ const UNSAFE_DOWNGRADE: i8 = 3;
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
     let message = request.decode::<UpdateFeaturesRequestData>(&cx)?;
-    Answer::message(&respond(&message, cx.broker_id(), version), version)
+    Answer::message(
+        &respond(&message, cx.broker_id(), version, cx.config().quorum.is_some()),
+        version,
+    )
 }
 
-fn respond(request: &UpdateFeaturesRequestData, me: BrokerId, version: i16) -> UpdateFeaturesResponseData {
+fn respond(
+    request: &UpdateFeaturesRequestData,
+    me: BrokerId,
+    version: i16,
+    has_quorum: bool,
+) -> UpdateFeaturesResponseData {
     let updates = request.feature_updates.iter();
-    let refusal = updates.clone().find_map(|update| refusal(update, me, version));
+    let refusal = updates
+        .clone()
+        .find_map(|update| refusal(update, me, version, has_quorum));
     let code = match refusal {
         None => ErrorCode::None,
         Some(_) => ErrorCode::InvalidUpdateVersion,
@@ -61,14 +71,14 @@ fn respond(request: &UpdateFeaturesRequestData, me: BrokerId, version: i16) -> U
 }
 
 /// Why the feature cannot get the level, if it cannot.
-fn refusal(update: &FeatureUpdateKey, me: BrokerId, version: i16) -> Option<String> {
+fn refusal(update: &FeatureUpdateKey, me: BrokerId, version: i16, has_quorum: bool) -> Option<String> {
     let (name, level) = (update.feature.as_str(), update.max_version_level);
     let way = match version {
         ..FIRST_VERSION_WITH_WAYS if update.allow_downgrade => UNSAFE_DOWNGRADE,
         ..FIRST_VERSION_WITH_WAYS => UPGRADE,
         _ => update.upgrade_type,
     };
-    let known = FEATURES.iter().find(|feature| feature.name == name);
+    let known = features(has_quorum).find(|feature| feature.name == name);
     let why = match known {
         _ if !(UPGRADE..=UNSAFE_DOWNGRADE).contains(&way) => {
             "The controller does not support the given upgrade type.".to_owned()
@@ -100,8 +110,11 @@ mod tests {
 
     #[test]
     fn a_level_is_in_use_already_or_refused() {
-        let why = |feature, level, way| refusal(&update(feature, level, way), BrokerId(7), 2).unwrap_or_default();
+        let why = |feature, level, way| refusal(&update(feature, level, way), BrokerId(7), 2, true).unwrap_or_default();
         assert_eq!(why("share.version", 1, UPGRADE), "");
+        assert_eq!(why("kraft.version", 1, UPGRADE), "");
+        let alone = refusal(&update("kraft.version", 1, UPGRADE), BrokerId(7), 2, false);
+        assert!(alone.is_some_and(|why| why.ends_with("does not support this feature.")));
         assert_eq!(
             why("share.version", 2, UPGRADE),
             "Invalid update version 2 for feature share.version. Local controller 7 only supports versions 0-1"
@@ -123,7 +136,7 @@ mod tests {
         down.allow_downgrade = true;
         let updates = vec![update("group.version", 1, UPGRADE), down];
         let request = UpdateFeaturesRequestData::default().with_feature_updates(updates);
-        let answer = respond(&request, BrokerId(1), 0);
+        let answer = respond(&request, BrokerId(1), 0, true);
         let code = ErrorCode::InvalidUpdateVersion.code();
         let codes: Vec<i16> = answer.results.iter().map(|result| result.error_code).collect();
         assert_eq!((answer.error_code, codes), (code, vec![code, code]));
@@ -135,7 +148,7 @@ mod tests {
                 .ends_with("Can't downgrade the version of this feature.")
         );
 
-        let answer = respond(&request, BrokerId(1), 2);
+        let answer = respond(&request, BrokerId(1), 2, true);
         assert_eq!((answer.error_code, answer.results.len()), (code, 0));
     }
 }
