@@ -189,7 +189,8 @@ async fn run<E: Engine>(
         return control.run(inbox).await;
     };
     let shown = Arc::new(Mutex::new(control.image.clone()));
-    control.enter(Cluster::new(remote, handle.clone(), shown.clone()));
+    let itself = (BrokerId(config.broker_id), incarnation);
+    control.enter(Cluster::new(remote, handle.clone(), shown.clone(), itself));
     let nudges = inbox.standing.enter_cluster();
     match nudges.filter(|_| config.is_broker()) {
         Some(nudges) => {

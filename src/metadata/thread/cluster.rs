@@ -25,6 +25,7 @@ const TICK_GAP_MAX: Duration = Duration::from_secs(3);
 const HOLD_PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Cluster {
+    itself: (BrokerId, [u8; 16]),
     remote: Remote,
     handle: Handle,
     shown: Shown,
@@ -49,9 +50,11 @@ struct Held {
 }
 
 impl Cluster {
-    pub fn new(remote: Remote, handle: Handle, shown: Shown) -> Cluster {
+    /// `itself`: this node, and its process.
+    pub fn new(remote: Remote, handle: Handle, shown: Shown, itself: (BrokerId, [u8; 16])) -> Cluster {
         let now = rt::now();
         Cluster {
+            itself,
             remote,
             handle,
             shown,
@@ -70,7 +73,8 @@ impl Cluster {
         self.term.is_some()
     }
 
-    /// This node decides from now on. Every broker gets a whole session: nobody loses his by a change of controllers.
+    /// This node decides from now on. Every broker gets a whole session: nobody loses his by a change of controllers. Only of
+    /// this node itself an earlier process cannot run any more: this one has its directories.
     pub fn begin(&mut self, term: u64, image: &Image) {
         tracing::info!(term, epoch = image.epoch.0, "this node is the controller");
         self.term = Some(term);
@@ -80,6 +84,8 @@ impl Cluster {
         for broker in image.brokers.values().filter(|broker| !broker.fenced) {
             self.hear(broker.id, ImageEpoch::default(), broker.log_dirs.clone());
         }
+        let (node, incarnation) = self.itself;
+        self.note_gone(node, rt::now().after(Duration::from_nanos(1)), Some(incarnation), image);
     }
 
     pub fn end(&mut self) {
@@ -281,10 +287,19 @@ mod tests {
     }
 
     fn cluster(image: &Image) -> Cluster {
+        cluster_of(BrokerId(1), image)
+    }
+
+    fn cluster_of(me: BrokerId, image: &Image) -> Cluster {
         let unreachable = |_, _: &Command, _| -> std::pin::Pin<Box<dyn Future<Output = _>>> { unreachable!() };
-        let remote = Remote::simulated(BrokerId(1), Rc::new(unreachable));
+        let remote = Remote::simulated(me, Rc::new(unreachable));
         let (handle, _) = handle(ControlCells::default());
-        let mut cluster = Cluster::new(remote, handle, Arc::new(Mutex::new(Arc::new(image.clone()))));
+        let mut cluster = Cluster::new(
+            remote,
+            handle,
+            Arc::new(Mutex::new(Arc::new(image.clone()))),
+            (me, [9; 16]),
+        );
         cluster.begin(1, image);
         cluster
     }
@@ -330,6 +345,18 @@ mod tests {
         let (asked, answered) = heartbeat();
         cluster.note(&asked, &answered, &image);
         assert!(cluster.live().has_session(&image, OTHER), "it has come back");
+    }
+
+    /// It has come again, and leads alone: nobody else could say that its earlier process is gone.
+    #[test]
+    fn an_earlier_process_of_the_controller_itself_has_ended() {
+        let image = image();
+        let mut cluster = cluster_of(OTHER, &image);
+        assert!(!cluster.live().has_session(&image, OTHER));
+        assert_eq!(fenced(&mut cluster, &image), [OTHER]);
+        let (asked, answered) = heartbeat();
+        cluster.note(&asked, &answered, &image);
+        assert!(cluster.live().has_session(&image, OTHER), "it has registered anew");
     }
 
     /// Whoever leaves need not wait for the next heartbeats of all.
