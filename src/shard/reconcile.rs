@@ -134,6 +134,11 @@ impl Shard {
     fn host(&mut self, wanted: Wanted<'_>, now: Now) {
         let leadership = leadership(wanted.state, BrokerId(self.config.broker_id), &self.image);
         let config = &wanted.topic.config;
+        let is_nowhere = |hosted: &Hosted| matches!(hosted, Hosted::Failed(failed) if failed.place.is_none());
+        if self.hosted.get(&wanted.id).is_some_and(is_nowhere) && self.place(&wanted).is_some() {
+            // The metadata have given it a directory of this broker.
+            self.hosted.remove(&wanted.id);
+        }
         match self.hosted.get_mut(&wanted.id) {
             None => self.begin_opening(&wanted, leadership, now),
             Some(Hosted::Opening(opening)) => {

@@ -44,39 +44,47 @@ pub fn register(scratch: &mut Scratch<'_>, asked: &Registration) -> Result<Reply
         }
     });
     if asked.has_all_dirs {
-        replace_lost_directories(scratch, asked);
+        replace_lost_directories(scratch, asked.id);
     }
     Ok(Reply::RegisterBroker { epoch: state.epoch })
 }
 
-/// What was in a directory that is no more gets one that is, the one that holds the fewest, and begins anew there, where
-/// somebody else has everything. Where nobody has, it stays missed: the directory may be found again.
-fn replace_lost_directories(scratch: &mut Scratch<'_>, asked: &Registration) {
-    let own = scratch.image.derived.of_broker(asked.id).cloned().unwrap_or_default();
+/// Of a broker all of whose directories are there: what was in one that is no more gets one that is, the one that holds the
+/// fewest, and begins anew there, where somebody else has everything. Where nobody has, it stays missed: the directory may
+/// be found again; or somebody may become the leader later, and is copied from then.
+pub fn replace_lost_directories(scratch: &mut Scratch<'_>, id: BrokerId) {
+    let image = &scratch.image;
+    let Some(log_dirs) = image.brokers.get(&id).map(|broker| broker.log_dirs.clone()) else {
+        return;
+    };
+    let in_place: usize = log_dirs.iter().map(|dir| image.partitions_in(dir)).sum();
+    if in_place == image.partitions_on(id) {
+        return;
+    }
+    let own = image.derived.of_broker(id).cloned().unwrap_or_default();
     for partition in own.iter() {
         let image = &scratch.image;
         let Some((_, state)) = image.partition(partition) else {
             continue;
         };
-        // This broker is in neither any more.
-        let is_copied = !state.isr.is_empty() || !state.elr.is_empty();
-        let at = state.replicas.iter().position(|replica| *replica == asked.id);
-        let is_lost = |at: &usize| {
-            state
-                .directories
-                .get(*at)
-                .is_some_and(|dir| !asked.log_dirs.contains(dir))
-        };
-        let (Some(at), Some(emptiest)) = (
-            at.filter(|at| is_copied && is_lost(at)),
-            emptiest(image, &asked.log_dirs),
-        ) else {
+        let (Some(at), Some(emptiest)) = (lost_replica(state, id, &log_dirs), emptiest(image, &log_dirs)) else {
             continue;
         };
         let mut target = state.clone();
         target.directories[at] = emptiest;
         change::push(scratch, partition, Change::to(target, Elect::Clean));
     }
+}
+
+/// The place of the broker's replica, if that is in none of these directories and others have everything.
+fn lost_replica(state: &PartitionState, id: BrokerId, log_dirs: &[DirId]) -> Option<usize> {
+    let mut holders = state.isr.iter().chain(&state.elr).peekable();
+    if holders.peek().is_none() || holders.any(|holder| *holder == id) {
+        return None;
+    }
+    let is_lost = |dir: &DirId| *dir != DirId::UNASSIGNED && !log_dirs.contains(dir);
+    let at = state.replicas.iter().position(|replica| *replica == id)?;
+    state.directories.get(at).is_some_and(is_lost).then_some(at)
 }
 
 /// Its last life ended in order, and has left everything that it held.

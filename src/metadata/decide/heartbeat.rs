@@ -1,6 +1,8 @@
 //! Heartbeats: a broker becomes active once it knows enough, and goes once nobody needs it.
 
-use super::brokers::{begin_shutdown, check_epoch, fence, fill_directories, lose_directories, unfence};
+use super::brokers::{
+    begin_shutdown, check_epoch, fence, fill_directories, lose_directories, replace_lost_directories, unfence,
+};
 use super::{Live, Scratch};
 use crate::metadata::command::{CommandError, Heartbeat, Reply};
 use crate::metadata::image::{BrokerState, Image};
@@ -41,6 +43,9 @@ pub fn heartbeat(scratch: &mut Scratch<'_>, beat: &Heartbeat) -> Result<Reply, C
     step(scratch, beat.id, now, next);
     if next == Standing::Active {
         fill_directories(scratch, beat.id, &beat.full_dirs);
+        if beat.offline_dirs.is_empty() {
+            replace_lost_directories(scratch, beat.id);
+        }
     }
     Ok(Reply::Heartbeat {
         is_caught_up,

@@ -274,7 +274,11 @@ fn a_lost_disk_is_noticed_before_the_broker_leads() {
         ..registration(1, 2)
     };
     rig.register_with(asked).unwrap();
-    rig.beat(1);
+    let without_it = Heartbeat {
+        offline_dirs: vec![lost],
+        ..rig.heartbeat(1)
+    };
+    rig.beat_with(without_it).unwrap();
     assert_eq!(rig.show(), "none@1 isr=", "offline: its only replica is gone");
     assert_eq!(rig.state(1).leader, Some(BrokerId(1)));
     let on_lost = rig.state(2).directories[1] == lost;
@@ -335,6 +339,29 @@ fn a_lost_directory_is_replaced_where_an_eligible_replica_is_away() {
     rig.register_with(again).unwrap();
     assert_eq!(rig.state(0).directories[0], new);
     assert_eq!(rig.show(), "none@2 isr= elr=0 last=0");
+}
+
+/// Nobody has it when the broker comes back without its disk; later somebody leads.
+#[test]
+fn a_lost_directory_is_replaced_once_another_replica_leads() {
+    let mut rig = Rig::new(2);
+    rig.topic(&[&[1, 0]], &[]);
+    rig.silence(0);
+    rig.silence(1);
+    let (lost, new) = (rig.state(0).directories[0], DirId([99; 16]));
+    let again = Registration {
+        log_dirs: vec![new],
+        has_all_dirs: true,
+        ..registration(1, 2)
+    };
+    rig.register_with(again).unwrap();
+    rig.beat(1);
+    assert_eq!(rig.state(0).directories[0], lost, "{}", rig.show());
+    rig.register(0, 2, NO_CLEAN_EPOCH).unwrap();
+    rig.beat(0);
+    assert_eq!(rig.elect(Election::Unclean), Ok(()), "{}", rig.show());
+    rig.beat(1);
+    assert_eq!(rig.state(0).directories[0], new, "{}", rig.show());
 }
 
 /// A disk fails in a running broker: what is on it is led by others, the rest stays.
