@@ -56,6 +56,14 @@ pub fn is_own_host(host: &str) -> bool {
     addresses.is_ok_and(|mut found| found.any(|address| TcpListener::bind(address).is_ok()))
 }
 
+/// Whether all addresses of a host's name are this machine's, so that nobody else is found by it.
+pub fn is_only_own_host(host: &str) -> bool {
+    // Of loopback also where its protocol is off.
+    let is_own = |address: &SocketAddr| address.ip().is_loopback() || TcpListener::bind(address).is_ok();
+    let found = (host, 0).to_socket_addrs().map(Vec::from_iter).unwrap_or_default();
+    !found.is_empty() && found.iter().all(is_own)
+}
+
 /// This machine's name, for clients that are to be told where to connect.
 pub fn host_name() -> io::Result<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
@@ -64,7 +72,7 @@ pub fn host_name() -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{claim, is_own_host, resolve};
+    use super::{claim, is_only_own_host, is_own_host, resolve};
 
     #[test]
     fn a_port_that_is_listened_on_cannot_be_claimed() {
@@ -78,6 +86,8 @@ mod tests {
     fn this_machine_knows_its_own_hosts() {
         assert!(is_own_host("127.0.0.1") && is_own_host("localhost"));
         assert!(!is_own_host("203.0.113.1"), "an address for documentation is nobody's");
+        assert!(is_only_own_host("127.0.0.1") && is_only_own_host("localhost"));
+        assert!(!is_only_own_host("203.0.113.1") && !is_only_own_host("no such host"));
     }
 
     #[test]

@@ -76,7 +76,7 @@ mod tests;
 pub mod tool;
 mod world;
 
-pub use address::{SocketAddr, claim, host_name, is_own_host, lookup, resolve};
+pub use address::{SocketAddr, claim, host_name, is_only_own_host, is_own_host, lookup, resolve};
 pub use allocator::keep_freed_memory;
 pub use buf::{ALIGN, Buf, Frozen};
 pub use chunk::Chunk;

@@ -16,10 +16,10 @@ use super::join::membership;
 use super::link::Link;
 use super::message::Identity;
 use super::progress::log_end;
-use super::removal::{not_changed, refuse};
+use super::removal::{is_heard_in, not_changed, refuse};
 use super::types::{StoredMembership, Types, Voter, directory_id, directory_of};
 use crate::metadata::command::{CommandError, NewVoter};
-use crate::model::ErrorCode;
+use crate::model::{BrokerId, ErrorCode};
 use crate::rt::{self, OneshotTx};
 
 /// For whoever asked; less than a broker waits for the controller.
@@ -60,12 +60,20 @@ impl Additions {
                 });
                 Entered::First
             }
-            Some(first) if first.new == *new => {
+            // Be it that one of the two names another address.
+            Some(first) if (first.new.node, first.new.directory) == (new.node, new.directory) => {
                 first.told.extend(told);
                 Entered::Same
             }
             Some(_) => Entered::Busy,
         }
+    }
+
+    pub fn is_adding(&self, node: BrokerId) -> bool {
+        self.0
+            .borrow()
+            .as_ref()
+            .is_some_and(|under_way| under_way.new.node == node)
     }
 
     fn leave(&self, outcome: &Outcome) {
@@ -176,11 +184,28 @@ async fn learn(
             format!("Node {voter} cannot be added: {why}"),
         );
     }
+    warn_of_loopback(membership.membership().get_node(&me.voter), &voter);
     match rt::timeout(LEARN_PATIENCE, raft.add_learner(theirs.voter, voter, false)).await {
         Some(Ok(_)) => Ok(theirs.voter),
         Some(Err(error)) => Err(not_changed(&error)),
         None => refuse(ErrorCode::RequestTimedOut, "No majority has answered yet".into()),
     }
+}
+
+/// `itself`: this node, as the new one gets to know it.
+fn warn_of_loopback(itself: Option<&Voter>, new: &Voter) {
+    if let Some(itself) = itself.filter(|itself| is_loopback(&itself.host) && !is_loopback(&new.host)) {
+        tracing::warn!(
+            node = %new,
+            itself = %itself,
+            "the quorum knows this node by an address of its own machine only, at which the node that is added does not reach it: \
+             give its controller listener, or advertised.listeners, a host that the others reach"
+        );
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host == "::1" || host.starts_with("127.")
 }
 
 /// Err: what speaks against the node.
@@ -201,18 +226,10 @@ fn check(membership: &StoredMembership, new: &NewVoter, theirs: &Identity) -> Re
 }
 
 async fn catch_up(raft: &Raft, id: u64, new: &NewVoter) -> Outcome {
-    let behind = raft
-        .metrics()
-        .borrow_watched()
-        .last_log_index
-        .map_or(0, |last| last + 1);
-    let leads = |metrics: &RaftMetrics<Types>| metrics.state == ServerState::Leader;
-    let has_all = |metrics: &RaftMetrics<Types>| !leads(metrics) || log_end(metrics, id) >= Some(behind);
-    let wait = raft.wait(Some(CATCH_UP_PATIENCE));
-    match wait.metrics(has_all, "a node that is added has caught up").await {
-        Ok(metrics) if leads(&metrics) => Ok(()),
-        Ok(_) => refuse(ErrorCode::NotController, "Another node leads the quorum by now".into()),
-        Err(_) => {
+    match caught_up(raft, id, CATCH_UP_PATIENCE).await {
+        Some(metrics) if leads(&metrics) => Ok(()),
+        Some(_) => refuse(ErrorCode::NotController, "Another node leads the quorum by now".into()),
+        None => {
             let gone = ChangeMembers::RemoveNodes(BTreeSet::from([id]));
             let removed = raft.change_membership(gone, false).await;
             removed.map_err(|error| not_changed(&error))?;
@@ -224,7 +241,25 @@ async fn catch_up(raft: &Raft, id: u64, new: &NewVoter) -> Outcome {
     }
 }
 
-fn votes(membership: &StoredMembership, id: u64) -> bool {
+/// Once the node has what there is now and was heard of late, or this one leads no more; `None`: not in time.
+pub async fn caught_up(raft: &Raft, id: u64, within: Duration) -> Option<RaftMetrics<Types>> {
+    let behind = raft
+        .metrics()
+        .borrow_watched()
+        .last_log_index
+        .map_or(0, |last| last + 1);
+    let has_all = |metrics: &RaftMetrics<Types>| {
+        !leads(metrics) || (log_end(metrics, id) >= Some(behind) && is_heard_in(metrics, id))
+    };
+    let wait = raft.wait(Some(within));
+    wait.metrics(has_all, "a node that is added has caught up").await.ok()
+}
+
+pub fn leads(metrics: &RaftMetrics<Types>) -> bool {
+    metrics.state == ServerState::Leader
+}
+
+pub fn votes(membership: &StoredMembership, id: u64) -> bool {
     membership.voter_ids().any(|voter| voter == id)
 }
 
@@ -234,7 +269,7 @@ mod tests {
 
     use super::*;
     use crate::metadata::engine::quorum::types::Membership;
-    use crate::model::{BrokerId, DirId};
+    use crate::model::DirId;
 
     fn new_voter(node: i32) -> NewVoter {
         NewVoter {
@@ -281,11 +316,26 @@ mod tests {
         let (told, first) = rt::oneshot();
         assert!(matches!(additions.enter(&new_voter(4), Some(told)), Entered::First));
         let (told, second) = rt::oneshot();
-        assert!(matches!(additions.enter(&new_voter(4), Some(told)), Entered::Same));
+        let elsewhere = NewVoter {
+            host: "another".to_owned(),
+            ..new_voter(4)
+        };
+        assert!(matches!(additions.enter(&elsewhere, Some(told)), Entered::Same));
+        assert!(additions.is_adding(BrokerId(4)) && !additions.is_adding(BrokerId(5)));
         assert!(matches!(additions.enter(&new_voter(5), None), Entered::Busy));
         additions.leave(&Ok(()));
         let done = futures_lite::future::block_on(async { (first.await, second.await) });
         assert_eq!(done, (Some(Ok(())), Some(Ok(()))));
         assert!(matches!(additions.enter(&new_voter(5), None), Entered::First));
+    }
+
+    #[test]
+    fn an_address_of_its_own_machine_is_known() {
+        assert!(
+            ["localhost", "127.0.0.1", "127.0.1.1", "::1"]
+                .into_iter()
+                .all(is_loopback)
+        );
+        assert!(!["broker-1", "10.127.0.1", "::"].into_iter().any(is_loopback));
     }
 }

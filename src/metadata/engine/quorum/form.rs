@@ -4,8 +4,8 @@
 //! Invariant: a node without metadata begins a cluster only if every other configured node has said that it has none
 //! either. A node that has lost its disk can so never begin a second cluster beside the first. A broker only never begins
 //! one, and nobody waits for it. Where nobody is configured but servers that know the quorum (`is_dynamic`), a node begins
-//! one if it was formatted for that, or if there is no server but itself; else it is of the servers' cluster, and waits to be
-//! added.
+//! one if it was formatted for that, or if there is no server but itself, for certain; else it is of the servers' cluster, and
+//! waits to be added. So does one that has lost its metadata.
 
 use std::io;
 use std::path::Path;
@@ -18,7 +18,7 @@ use futures_lite::future::or;
 
 use super::super::frame::{self, Kind};
 use super::super::{Embedded, StartError};
-use super::codec::put_u64;
+use super::codec::{Reader, put_u64};
 use super::feed::Feed;
 use super::initial;
 use super::link::Link;
@@ -26,7 +26,7 @@ use super::log::{LogStore, read_sealed};
 use super::message::{ANYONE, Identity};
 use super::serve::Desk;
 use super::types::{Commit, Voter};
-use super::{Raft, listen, servers, voters};
+use super::{Raft, itself, listen, servers, voters};
 use crate::config::QuorumConfig;
 use crate::metadata::image::ImageEpoch;
 use crate::metadata::record::{self, Record};
@@ -35,6 +35,9 @@ use crate::model::{BrokerId, TopicId};
 use crate::rt::{self, blocking};
 
 const VOTER: &str = "quorum-voter";
+const LOG: &str = "quorum-log";
+/// Which are there only where something was promised or agreed on.
+const BESIDE_LOG: [&str; 2] = ["quorum-vote", "quorum-snapshot"];
 const ASK_PAUSE: Duration = Duration::from_millis(200);
 /// Rounds between two remarks about who is missing.
 const ROUNDS_PER_REMARK: u64 = 50;
@@ -62,10 +65,10 @@ pub fn form(node: BrokerId, quorum: &QuorumConfig, dir: &Path, known: Option<Str
         Found::Formed(formed) => return Ok(formed),
         Found::New(me) => me,
     };
-    let quorum = quorum.clone();
+    let (quorum, dir) = (quorum.clone(), dir.to_path_buf());
     let (tx, rx) = std::sync::mpsc::channel();
     let thread = rt::run_control("corelane-form", move || async move {
-        drop(tx.send(ask(Arc::new(me), &quorum).await));
+        drop(tx.send(ask(Arc::new(me), &quorum, &dir).await));
     });
     let thread = thread.context("start a thread")?;
     let formed = rx.recv().context("the thread that asks the other nodes has ended")?;
@@ -84,7 +87,7 @@ pub async fn form_simulated(
 ) -> anyhow::Result<Formed> {
     match look(node, quorum, dir, known)? {
         Found::Formed(formed) => Ok(formed),
-        Found::New(me) => ask(Arc::new(me), quorum).await,
+        Found::New(me) => ask(Arc::new(me), quorum, dir).await,
     }
 }
 
@@ -109,11 +112,21 @@ fn look(node: BrokerId, quorum: &QuorumConfig, dir: &Path, known: Option<String>
         begins,
         incarnation,
     };
-    if LogStore::exists(dir).with_context(unreadable)? || (has_single && !quorum.is_dynamic) {
+    if has_log(dir).with_context(unreadable)? || (has_single && !quorum.is_dynamic) {
         return Ok(Found::Formed(formed(cluster_id()?, has_single)));
     }
-    if let Some(initial) = initial::read(dir)?.filter(|_| quorum.is_dynamic) {
+    // One that noted that it begins may have ended before it was of a cluster, or have gone on alone: it asks again.
+    let is_settled = |initial: &initial::Voters| initial.len() != 1 || (known.is_some() && !has_single);
+    if let Some(initial) = initial::read(dir)?.filter(|initial| quorum.is_dynamic && is_settled(initial)) {
         return Ok(Found::Formed(formed(cluster_id()?, !initial.is_empty())));
+    }
+    if let Some(cluster_id) = known.clone().filter(|_| quorum.is_dynamic && !has_single) {
+        tracing::info!(
+            cluster = %cluster_id,
+            dir = %dir.display(),
+            "there is no metadata, and the log directories are of a cluster: this node was not added yet, or has lost its metadata"
+        );
+        return Ok(Found::Formed(formed(cluster_id, false)));
     }
     let me = Identity {
         cluster: if has_single { Some(cluster_id()?) } else { known },
@@ -121,6 +134,25 @@ fn look(node: BrokerId, quorum: &QuorumConfig, dir: &Path, known: Option<String>
         ..Identity::new(node, voter_id(dir)?, incarnation)
     };
     Ok(Found::New(me))
+}
+
+/// Whether anything stands in a log, or beside it: a start that failed leaves an empty one. Only looked at: another process may
+/// still have it open.
+fn has_log(dir: &Path) -> io::Result<bool> {
+    if !LogStore::exists(dir)? {
+        return Ok(false);
+    }
+    let names = blocking::list_dir(dir)?;
+    if names.iter().any(|(name, _)| BESIDE_LOG.contains(&name.as_str())) {
+        return Ok(true);
+    }
+    let bytes = blocking::read_file(&dir.join(LOG))?;
+    // Whoever opens it tells of the damage.
+    let Some(base) = frame::decode(&bytes) else {
+        return Ok(true);
+    };
+    let is_whole = matches!(Reader::copy(base.payload).log_id(), Ok(None));
+    Ok(!is_whole || frame::decode(&bytes[base.len..]).is_some())
 }
 
 /// A broker only needs no more than the cluster's id.
@@ -207,7 +239,7 @@ pub fn set_voter_id(dir: &Path, id: u64) -> Result<(), StartError> {
 }
 
 /// Answers the others for as long as it asks.
-async fn ask(me: Arc<Identity>, quorum: &QuorumConfig) -> anyhow::Result<Formed> {
+async fn ask(me: Arc<Identity>, quorum: &QuorumConfig, dir: &Path) -> anyhow::Result<Formed> {
     let configured = voters(quorum);
     let asked = configured.iter().cloned().chain(servers(quorum));
     let asked: Vec<Voter> = asked.filter(|voter| voter.node != me.node).collect();
@@ -217,12 +249,18 @@ async fn ask(me: Arc<Identity>, quorum: &QuorumConfig) -> anyhow::Result<Formed>
             is_first: !me.is_observer && asked.iter().all(|voter| voter.node > me.node),
         },
     };
-    let others = ask_others(me.clone(), place, &asked);
+    let others = async {
+        let formed = ask_others(me.clone(), place, &asked).await?;
+        if formed.begins && quorum.is_dynamic {
+            initial::note_alone(dir, me.voter, itself(quorum, me.node)?)?;
+        }
+        anyhow::Ok(formed)
+    };
     let Some(spec) = &quorum.listener else {
         return others.await;
     };
     let listener = listen(spec)?;
-    let desk = Rc::new(Desk::new(me, configured, None));
+    let desk = Rc::new(Desk::new(me.clone(), configured, None));
     let answers = async {
         desk.serve(listener).await;
         unreachable!("the desk serves without end")
@@ -253,15 +291,15 @@ async fn ask_others(me: Arc<Identity>, place: Place, others: &[Voter]) -> anyhow
         let heard_all = heard.len() == others.len();
         let formed = match place {
             Place::Named { is_first } => concluded(&me, is_first, heard_all, &heard),
-            Place::Dynamic => found(&me, heard_all, &heard)?,
+            Place::Dynamic => found(&me, heard_all, &heard, || is_only_itself(others))?,
         };
         if let Some(formed) = formed {
             return Ok(formed);
         }
-        if matches!(place, Place::Dynamic) && heard_all && round % ROUNDS_PER_REMARK == ROUNDS_PER_REMARK / 10 {
+        if matches!(place, Place::Dynamic) && !me.has_metadata && round % ROUNDS_PER_REMARK == ROUNDS_PER_REMARK / 10 {
             tracing::warn!(
-                "waiting for a quorum: no server of controller.quorum.bootstrap.servers knows one; `kafka-storage.sh format \
-                 --standalone` makes a node begin it"
+                "waiting for a quorum: no server of controller.quorum.bootstrap.servers has told of one, and they are not this node \
+                 alone; if there is none yet, stop one node, and `kafka-storage.sh format --standalone` makes it begin it"
             );
         }
         rt::sleep(ASK_PAUSE).await;
@@ -297,9 +335,23 @@ fn concluded(me: &Identity, is_first: bool, heard_all: bool, heard: &[Identity])
     heard_all.then(|| formed(cluster.unwrap_or_else(|| TopicId(random_id()).to_string()), true))
 }
 
+/// Whether there is but one server, whose name can lead to nobody else: another node may be behind it, and not have answered.
+fn is_only_itself(servers: &[Voter]) -> bool {
+    match servers {
+        [] => true,
+        [only] => rt::is_only_own_host(&only.host),
+        _ => false,
+    }
+}
+
 /// The same, where there are only servers: this node itself may be among them. A node alone takes its metadata along if it
-/// is.
-fn found(me: &Identity, heard_all: bool, heard: &[Identity]) -> anyhow::Result<Option<Formed>> {
+/// is. `is_only_itself`: asked last, as it may take its time.
+fn found(
+    me: &Identity,
+    heard_all: bool,
+    heard: &[Identity],
+    is_only_itself: impl FnOnce() -> bool,
+) -> anyhow::Result<Option<Formed>> {
     let (itself, others): (Vec<&Identity>, Vec<&Identity>) =
         heard.iter().partition(|theirs| theirs.incarnation == me.incarnation);
     let there = others.iter().find(|theirs| theirs.has_metadata);
@@ -327,14 +379,14 @@ fn found(me: &Identity, heard_all: bool, heard: &[Identity]) -> anyhow::Result<O
         begins,
         incarnation: me.incarnation,
     };
-    if names_itself && (me.has_metadata || (heard_all && others.is_empty())) {
+    if names_itself && (me.has_metadata || (heard_all && others.is_empty() && is_only_itself())) {
         return Ok(Some(formed(
             cluster.unwrap_or_else(|| TopicId(random_id()).to_string()),
             true,
         )));
     }
     Ok(cluster
-        .filter(|_| !others.is_empty())
+        .filter(|_| !others.is_empty() && !me.has_metadata)
         .map(|cluster_id| formed(cluster_id, false)))
 }
 
@@ -361,7 +413,7 @@ mod tests {
     #[test]
     fn a_node_among_servers_begins_only_if_there_is_no_other() {
         let me = node(1, None, false);
-        let found = |me: &Identity, heard_all, heard: &[Identity]| found(me, heard_all, heard).unwrap();
+        let found = |me: &Identity, heard_all, heard: &[Identity]| super::found(me, heard_all, heard, || true).unwrap();
         let begun = found(&me, true, std::slice::from_ref(&me)).unwrap();
         assert!(begun.begins && begun.cluster_id.len() == 22, "{begun:?}");
         assert_eq!(
@@ -384,17 +436,75 @@ mod tests {
             formed("c", false)
         );
         assert_eq!(found(&node(1, Some("c"), false), false, &[]), None);
+        let uncertain = super::found(&me, true, std::slice::from_ref(&me), || false).unwrap();
+        assert_eq!(uncertain, None, "others may be behind its name");
+    }
+
+    #[test]
+    fn only_one_server_of_this_machine_is_certainly_itself() {
+        let at = |host| Voter::at(host, 9093);
+        assert!(is_only_itself(&[]) && is_only_itself(&[at("127.0.0.1")]) && is_only_itself(&[at("localhost")]));
+        assert!(!is_only_itself(&[at("127.0.0.1"), at("localhost")]));
+        assert!(
+            !is_only_itself(&[at("203.0.113.1")]),
+            "an address for documentation is nobody's"
+        );
+        assert!(!is_only_itself(&[at("no such host")]));
+    }
+
+    /// A start that failed left an empty log, or none: the next one goes on with what it had decided.
+    #[test]
+    fn what_a_failed_start_left_is_no_metadata() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = scratch.path().join("metadata");
+        let log = LogStore::open(&dir).unwrap();
+        assert!(!has_log(&dir).unwrap());
+        let look = |known: Option<&str>| match look(BrokerId(1), &dynamic(), &dir, known.map(str::to_owned)).unwrap() {
+            Found::Formed(Formed { cluster_id, begins, .. }) => Some((cluster_id, begins)),
+            Found::New(_) => None,
+        };
+        assert_eq!(
+            look(Some("c")),
+            Some(("c".to_owned(), false)),
+            "it may have lost its metadata"
+        );
+        initial::note_alone(&dir, 7, Voter::at("h", 9093)).unwrap();
+        assert_eq!(look(Some("c")), Some(("c".to_owned(), true)));
+        assert_eq!(look(None), None, "it asks again");
+        drop(log);
+        blocking::write_file_atomic(&dir.join("quorum-vote"), &[]).unwrap();
+        assert_eq!(look(Some("c")), Some(("c".to_owned(), false)));
+    }
+
+    fn dynamic() -> QuorumConfig {
+        QuorumConfig {
+            role: crate::config::Role::Both,
+            is_dynamic: true,
+            voters: Vec::new(),
+            bootstrap: vec![("h".to_owned(), 9093)],
+            listener_name: "CONTROLLER".to_owned(),
+            listener: None,
+            advertised: None,
+            election_timeout_ms: 1_000,
+            request_timeout_ms: 2_000,
+        }
     }
 
     /// What a node alone has begins a quorum, and nothing else becomes of it.
     #[test]
     fn a_node_alone_begins_with_what_it_has_or_not_at_all() {
         let me = node(1, Some("c"), true);
-        assert_eq!(found(&me, false, std::slice::from_ref(&me)).unwrap(), formed("c", true));
-        assert_eq!(found(&me, false, &[]).unwrap(), None);
-        let refused = found(&me, false, &[me.clone(), other(2, Some("c"), true)]).unwrap_err();
+        let found = |heard_all, heard: &[Identity]| super::found(&me, heard_all, heard, || false);
+        assert_eq!(found(false, std::slice::from_ref(&me)).unwrap(), formed("c", true));
+        assert_eq!(found(false, &[]).unwrap(), None);
+        assert_eq!(
+            found(false, &[other(2, Some("c"), false)]).unwrap(),
+            None,
+            "itself may be missing"
+        );
+        let refused = found(false, &[me.clone(), other(2, Some("c"), true)]).unwrap_err();
         assert!(refused.to_string().contains("node 2 has the metadata"), "{refused}");
-        let refused = found(&me, true, &[other(2, Some("c"), false)]).unwrap_err();
+        let refused = found(true, &[other(2, Some("c"), false)]).unwrap_err();
         assert!(refused.to_string().contains("does not name it"), "{refused}");
     }
 

@@ -1,5 +1,6 @@
 //! What a directory was formatted for: the voters of the quorum that it is to begin with others, or alone; or none, where it
-//! waits to be added to one. Read once, by a start without metadata. Drawn in FORMAT.md.
+//! waits to be added to one. A node that was not formatted, and found that it is to begin one, notes the same. Read once, by a
+//! start without metadata. Drawn in FORMAT.md.
 
 use std::path::Path;
 
@@ -27,6 +28,11 @@ pub fn format(dir: &Path, me: BrokerId, voters: &[NewVoter]) -> Result<(), Start
         initial.push((id, Voter::from(voter)));
     }
     write(dir, &initial)
+}
+
+/// Notes that node `me` begins one alone: the next start does, should this one fail.
+pub fn note_alone(dir: &Path, id: u64, me: Voter) -> Result<(), StartError> {
+    write(dir, &vec![(id, me)])
 }
 
 /// The number that every node gives the voter with that directory, before any of them has started.

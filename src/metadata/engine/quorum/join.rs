@@ -11,7 +11,7 @@ use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::Raft;
-use super::addition::Additions;
+use super::addition::{Additions, caught_up, leads, votes};
 use super::link::Link;
 use super::message::Identity;
 use super::types::{StoredMembership, Voter};
@@ -20,6 +20,8 @@ use crate::rt;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// For a new node to get everything there is.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(60);
+/// For a node that learns already to get what there is now.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
 /// Rounds between two remarks about a node that is missing.
 const ROUNDS_PER_REMARK: u64 = 60;
 
@@ -44,20 +46,6 @@ pub async fn run(raft: Raft, joining: Joining) {
 /// Whether every configured node votes.
 async fn look(raft: &Raft, joining: &Joining, remark: bool) -> bool {
     let Joining { me, configured, .. } = joining;
-    let mut learned = BTreeSet::new();
-    for voter in configured.iter() {
-        let membership = membership(raft);
-        let known = membership
-            .nodes()
-            .find(|(_, known)| known.node == voter.node)
-            .map(|(id, _)| *id);
-        let id = match known {
-            Some(id) => Some(id),
-            None => learn(raft, me, voter, remark).await,
-        };
-        learned.extend(id);
-    }
-    let voters: BTreeSet<u64> = membership(raft).voter_ids().collect();
     if membership(raft).membership().get_joint_config().len() > 1 {
         // An earlier leader was between the two steps of a change.
         let rest = raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::new()), false);
@@ -65,6 +53,13 @@ async fn look(raft: &Raft, joining: &Joining, remark: bool) -> bool {
     } else {
         joining.additions.resume(raft, me, configured);
     }
+    let mut learned = BTreeSet::new();
+    for voter in configured.iter() {
+        if !joining.additions.is_adding(voter.node) {
+            learned.extend(learned_by(raft, me, voter, remark).await);
+        }
+    }
+    let voters: BTreeSet<u64> = membership(raft).voter_ids().collect();
     if let Some(itself) = &joining.itself {
         tell_address(raft, me.voter, itself).await;
     }
@@ -86,6 +81,20 @@ async fn look(raft: &Raft, joining: &Joining, remark: bool) -> bool {
         };
     }
     true
+}
+
+/// The number of a node that votes, or has everything.
+async fn learned_by(raft: &Raft, me: &Arc<Identity>, voter: &Voter, remark: bool) -> Option<u64> {
+    let membership = membership(raft);
+    let known = membership.nodes().find(|(_, known)| known.node == voter.node);
+    let Some((&id, _)) = known else {
+        return learn(raft, me, voter, remark).await;
+    };
+    let has_all = votes(&membership, id)
+        || caught_up(raft, id, LAST_PATIENCE)
+            .await
+            .is_some_and(|metrics| leads(&metrics));
+    has_all.then_some(id)
 }
 
 /// Makes the node a learner, if it answers; its number, once it has everything.

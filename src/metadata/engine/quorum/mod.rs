@@ -190,13 +190,20 @@ impl Quorum {
         let store = LogStore::open(&self.dir)?;
         // A log in which nothing stands yet is that of a node that was not let in before it was started again.
         let has_any = store.last().is_some() || machine.applied().is_some();
+        let has_single = !Embedded::is_new(&self.dir).map_err(|cause| StartError::Io {
+            path: self.dir.clone(),
+            cause,
+        })?;
         let identity = Arc::new(Identity {
             cluster: Some(self.formed.cluster_id.clone()),
-            has_metadata: has_any || self.formed.begins,
+            has_metadata: has_any || self.formed.begins || has_single,
             directory: self.directory,
             ..Identity::new(self.me(), form::voter_id(&self.dir)?, self.formed.incarnation)
         });
-        let itself = self.itself().map_err(|error| failed(format!("{error:#}")))?;
+        let itself = Voter {
+            directory: self.directory,
+            ..itself(&self.quorum, self.me()).map_err(|error| failed(format!("{error:#}")))?
+        };
         let configured = voters(&self.quorum);
         let Some(spec) = &self.quorum.listener else {
             return Err(failed("a broker only has no vote".to_owned()));
@@ -278,30 +285,14 @@ impl Quorum {
         }
     }
 
-    /// Where the others find this node.
-    fn itself(&self) -> anyhow::Result<Voter> {
-        let named = voters(&self.quorum)
-            .iter()
-            .find(|voter| voter.node == self.me())
-            .cloned();
-        let mut itself = match (named, &self.quorum.advertised) {
-            (Some(named), _) => named,
-            (None, Some(spec)) if spec.host.is_empty() => Voter::at(&rt::host_name()?, spec.port),
-            (None, Some(spec)) => Voter::at(&spec.host, spec.port),
-            (None, None) => Voter::default(),
-        };
-        itself.node = self.me();
-        itself.directory = self.directory;
-        Ok(itself)
-    }
-
     /// A quorum of this node alone makes itself, and writes the first commit. Crashes between the steps are mended by the
     /// next start: until that commit is there, nobody else is taken in. One that was formatted for several begins as soon as
     /// a majority of them is there.
     async fn begin(&self, raft: &Raft, me: &Identity, itself: &Voter) -> anyhow::Result<()> {
         let is_initialized = raft.is_initialized().await?;
         if self.formed.begins && !is_initialized {
-            let initial = initial::read(&self.dir)?.filter(|initial| !initial.is_empty());
+            let has_others = |initial: &initial::Voters| initial.iter().any(|(id, _)| *id != me.voter);
+            let initial = initial::read(&self.dir)?.filter(has_others);
             let initial = initial.unwrap_or_else(|| vec![(me.voter, itself.clone())]);
             raft.initialize(BTreeMap::from_iter(initial)).await?;
         } else if !is_initialized {
@@ -498,6 +489,18 @@ fn remove_single(dir: &std::path::Path) {
     if let Err(error) = Embedded::remove_files(dir) {
         tracing::warn!(dir = %dir.display(), %error, "cannot remove the metadata of the single node that the quorum has taken over");
     }
+}
+
+/// Where the others find node `me`, which is this one.
+fn itself(quorum: &QuorumConfig, me: BrokerId) -> anyhow::Result<Voter> {
+    let named = voters(quorum).iter().find(|voter| voter.node == me).cloned();
+    let itself = match (named, &quorum.advertised) {
+        (Some(named), _) => named,
+        (None, Some(spec)) if spec.host.is_empty() => Voter::at(&rt::host_name()?, spec.port),
+        (None, Some(spec)) => Voter::at(&spec.host, spec.port),
+        (None, None) => Voter::default(),
+    };
+    Ok(Voter { node: me, ..itself })
 }
 
 fn voters(quorum: &QuorumConfig) -> Arc<[Voter]> {

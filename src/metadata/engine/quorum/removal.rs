@@ -5,16 +5,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
+use openraft::{ChangeMembers, RaftMetrics};
 
 use super::Raft;
+use super::join::membership;
 use super::link::Link;
 use super::message::Identity;
 use super::progress::heard_ms;
 use super::remote::Remote;
-use super::types::{Types, Voter, directory_of};
+use super::types::{StoredMembership, Types, Voter, directory_of};
 use crate::metadata::command::CommandError;
 use crate::model::{BrokerId, DirId, ErrorCode};
 use crate::rt;
@@ -33,6 +34,13 @@ pub async fn remove(raft: Raft, remote: Remote, node: BrokerId, directory: DirId
             ErrorCode::InvalidRequest,
             format!("Node {node} runs at {voter}: stop it first", node = node.0),
         );
+    }
+    if is_one_of_two(&membership(&raft), id) {
+        let message = format!(
+            "Of two voters both must run for a change: start node {voter}, and add a third before it is taken out; if its disk \
+             is gone, stop the other one, and go on with that alone by `corelane recover-quorum`"
+        );
+        return refuse(ErrorCode::InvalidRequest, message);
     }
     let change = match votes {
         true => ChangeMembers::RemoveVoters(BTreeSet::from([id])),
@@ -61,7 +69,7 @@ struct Member {
 }
 
 fn find(raft: &Raft, node: BrokerId, directory: DirId) -> Result<Member, CommandError> {
-    let membership = raft.metrics().borrow_watched().membership_config.clone();
+    let membership = membership(raft);
     let votes = |id: u64| membership.voter_ids().any(|voter| voter == id);
     let mut members = membership.nodes().map(|(id, voter)| Member {
         id: *id,
@@ -74,6 +82,12 @@ fn find(raft: &Raft, node: BrokerId, directory: DirId) -> Result<Member, Command
             code: ErrorCode::VoterNotFound,
             message: format!("Node {} with directory id {directory} is not in the quorum", node.0),
         })
+}
+
+/// Its vote is needed to take it away.
+fn is_one_of_two(membership: &StoredMembership, id: u64) -> bool {
+    let voters: BTreeSet<u64> = membership.voter_ids().collect();
+    voters.len() == 2 && voters.contains(&id)
 }
 
 /// Another that has come to its address, without its directory, is not it.
@@ -91,8 +105,13 @@ async fn is_alive(raft: &Raft, me: &Arc<Identity>, voter: &Voter, id: u64) -> bo
 }
 
 fn is_heard(raft: &Raft, id: u64) -> bool {
+    is_heard_in(&raft.metrics().borrow_watched(), id)
+}
+
+/// Whether the node has answered the leader of late.
+pub fn is_heard_in(metrics: &RaftMetrics<Types>, id: u64) -> bool {
     let now_ms = rt::wall_ms();
-    let heard_ms = heard_ms(&raft.metrics().borrow_watched(), id, now_ms);
+    let heard_ms = heard_ms(metrics, id, now_ms);
     heard_ms.is_some_and(|heard_ms| u128::from(now_ms.abs_diff(heard_ms)) < SILENT_FOR.as_millis())
 }
 
@@ -109,4 +128,22 @@ pub fn not_changed(error: &RaftError<Types, ClientWriteError<Types>>) -> Command
 
 pub fn refuse<T>(code: ErrorCode, message: String) -> Result<T, CommandError> {
     Err(CommandError { code, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::metadata::engine::quorum::types::Membership;
+
+    #[test]
+    fn of_two_voters_none_is_taken_out_without_its_vote() {
+        let nodes = BTreeMap::from([10, 20, 30].map(|id| (id, Voter::at("h", 1))));
+        let of =
+            |voters: BTreeSet<u64>| StoredMembership::new(None, Membership::new(vec![voters], nodes.clone()).unwrap());
+        assert!(is_one_of_two(&of([10, 20].into()), 20));
+        assert!(!is_one_of_two(&of([10, 20].into()), 30), "it only learns");
+        assert!(!is_one_of_two(&of([10, 20, 30].into()), 30));
+    }
 }
