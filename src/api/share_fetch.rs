@@ -6,7 +6,7 @@
 //! behind.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ const EXACT: i8 = 1;
 
 /// For the states of all partitions of one fetch.
 const LOADING_PATIENCE: Duration = Duration::from_millis(100);
+/// Before it is looked again where a partition's log does not have the offset that comes next.
+const MISPLACED_PAUSE: Duration = Duration::from_millis(100);
 
 async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
     let version = request.version();
@@ -114,7 +116,8 @@ async fn fetch(cx: &Context, message: ShareFetchRequestData, version: i16) -> Re
     }
     let settings = shares::settings(cx, &member.0);
     // A member that has given a partition back names it once more when it says what became of the records: it wants none.
-    partitions.retain(|one| !(said.contains_key(&name(*one)) && joined.contains(one)));
+    let new: BTreeSet<PartitionId> = joined.iter().copied().collect();
+    partitions.retain(|one| !(said.contains_key(&name(*one)) && new.contains(one)));
     begin(cx, &member, &settings, joined);
     let acknowledged = shares::acknowledge(cx, &member, &settings, said, is_renewal).await;
     let got = match phase {
@@ -252,19 +255,28 @@ async fn offered(
             let items = read(cx, settings, &ready, wish.by(wait_until)).await;
             Some(items)
         };
-        let changed = async {
+        let mut changed = pin!(async {
             watch.await;
             None
-        };
+        });
         let fetched = match waits {
-            true => future::or(read, changed).await,
+            true => future::or(read, changed.as_mut()).await,
             false => read.await,
         };
+        let mut is_misplaced = false;
         if let Some(fetched) = fetched {
+            is_misplaced = fetched
+                .iter()
+                .any(|(_, _, one)| one.error == ErrorCode::OffsetOutOfRange);
             acquire(cx, member, settings, fetched, wish, &mut got).await;
         }
         if !got.is_empty() || rt::now() >= wish.until {
             return got;
+        }
+        // Such a read does not wait, and the state may lie beyond the log's end for long.
+        if is_misplaced {
+            let pause = MISPLACED_PAUSE.min(wish.until.since(rt::now()));
+            rt::timeout(pause, changed).await;
         }
     }
 }

@@ -91,11 +91,12 @@ impl ShareSessions {
         forgotten: &BTreeSet<PartitionId>,
     ) -> Result<Fetching, ErrorCode> {
         if epoch == EPOCH_FIRST {
-            self.begin(member, named)?;
+            let joined = joining(named, &[]);
+            self.begin(member, &joined)?;
             return Ok(Fetching {
                 phase: Phase::First,
-                partitions: named.to_vec(),
-                joined: named.to_vec(),
+                partitions: joined.clone(),
+                joined,
             });
         }
         let mut sessions = self.sessions.borrow_mut();
@@ -108,13 +109,8 @@ impl ShareSessions {
             });
         }
         session.step(epoch)?;
-        let mut joined = Vec::new();
-        for partition in named {
-            if !session.partitions.contains(partition) {
-                session.partitions.push(*partition);
-                joined.push(*partition);
-            }
-        }
+        let joined = joining(named, &session.partitions);
+        session.partitions.extend(&joined);
         // One that is named too, for what is said of its records, is forgotten all the same.
         session.partitions.retain(|partition| !forgotten.contains(partition));
         Ok(Fetching {
@@ -202,5 +198,32 @@ impl Session {
         }
         self.epoch = self.epoch.checked_add(1).unwrap_or(1);
         Ok(())
+    }
+}
+
+/// Those that are not known, each once, in the order in which they are named.
+fn joining(named: &[PartitionId], known: &[PartitionId]) -> Vec<PartitionId> {
+    if named.is_empty() {
+        return Vec::new();
+    }
+    let mut seen: BTreeSet<PartitionId> = known.iter().copied().collect();
+    named.iter().copied().filter(|one| seen.insert(*one)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TopicId;
+
+    #[test]
+    fn partitions_join_once_and_in_order() {
+        let partition = |index| PartitionId {
+            topic: TopicId([1; 16]),
+            index,
+        };
+        let named = [3, 1, 3, 2, 1].map(partition);
+        assert_eq!(joining(&named, &[]), [3, 1, 2].map(partition));
+        assert_eq!(joining(&named, &[partition(1)]), [3, 2].map(partition));
+        assert!(joining(&[], &[partition(1)]).is_empty());
     }
 }

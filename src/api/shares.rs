@@ -57,7 +57,7 @@ pub fn settings(cx: &Context, group: &str) -> Settings {
 pub fn member(group: Option<&KafkaString>, member: Option<&KafkaString>) -> Result<Member, ErrorCode> {
     let group = group.ok_or(ErrorCode::InvalidRequest)?;
     let member = member.map(KafkaString::as_str).unwrap_or_default();
-    if group.as_str().len() > GROUP_BYTES_MAX {
+    if group.as_str().is_empty() || group.as_str().len() > GROUP_BYTES_MAX {
         return Err(ErrorCode::InvalidGroupId);
     }
     if member.is_empty() || member.len() > MEMBER_ID_BYTES_MAX {
@@ -151,4 +151,18 @@ fn begin_before(ago: Duration) -> ShareBegin {
 /// A group's name as the shards know it.
 pub fn group_name(group: &str) -> Arc<str> {
     group.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::messages::kafka_string;
+
+    #[test]
+    fn a_request_names_its_group_and_its_member() {
+        let named = |group: &str, of: &str| member(Some(&kafka_string(group)), Some(&kafka_string(of)));
+        assert_eq!(named("g", "a"), Ok(("g".into(), "a".into())));
+        assert_eq!(named("", "a"), Err(ErrorCode::InvalidGroupId));
+        assert_eq!(named("g", ""), Err(ErrorCode::InvalidRequest));
+    }
 }

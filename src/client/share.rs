@@ -38,8 +38,10 @@ pub struct ShareConsumer {
     unanswered: BTreeMap<Partition, Vec<(i64, i64)>>,
     /// Partitions and offsets of those among them that are for others after all.
     returned: BTreeSet<(i32, i64)>,
-    /// In a row.
+    /// Since the last round in which nothing failed.
     failures: usize,
+    /// Whom the last heartbeat reached.
+    coordinator: Option<BrokerId>,
 }
 
 #[derive(Default)]
@@ -55,7 +57,8 @@ const EPOCH_LEAVING: i32 = -1;
 const EPOCH_FINAL: i32 = -1;
 /// Between two heartbeats until the group says otherwise.
 const FIRST_INTERVAL: Duration = Duration::from_millis(100);
-/// Failures in a row, each after such an interval, before the error is shown: half a minute.
+/// Failures, each after such an interval, without a round between them in which nothing fails, before the error is shown:
+/// half a minute.
 const FAILURES_MAX: usize = 300;
 
 impl ShareConsumer {
@@ -73,6 +76,7 @@ impl ShareConsumer {
             unanswered: BTreeMap::new(),
             returned: BTreeSet::new(),
             failures: 0,
+            coordinator: None,
         };
         consumer.beat()?;
         Ok(consumer)
@@ -80,10 +84,19 @@ impl ShareConsumer {
 
     /// The next records; none if none came for a while. What the call before brought is answered for with it.
     pub fn poll(&mut self) -> Result<Vec<ConsumedRecord>, ClientError> {
+        let before = self.failures;
+        let records = self.round()?;
+        if self.failures == before {
+            self.failures = 0;
+        }
+        Ok(records)
+    }
+
+    fn round(&mut self) -> Result<Vec<ConsumedRecord>, ClientError> {
         if now() >= self.beat_at {
             let beaten = self.beat();
             if self.endure(beaten)?.is_none() {
-                self.cluster.forget_all();
+                self.lose_coordinator();
             }
         }
         let leaders = self.leaders();
@@ -106,16 +119,26 @@ impl ShareConsumer {
     /// `None`: it has failed for a reason that passes, which is put up with for a time.
     fn endure<T>(&mut self, done: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
         match done {
-            Ok(done) => {
-                self.failures = 0;
-                Ok(Some(done))
-            }
+            Ok(done) => Ok(Some(done)),
             Err(problem) if self.failures < FAILURES_MAX && problem.is_passing() => {
                 self.failures += 1;
                 tool::sleep(FIRST_INTERVAL);
                 Ok(None)
             }
             Err(problem) => Err(problem),
+        }
+    }
+
+    /// It is looked for anew. The connections to others that records come by stay.
+    fn lose_coordinator(&mut self) {
+        self.cluster.forget_bootstrap();
+        if let Some(broker) = self.coordinator.take() {
+            self.lose(broker);
+        }
+        for broker in self.cluster.brokers() {
+            if !self.sessions.contains_key(&broker) {
+                self.cluster.forget(broker);
+            }
         }
     }
 
@@ -163,7 +186,9 @@ impl ShareConsumer {
         if self.epoch == 0 {
             request = request.with_subscribed_topic_names(Some(vec![kafka_string(&self.topic)]));
         }
-        let (answer, _) = with_coordinator(&mut self.cluster, &self.group, &request, |answer| answer.error_code)?;
+        let asked = with_coordinator(&mut self.cluster, &self.group, &request, |answer| answer.error_code);
+        let (answer, coordinator) = asked?;
+        self.coordinator = Some(coordinator);
         match ErrorCode::from_code(answer.error_code) {
             // The group has forgotten this member: it joins again.
             ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch if self.epoch > 0 => {

@@ -31,6 +31,8 @@ pub struct ShareConfig {
     pub renewals: bool,
     /// Share sessions that the broker remembers.
     pub sessions_max: usize,
+    /// How long an answer may wait for what is written of the state.
+    pub write_timeout: Duration,
     /// The codec that the state is written in.
     pub compression: Compression,
     pub topic_partitions: i32,
@@ -54,6 +56,7 @@ impl ShareConfig {
             read_committed: false,
             renewals: true,
             sessions_max: size("group.share.max.share.sessions"),
+            write_timeout: millis("share.coordinator.write.timeout.ms"),
             compression: Compression::from_bits(codec).unwrap_or(Compression::None),
             topic_partitions: values.int("share.coordinator.state.topic.num.partitions"),
             topic_replication_factor: short("share.coordinator.state.topic.replication.factor"),

@@ -1,5 +1,5 @@
 //! Requests of this broker to others, for what a connection's task or a job of this shard needs from there: one at a time on
-//! each connection, and a few idle connections kept per broker.
+//! each connection, and some idle connections kept per broker.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::model::BrokerId;
 use crate::wire::ApiKey;
 
 /// Idle connections to one broker.
-const IDLE_MAX: usize = 4;
+const IDLE_MAX: usize = 16;
 /// For one answer. What takes longer is asked again by whoever needs it.
 const PATIENCE: Duration = Duration::from_secs(35);
 

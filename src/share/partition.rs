@@ -91,14 +91,6 @@ impl SharePartition {
         }
     }
 
-    /// One that begins anew, in place of one that there was.
-    pub fn reset(start: i64) -> SharePartition {
-        SharePartition {
-            window: Window::new(start),
-            is_unsaved: true,
-        }
-    }
-
     pub fn restore(saved: &Saved) -> SharePartition {
         let mut window = Window::new(saved.start);
         for batch in &saved.batches {
@@ -188,7 +180,7 @@ impl SharePartition {
             for run in self.available(*first, last, batch_wanted) {
                 wanted -= run.last - run.first + 1;
                 self.window.change(run.first, run.last, |run| {
-                    run.count += 1;
+                    run.count = run.count.saturating_add(1);
                     let member = member.clone();
                     run.delivery = Delivery::Acquired { member, until };
                 });
@@ -381,7 +373,7 @@ fn offer_again(run: &mut Run, limits: &Limits) {
 }
 
 fn add_range(acquired: &mut Vec<Acquired>, run: &Run, range_records: i64) {
-    let count = run.count + 1;
+    let count = run.count.saturating_add(1);
     match acquired.last_mut() {
         Some(range)
             if range.last + 1 == run.first && range.count == count && range.last - range.first + 1 < range_records =>

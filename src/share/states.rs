@@ -99,7 +99,8 @@ impl ShareStates {
         effects
     }
 
-    /// The fence against deposed leaders stays.
+    /// The fence against deposed leaders stays. What comes a second time, because its answer was lost, changes nothing:
+    /// who sets it anew raises the epoch, but for the largest one. Another start may be somebody else's.
     fn initialize(
         &mut self,
         key: StateKey,
@@ -114,6 +115,10 @@ impl ShareStates {
             leader: before.leader,
         };
         before.admit(epochs)?;
+        let is_repeated = before.state == state_epoch && self.start(&key) == Some(start);
+        if is_repeated && (1..i32::MAX).contains(&state_epoch) {
+            return Ok(StateReply::Done);
+        }
         effects.write(self.keep(key, Kept::beginning(epochs, start.max(NOWHERE)), now)?);
         Ok(StateReply::Done)
     }
@@ -151,6 +156,10 @@ impl ShareStates {
 
     fn epochs(&self, key: &StateKey) -> Option<Epochs> {
         self.kept.get(key).map(|(kept, _)| kept.epochs)
+    }
+
+    fn start(&self, key: &StateKey) -> Option<i64> {
+        self.kept.get(key).map(|(kept, _)| kept.saved.start)
     }
 
     fn keep(&mut self, key: StateKey, kept: Kept, now: Now) -> Result<Entry, ErrorCode> {

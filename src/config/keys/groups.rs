@@ -173,7 +173,7 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Bytes of the largest write buffer that the share coordinator keeps for reuse."),
     int("share.coordinator.load.buffer.size").default("5242880").at_least(1)
         .doc("Bytes to read at a time when share groups' state is loaded."),
-    int("share.coordinator.write.timeout.ms").default("5000").at_least(1)
+    int("share.coordinator.write.timeout.ms").default("5000").at_least(1).effective()
         .doc("Milliseconds for which a write of share groups' state waits for its replicas."),
     int("share.coordinator.snapshot.update.records.per.snapshot").default("500").between(0.0, 500.0)
         .doc("Updates between two snapshots of the state of a share group's partition."),

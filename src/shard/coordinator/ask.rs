@@ -100,7 +100,8 @@ impl Coordinator {
     pub(super) fn write_timeout(&self, config: &BrokerConfig) -> Option<Duration> {
         match self {
             Coordinator::Group(_) => Some(config.groups.write_timeout),
-            Coordinator::Txn(_) | Coordinator::ShareState(_) => None,
+            Coordinator::ShareState(_) => Some(config.shares.write_timeout),
+            Coordinator::Txn(_) => None,
         }
     }
 

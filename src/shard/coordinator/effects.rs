@@ -20,6 +20,8 @@ const NO_SEQUENCE: i32 = -1;
 /// Between a write that failed and loading the state again; and before a deadline is looked at again while nothing can be
 /// written.
 const RELOAD_DELAY: Duration = Duration::from_millis(100);
+/// Between two warnings of one coordinator about writes that take too long.
+const WARN_EVERY: Duration = Duration::from_secs(1);
 
 /// Entries of a producer's transaction are a batch of that producer.
 #[derive(Clone, Copy, Debug)]
@@ -198,12 +200,13 @@ impl Shard {
             Some(timeout) => active.take_overdue(timeout, now.instant),
             None => return,
         };
-        if !overdue.is_empty() {
+        if !overdue.is_empty() && active.warn_from <= now.instant {
+            active.warn_from = now.instant.after(WARN_EVERY);
             let requests = overdue.len();
             tracing::warn!(
                 partition = id.index,
                 requests,
-                "coordinator's writes take longer than offsets.commit.timeout.ms"
+                "writes take longer than offsets.commit.timeout.ms or share.coordinator.write.timeout.ms"
             );
         }
         for ticket in overdue {

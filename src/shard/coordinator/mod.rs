@@ -83,6 +83,8 @@ struct Active {
     held: VecDeque<Held>,
     /// The deadline that the shard's timers have.
     deadline: Option<Instant>,
+    /// Until then nothing more is said of writes that take too long.
+    warn_from: Instant,
 }
 
 /// What waits until the high watermark reaches `offset`.

@@ -4,7 +4,7 @@ use super::effects::Stamp;
 use super::{Active, Coordinator, CoordinatorReply, DeletedTopic, Loading, Seat};
 use crate::model::{ErrorCode, PartitionId, ShardId, Ticket};
 use crate::partition::ProducerError;
-use crate::rt::Now;
+use crate::rt::{Instant, Now};
 use crate::shard::append::producer_refusal;
 use crate::shard::coordinator::CoordinatorRequest;
 use crate::shard::hosted::Hosted;
@@ -154,6 +154,7 @@ impl Active {
             load,
             held: Default::default(),
             deadline: None,
+            warn_from: Instant(0),
         }
     }
 }

@@ -10,7 +10,9 @@ use crate::group::{
     CommitItem, CommitOffsets, FetchOffsets, FetchedOffset, GroupReply, GroupRequest, Sender, partition_of,
 };
 use crate::metadata::Image;
-use crate::model::{ErrorCode, OFFSETS_TOPIC, PartitionId, ShardId, TRANSACTIONS_TOPIC, Ticket, TopicId};
+use crate::model::{
+    ErrorCode, OFFSETS_TOPIC, PartitionId, SHARE_STATE_TOPIC, ShardId, TRANSACTIONS_TOPIC, Ticket, TopicId,
+};
 use crate::record::Compression;
 use crate::rt::{self, Instant};
 use crate::shard::Router;
@@ -260,4 +262,16 @@ fn an_answer_waits_only_so_long_for_its_write() {
     assert_eq!(ready.replies.len(), 1);
     assert_eq!(ready.replies[0].0, ticket(2));
     assert_eq!(active.next_time(&config), None);
+}
+
+/// (share.coordinator.write.timeout.ms) Answers about share groups' state wait only so long too.
+#[test]
+fn share_states_have_a_write_timeout_of_their_own() {
+    let mut config = BrokerConfig::embedded(Path::new("/nowhere"));
+    assert_eq!(config.shares.write_timeout, Duration::from_secs(5));
+    config.shares.write_timeout = Duration::from_secs(1);
+    let config = Arc::new(config);
+    let image = Arc::new(Image::empty("a-cluster", config.clone()));
+    let states = Coordinator::of_topic(SHARE_STATE_TOPIC, &config, &image).unwrap();
+    assert_eq!(states.write_timeout(&config), Some(Duration::from_secs(1)));
 }

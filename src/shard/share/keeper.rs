@@ -17,10 +17,13 @@ use crate::rt;
 use crate::shard::Router;
 use crate::share::{Kept, StateKey, StateReply, StateRequest};
 
-/// A coordinator that does not serve yet is asked again after this, and for so long: others lead by then, and clients wait
-/// twice as long for an answer.
-const RETRY: Duration = Duration::from_millis(20);
+/// A coordinator that does not serve yet is asked again after this; then after twice as long each time, up to a second.
+const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// It is given up after so long: others lead by then, and clients wait twice as long for an answer.
 const RETRY_MAX: Duration = Duration::from_secs(15);
+/// For one broker's answer about all that it keeps of a group.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks whether the broker that does not answer is still the one to ask.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -30,16 +33,32 @@ const LOOK: Duration = Duration::from_millis(50);
 pub async fn ask_keeper(router: &Router, key: &StateKey, request: StateRequest) -> Result<StateReply, ErrorCode> {
     let give_up = rt::now().after(RETRY_MAX);
     let coordinator_key = key.coordinator_key();
+    let mut pause = PAUSE;
     loop {
-        let answer = match log_of(&router.image(), &coordinator_key) {
-            Some((log, Some(leader))) => ask_at(router, log, leader, request.clone()).await,
-            _ => Err(ErrorCode::CoordinatorNotAvailable),
-        };
+        let tried = try_keeper(router, &coordinator_key, request.clone());
+        let answer = in_time(give_up.since(rt::now()), tried).await;
         match answer {
-            Err(error) if is_on_its_way(router, key, error) && rt::now() < give_up => rt::sleep(RETRY).await,
+            Err(error) if is_on_its_way(router, key, error) && rt::now() < give_up => {
+                rt::sleep(pause.min(give_up.since(rt::now()))).await;
+                pause = PAUSE_MAX.min(pause * 2);
+            }
             answer => return answer,
         }
     }
+}
+
+async fn try_keeper(router: &Router, coordinator_key: &str, request: StateRequest) -> Result<StateReply, ErrorCode> {
+    let found = log_of(&router.image(), coordinator_key);
+    match found {
+        Some((log, Some(leader))) => ask_at(router, log, leader, request).await,
+        _ => Err(ErrorCode::CoordinatorNotAvailable),
+    }
+}
+
+/// What takes longer may be asked again.
+async fn in_time<T>(patience: Duration, answer: impl Future<Output = Result<T, ErrorCode>>) -> Result<T, ErrorCode> {
+    let late = Err(ErrorCode::CoordinatorNotAvailable);
+    rt::timeout(patience, answer).await.unwrap_or(late)
 }
 
 /// All that is kept of one group, by all coordinators. An error where one of them cannot be asked.
@@ -51,10 +70,13 @@ pub async fn kept_of_group(router: &Router, group: &Arc<str>) -> Result<Vec<(Sta
     let me = me(&image);
     let mut kept = Vec::new();
     for (leader, logs) in by_leader(topic)? {
-        match leader == me {
-            true => kept.extend(list_here(router, logs, group).await?),
-            false => kept.extend(remote::list(router, leader, topic.id, &logs, group).await?),
-        }
+        let listed = async {
+            match leader == me {
+                true => list_here(router, logs, group).await,
+                false => remote::list(router, leader, topic.id, &logs, group).await,
+            }
+        };
+        kept.extend(in_time(LIST_PATIENCE, listed).await?);
     }
     Ok(kept)
 }

@@ -149,6 +149,40 @@ fn deposed_leaders_and_old_states_are_fenced() {
     );
 }
 
+/// Setting the state a second time under the same epoch, as after an answer that was lost, leaves what was done since. At
+/// another start, under another epoch, or under the first one, it is done.
+#[test]
+fn a_repeated_setting_changes_nothing() {
+    let mut states = ShareStates::default();
+    let mut set = |epoch, start| {
+        let request = StateRequest::Initialize(key("g", 0), epoch, start);
+        let effects = states.handle(TICKET, request, at(2));
+        assert_eq!(effects.replies[0].1, Ok(StateReply::Done));
+        effects.entries.len()
+    };
+    assert_eq!([set(0, 5), set(0, 5)], [1, 1]);
+    assert_eq!([set(1, 5), set(1, 5), set(1, 6), set(2, 6)], [1, 0, 1, 1]);
+    assert_eq!([set(i32::MAX, 6), set(i32::MAX, 6)], [1, 1]);
+}
+
+/// A count of deliveries that has no room for more stays as it is.
+#[test]
+fn deliveries_are_counted_up_to_the_largest_number() {
+    let batch = SavedBatch {
+        first: 0,
+        last: 9,
+        delivery: SavedDelivery::Available,
+        count: i16::MAX,
+    };
+    let saved = Saved {
+        batches: vec![batch],
+        ..from(0)
+    };
+    let mut share = SharePartition::restore(&saved);
+    let acquired = share.acquire(&name("a"), &wanted(&[(0, 9)], 10), &LIMITS, at(0));
+    assert_eq!(acquired, [range(0, 9, i16::MAX)]);
+}
+
 /// Batches that make no sense, and more of them than a record may hold, change nothing.
 #[test]
 fn what_cannot_be_kept_is_refused() {
