@@ -134,11 +134,6 @@ impl Shard {
     fn host(&mut self, wanted: Wanted<'_>, now: Now) {
         let leadership = leadership(wanted.state, BrokerId(self.config.broker_id), &self.image);
         let config = &wanted.topic.config;
-        let is_nowhere = |hosted: &Hosted| matches!(hosted, Hosted::Failed(failed) if failed.place.is_none());
-        if self.hosted.get(&wanted.id).is_some_and(is_nowhere) && self.place(&wanted).is_some() {
-            // The metadata have given it a directory of this broker.
-            self.hosted.remove(&wanted.id);
-        }
         match self.hosted.get_mut(&wanted.id) {
             None => self.begin_opening(&wanted, leadership, now),
             Some(Hosted::Opening(opening)) => {
@@ -155,8 +150,15 @@ impl Shard {
                 let life = open.life();
                 self.on_shift(life, shift, now);
             }
+            Some(Hosted::Failed(failed)) => {
+                let is_nowhere = failed.place.is_none();
+                if is_nowhere && self.place(&wanted).is_some() {
+                    // The metadata have given it a directory of this broker.
+                    self.begin_opening(&wanted, leadership, now);
+                }
+            }
             // Looked at again once it has left.
-            Some(Hosted::Leaving(_) | Hosted::Failed(_)) => {}
+            Some(Hosted::Leaving(_)) => {}
         }
     }
 

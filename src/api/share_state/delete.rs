@@ -9,7 +9,7 @@ use crate::wire::messages::{
     DeleteShareGroupStateRequestData, DeleteShareGroupStateResponseData, DeleteStateResult, DeletedStatePartition,
 };
 
-use super::{Asked, ask};
+use super::{answered, ask};
 
 pub const API: Api = Api {
     key: ApiKey::DELETE_SHARE_GROUP_STATE,
@@ -32,10 +32,14 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
                 StateRequest::Delete,
             )
         });
-        let asked: Vec<Asked> = asked.collect();
+        let partitions = answered(asked.collect(), |partition, error_code| DeletedStatePartition {
+            partition,
+            error_code,
+            ..Default::default()
+        });
         results.push(DeleteStateResult {
             topic_id: topic.topic_id,
-            partitions: answered(asked).await,
+            partitions: partitions.await,
             ..Default::default()
         });
     }
@@ -44,17 +48,4 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         ..Default::default()
     };
     Answer::message(&response, version)
-}
-
-async fn answered(asked: Vec<Asked>) -> Vec<DeletedStatePartition> {
-    let mut partitions = Vec::with_capacity(asked.len());
-    for one in asked {
-        let (partition, error_code) = one.done().await;
-        partitions.push(DeletedStatePartition {
-            partition,
-            error_code,
-            ..Default::default()
-        });
-    }
-    partitions
 }

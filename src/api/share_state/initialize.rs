@@ -10,7 +10,7 @@ use crate::wire::messages::{
     InitializedStatePartition,
 };
 
-use super::{Asked, ask};
+use super::{answered, ask};
 
 pub const API: Api = Api {
     key: ApiKey::INITIALIZE_SHARE_GROUP_STATE,
@@ -30,10 +30,14 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
                 StateRequest::Initialize(key, partition.state_epoch, partition.start_offset)
             })
         });
-        let asked: Vec<Asked> = asked.collect();
+        let partitions = answered(asked.collect(), |partition, error_code| InitializedStatePartition {
+            partition,
+            error_code,
+            ..Default::default()
+        });
         results.push(InitializeStateResult {
             topic_id: topic.topic_id,
-            partitions: answered(asked).await,
+            partitions: partitions.await,
             ..Default::default()
         });
     }
@@ -42,17 +46,4 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         ..Default::default()
     };
     Answer::message(&response, version)
-}
-
-async fn answered(asked: Vec<Asked>) -> Vec<InitializedStatePartition> {
-    let mut partitions = Vec::with_capacity(asked.len());
-    for one in asked {
-        let (partition, error_code) = one.done().await;
-        partitions.push(InitializedStatePartition {
-            partition,
-            error_code,
-            ..Default::default()
-        });
-    }
-    partitions
 }

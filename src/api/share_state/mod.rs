@@ -44,12 +44,14 @@ fn ask(
     Asked { index, answer }
 }
 
-impl Asked {
-    /// The partition, and the code of what became of it.
-    async fn done(self) -> (i32, i16) {
-        let error = self.answer.await.err().unwrap_or(ErrorCode::None);
-        (self.index, error.code())
+/// What is said of each partition: its index, and the code of what became of it.
+async fn answered<T>(asked: Vec<Asked>, said: impl Fn(i32, i16) -> T) -> Vec<T> {
+    let mut answers = Vec::with_capacity(asked.len());
+    for Asked { index, answer } in asked {
+        let error = answer.await.err().unwrap_or(ErrorCode::None);
+        answers.push(said(index, error.code()));
     }
+    answers
 }
 
 /// The log of this broker that the share partition's state is kept in.

@@ -10,7 +10,7 @@ use crate::wire::messages::{
     WriteStateResult, WrittenStatePartition,
 };
 
-use super::{Asked, ask};
+use super::{answered, ask};
 
 pub const API: Api = Api {
     key: ApiKey::WRITE_SHARE_GROUP_STATE,
@@ -30,10 +30,14 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
                 StateRequest::Write(key, kept(partition))
             })
         });
-        let asked: Vec<Asked> = asked.collect();
+        let partitions = answered(asked.collect(), |partition, error_code| WrittenStatePartition {
+            partition,
+            error_code,
+            ..Default::default()
+        });
         results.push(WriteStateResult {
             topic_id: topic.topic_id,
-            partitions: answered(asked).await,
+            partitions: partitions.await,
             ..Default::default()
         });
     }
@@ -42,19 +46,6 @@ async fn handle(cx: Rc<Context>, request: Request) -> Result<Answer, Refusal> {
         ..Default::default()
     };
     Answer::message(&response, version)
-}
-
-async fn answered(asked: Vec<Asked>) -> Vec<WrittenStatePartition> {
-    let mut partitions = Vec::with_capacity(asked.len());
-    for one in asked {
-        let (partition, error_code) = one.done().await;
-        partitions.push(WrittenStatePartition {
-            partition,
-            error_code,
-            ..Default::default()
-        });
-    }
-    partitions
 }
 
 /// From version 1 on it is said how much is settled. //= KIP-1226
