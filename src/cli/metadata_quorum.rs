@@ -142,7 +142,7 @@ impl NewController {
         })
     }
 
-    /// Asks again while it catches up.
+    /// Asks again while it catches up; it may be in by the next question.
     fn add(&self, cluster: &mut Cluster) -> anyhow::Result<()> {
         let ListenerSpec { name, host, port } = &self.listener;
         let listener = AddRaftVoterListener::default()
@@ -154,16 +154,27 @@ impl NewController {
             .with_voter_directory_id(kafka_uuid(self.directory))
             .with_listeners(vec![listener]);
         let deadline = rt::now().after(ADD_PATIENCE);
+        let mut was_late = false;
         loop {
             let answer = cluster.controller()?.call(&request)?;
             let message = answer.error_message.as_ref().map(|text| text.as_str());
-            match ClientError::check(answer.error_code, message) {
-                Err(late) if late.code() == Some(ErrorCode::RequestTimedOut) && rt::now() < deadline => {
+            let added = ClientError::check(answer.error_code, message);
+            match added.as_ref().err().and_then(ClientError::code) {
+                Some(ErrorCode::RequestTimedOut) if rt::now() < deadline => {
+                    was_late = true;
                     rt::tool::sleep(ADD_PAUSE);
                 }
-                added => return Ok(added?),
+                Some(ErrorCode::DuplicateVoter) if was_late && self.votes(&ask(cluster)?)? => return Ok(()),
+                _ => return Ok(added?),
             }
         }
+    }
+
+    /// Under this id another directory's node may vote.
+    fn votes(&self, answer: &DescribeQuorumResponseData) -> anyhow::Result<bool> {
+        let mut voters = Quorum::of(answer)?.partition.current_voters.iter();
+        let itself = (self.id, self.directory);
+        Ok(voters.any(|voter| (voter.replica_id, topic_id(voter.replica_directory_id)) == itself))
     }
 }
 
@@ -393,6 +404,23 @@ mod tests {
                         CurrentVoters:          [{\"id\": 1, \"endpoints\": [\"CONTROLLER://[::1]:9093\"]}, {\"id\": 2}]\n\
                         CurrentObservers:       [{\"id\": 3}]\n";
         assert_eq!(Quorum::of(&answer).unwrap().status("x"), expected);
+    }
+
+    #[test]
+    fn who_votes_is_known_by_id_and_directory() {
+        let votes = |id, directory| {
+            let new = NewController {
+                id,
+                directory: TopicId([directory; 16]),
+                listener: ListenerSpec {
+                    name: "CONTROLLER".to_owned(),
+                    host: "h".to_owned(),
+                    port: 9093,
+                },
+            };
+            new.votes(&answer()).unwrap()
+        };
+        assert_eq!([votes(1, 0), votes(1, 4), votes(3, 0)], [true, false, false]);
     }
 
     #[test]
