@@ -7,6 +7,7 @@ mod disks;
 mod failover;
 mod few;
 mod growth;
+mod hangs;
 mod lost;
 mod majority;
 mod metrics;

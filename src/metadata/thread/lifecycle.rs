@@ -20,6 +20,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(10);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// While it waits to be let go, or to be let in.
 const HURRIED_PAUSE: Duration = Duration::from_millis(100);
+/// For this long a shard that stands still is looked at again: after a pause of the whole process it moves at once.
+const DOUBT: Duration = Duration::from_millis(500);
 /// Tries between two remarks about a controller that does not let this broker in.
 const TRIES_PER_REMARK: u64 = 25;
 
@@ -133,12 +135,13 @@ impl Lifecycle {
         let (mut leased, mut is_missed) = (rt::now().after(session), false);
         loop {
             let sent = rt::now();
-            let is_alive = pulse.beats(sent, session / 3);
-            let answer = if is_alive {
-                self.handle.submit(Command::Heartbeat(self.heartbeat(epoch))).await
-            } else {
-                // The lease runs out, and the leaderships move.
-                Err(super::not_controller())
+            let shards = pulse.look(sent, session / 3);
+            let answer = match shards {
+                Shards::Doubtful => Err(super::not_controller()),
+                Shards::Move | Shards::Stand => {
+                    let heartbeat = self.heartbeat(epoch, shards == Shards::Stand);
+                    self.handle.submit(Command::Heartbeat(heartbeat)).await
+                }
             };
             let mut pause = interval;
             match answer {
@@ -171,7 +174,7 @@ impl Lifecycle {
                 }
                 Err(error) => {
                     tracing::debug!(code = ?error.code, error = error.message, "heartbeat not answered");
-                    if is_alive && rt::now() > leased && !std::mem::replace(&mut is_missed, true) {
+                    if shards != Shards::Doubtful && rt::now() > leased && !std::mem::replace(&mut is_missed, true) {
                         tracing::warn!(
                             error = error.message,
                             "no controller answers: this broker refuses to lead until one does"
@@ -185,13 +188,14 @@ impl Lifecycle {
         }
     }
 
-    fn heartbeat(&self, epoch: i64) -> Heartbeat {
+    /// `is_hung`: what it leads is for others, at once.
+    fn heartbeat(&self, epoch: i64, is_hung: bool) -> Heartbeat {
         let those = |is_so: &dyn Fn(&DirId) -> bool| self.log_dirs.iter().copied().filter(|dir| is_so(dir)).collect();
         Heartbeat {
             id: BrokerId(self.config.broker_id),
             epoch,
             image_epoch: self.image().epoch,
-            want_fence: !self.standing.is_ready(),
+            want_fence: is_hung || !self.standing.is_ready(),
             want_shutdown: self.standing.is_leaving(),
             offline_dirs: those(&|dir| !(self.is_online)(dir)),
             full_dirs: those(&|dir| (self.is_online)(dir) && (self.is_full)(dir)),
@@ -215,6 +219,16 @@ pub(super) async fn watch_majority(handle: Handle, standing: Arc<Standing>, conf
 /// Whether the shards move: one that hangs must not keep its leaderships by the heartbeats of a thread that does not.
 struct Pulse {
     shards: Vec<(Arc<AtomicU64>, u64, Instant)>,
+    /// Since one was first seen to stand.
+    doubted: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shards {
+    Move,
+    /// One stands still, as it does where the whole process stood.
+    Doubtful,
+    Stand,
 }
 
 impl Pulse {
@@ -223,6 +237,20 @@ impl Pulse {
         let watched = |beats: &Arc<AtomicU64>| (beats.clone(), 0, now);
         Pulse {
             shards: beats.iter().map(watched).collect(),
+            doubted: None,
+        }
+    }
+
+    /// `limit`: for how long a shard may stand.
+    fn look(&mut self, now: Instant, limit: Duration) -> Shards {
+        if self.beats(now, limit) {
+            self.doubted = None;
+            return Shards::Move;
+        }
+        let doubted = *self.doubted.get_or_insert(now);
+        match now.since(doubted) < DOUBT {
+            true => Shards::Doubtful,
+            false => Shards::Stand,
         }
     }
 
@@ -242,4 +270,33 @@ impl Pulse {
 
 fn millis(ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::BEAT_ENDED;
+
+    /// One of two shards hangs: it is doubted for a while, in which a process that was stopped as a whole moves again.
+    #[test]
+    fn a_shard_that_stands_is_believed_to_hang_after_a_second_look() {
+        const LIMIT: Duration = Duration::from_secs(3);
+        let beats = [1, 1].map(|beat| Arc::new(AtomicU64::new(beat)));
+        let (mut pulse, began) = (Pulse::new(&beats), rt::now());
+        let mut look = |ms: u64| pulse.look(began.after(Duration::from_millis(ms)), LIMIT);
+        assert_eq!(look(0), Shards::Move);
+        beats[0].store(2, Ordering::Relaxed);
+        assert_eq!(
+            [look(2_900), look(3_000), look(3_499)],
+            [Shards::Move, Shards::Doubtful, Shards::Doubtful]
+        );
+        beats[1].store(2, Ordering::Relaxed);
+        assert_eq!(look(3_500), Shards::Move, "it was stopped with the whole process");
+        beats[0].store(3, Ordering::Relaxed);
+        let seen = [look(6_400), look(6_500), look(7_000), look(9_000)];
+        assert_eq!(seen, [Shards::Move, Shards::Doubtful, Shards::Stand, Shards::Stand]);
+        beats[1].store(BEAT_ENDED, Ordering::Relaxed);
+        beats[0].store(4, Ordering::Relaxed);
+        assert_eq!(look(9_100), Shards::Move, "one has ended on purpose");
+    }
 }
