@@ -34,9 +34,11 @@ pub struct Commits {
     pub time: Duration,
 }
 
-/// Elections of leaders that were not in sync, as this node decided them.
+/// Elections of leaders, as this node decided them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Elections {
+    /// All of them, those below too.
+    pub all: u64,
     /// Records may have been lost.
     pub unclean: u64,
     /// None were: the leader was known to hold everything that was acknowledged. //= KIP-966
@@ -55,8 +57,10 @@ struct Cells {
     waiting: Mutex<Option<String>>,
     commits: AtomicU64,
     commit_nanos: AtomicU64,
+    elections: AtomicU64,
     unclean: AtomicU64,
     eligible: AtomicU64,
+    strangers: AtomicU64,
 }
 
 impl ControlCells {
@@ -90,15 +94,26 @@ impl ControlCells {
     }
 
     pub fn on_elections(&self, more: Elections) {
+        self.0.elections.fetch_add(more.all, Ordering::Relaxed);
         self.0.unclean.fetch_add(more.unclean, Ordering::Relaxed);
         self.0.eligible.fetch_add(more.eligible, Ordering::Relaxed);
     }
 
     pub fn elections(&self) -> Elections {
         Elections {
+            all: self.0.elections.load(Ordering::Relaxed),
             unclean: self.0.unclean.load(Ordering::Relaxed),
             eligible: self.0.eligible.load(Ordering::Relaxed),
         }
+    }
+
+    /// A connection to the controller listener was refused.
+    pub fn on_stranger(&self) {
+        self.0.strangers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn strangers(&self) -> u64 {
+        self.0.strangers.load(Ordering::Relaxed)
     }
 }
 

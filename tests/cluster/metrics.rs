@@ -10,13 +10,13 @@ const TOPIC: &str = "watched";
 const PARTITIONS: f64 = 3.0;
 
 /// A cluster whose nodes have admin ports.
-struct Watched {
-    cluster: Cluster,
+pub(super) struct Watched {
+    pub(super) cluster: Cluster,
     ports: Vec<u16>,
 }
 
 impl Watched {
-    fn start() -> Watched {
+    pub(super) fn start() -> Watched {
         let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
         let node = |port: &u16| {
             let admin = format!("127.0.0.1:{port}");
@@ -37,7 +37,7 @@ impl Watched {
         text.lines().filter_map(sample).collect()
     }
 
-    fn sum(&self, nodes: &[usize], family: &str) -> f64 {
+    pub(super) fn sum(&self, nodes: &[usize], family: &str) -> f64 {
         let of_node = |node: &usize| self.samples(*node, family).iter().map(|(_, value)| value).sum::<f64>();
         nodes.iter().map(of_node).sum()
     }

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use super::Cluster;
+use super::metrics::Watched;
 use crate::support::{PATIENCE, wait_until};
 
 const HELLO: u8 = 1;
@@ -16,12 +17,13 @@ const GROWTH_KIB_MAX: u64 = 32 << 10;
 
 #[test]
 fn strangers_on_the_controller_listener_are_closed() {
-    let cluster = Cluster::start();
+    let watched = Watched::start();
+    let cluster = &watched.cluster;
     cluster.create(0, "before");
     wait_until("all replicas are in sync", || cluster.in_sync(0, Some("before"), 3));
     let (controller, rss_kib) = (cluster.controller(), cluster.nodes[0].rss_kib());
-    let port = controller_port(&cluster, 0);
-    let id = cluster_id(&cluster, 0);
+    let port = controller_port(cluster, 0);
+    let id = cluster_id(cluster, 0);
     let sane = message(COMMAND, &[0; 16]);
     let mut torn = hello(&id, 2, 77, 0);
     *torn.last_mut().unwrap() ^= 1;
@@ -78,6 +80,7 @@ fn strangers_on_the_controller_listener_are_closed() {
     };
     assert!((1..10).contains(&refusals().count()), "{}", refusals().count());
     assert!(refusals().any(|line| line.contains("64")), "they are counted");
+    assert!(watched.sum(&[0], "corelane_controller_listener_refused_total") >= 100.0);
 
     assert!(cluster.nodes[0].rss_kib() < rss_kib + GROWTH_KIB_MAX);
     assert_eq!(cluster.controller(), controller, "nobody else was elected");

@@ -16,7 +16,7 @@ pub(super) fn write(text: &mut Text, sources: &Sources, image: &Image, served: &
     write_gauges(text, &of_cluster(image));
     let is_controller = image.controller == Some(sources.me()) && sources.is_heard();
     write_gauges(text, &of_controller(image, is_controller));
-    write_elections(text, sources);
+    write_control(text, sources);
     if let Some(view) = sources.registry.control().quorum() {
         write_quorum(text, &view);
     }
@@ -90,9 +90,15 @@ fn of_controller(image: &Image, is_controller: bool) -> Vec<Gauge> {
     ]
 }
 
-fn write_elections(text: &mut Text, sources: &Sources) {
-    let elections = sources.registry.control().elections();
+fn write_control(text: &mut Text, sources: &Sources) {
+    let control = sources.registry.control();
+    let elections = control.elections();
     for (name, help, value) in [
+        (
+            "kafka_controller_controllerstats_leaderelectionrateandtimems_count",
+            "Leaders that this controller elected.",
+            elections.all,
+        ),
         (
             "kafka_controller_controllerstats_uncleanleaderelections_total",
             "Leaders that this controller elected and that were not in sync: records may have been lost.",
@@ -102,6 +108,11 @@ fn write_elections(text: &mut Text, sources: &Sources) {
             "kafka_controller_controllerstats_electionfromeligibleleaderreplicas_total",
             "Leaders that this controller elected from the eligible replicas while none was in sync: nothing was lost.",
             elections.eligible,
+        ),
+        (
+            "corelane_controller_listener_refused_total",
+            "Connections to the controller listener that were refused: of no node of the cluster, or with messages that are none.",
+            control.strangers(),
         ),
     ] {
         text.counter(name, help);

@@ -70,9 +70,11 @@ fn the_quorum_is_exported_where_there_is_one() {
     });
     control.on_commit(Duration::from_millis(1_500));
     control.on_elections(Elections {
+        all: 9,
         unclean: 2,
         eligible: 1,
     });
+    control.on_stranger();
     let text = text(&sources);
     for sample in [
         "kafka_server_raftmetrics_current_state{current_state=\"follower\"} 1\n",
@@ -82,8 +84,10 @@ fn the_quorum_is_exported_where_there_is_one() {
         "kafka_server_raftmetrics_log_end_offset 22\n",
         "corelane_metadata_commit_seconds_sum 1.5\n",
         "corelane_metadata_commit_seconds_count 1\n",
+        "kafka_controller_controllerstats_leaderelectionrateandtimems_count 9\n",
         "kafka_controller_controllerstats_uncleanleaderelections_total 2\n",
         "kafka_controller_controllerstats_electionfromeligibleleaderreplicas_total 1\n",
+        "corelane_controller_listener_refused_total 1\n",
         "kafka_server_replicafetchermanager_maxlag 0\n",
     ] {
         assert!(text.contains(sample), "{sample}");

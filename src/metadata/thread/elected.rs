@@ -1,4 +1,4 @@
-//! Leaders that were elected out of the ISR, for the operator to hear of.
+//! Leaders that were elected, and which of them out of the ISR, for the operator to hear of.
 
 use super::super::image::{Image, PartitionState};
 use super::super::record::{self, Record};
@@ -24,6 +24,7 @@ pub(super) fn count(image: &Image, records: &[Record]) -> Elections {
 fn add(elections: &mut Elections, before: &PartitionState, after: &record::Partition) {
     let is_new = after.leader >= 0 && before.leader.is_none_or(|leader| leader.0 != after.leader);
     let is_in = |members: &[crate::model::BrokerId]| members.iter().any(|member| member.0 == after.leader);
+    elections.all += u64::from(is_new);
     match () {
         () if !is_new || is_in(&before.isr) => {}
         () if is_in(&before.elr) => elections.eligible += 1,
@@ -64,13 +65,13 @@ mod tests {
                 &before,
                 &record::Partition::new(TopicId([1; 16]), &after),
             );
-            (elections.unclean, elections.eligible)
+            (elections.all, elections.unclean, elections.eligible)
         };
         let elected = |leader| state(Some(leader), &[leader], &[]);
-        assert_eq!(counted(state(Some(1), &[1, 2], &[3]), elected(2)), (0, 0));
-        assert_eq!(counted(state(None, &[], &[3]), elected(3)), (0, 1));
-        assert_eq!(counted(state(None, &[], &[3]), elected(2)), (1, 0));
-        assert_eq!(counted(state(None, &[], &[]), state(None, &[], &[])), (0, 0));
-        assert_eq!(counted(elected(2), elected(2)), (0, 0));
+        assert_eq!(counted(state(Some(1), &[1, 2], &[3]), elected(2)), (1, 0, 0));
+        assert_eq!(counted(state(None, &[], &[3]), elected(3)), (1, 0, 1));
+        assert_eq!(counted(state(None, &[], &[3]), elected(2)), (1, 1, 0));
+        assert_eq!(counted(state(None, &[], &[]), state(None, &[], &[])), (0, 0, 0));
+        assert_eq!(counted(elected(2), elected(2)), (0, 0, 0));
     }
 }

@@ -255,6 +255,9 @@ impl Desk {
     fn note_stranger(&self, stream: &ControlStream, error: &io::Error) {
         let refused = self.refused.get() + 1;
         self.refused.set(refused);
+        if let Some(room) = &self.room {
+            room.controller.cells().on_stranger();
+        }
         // One that comes again and again is told of now and then.
         if refused.is_power_of_two() {
             tracing::warn!(peer = %stream.peer(), %error, refused, "refused a connection to the controller listener");
