@@ -14,28 +14,72 @@ pub struct Row {
     pub what: &'static str,
     pub value: f64,
     pub unit: &'static str,
-    pub goal: Option<f64>,
+    pub goal: Option<Goal>,
     pub note: String,
 }
 
+pub enum Goal {
+    AtMost(f64),
+    /// Part of what the same row is with Kafka, in the same run.
+    OfKafka(f64),
+}
+
 impl Row {
-    /// True: our broker has missed the goal.
-    pub fn print(&self, broker: &str, kind: Kind) -> bool {
-        let is_over = self.goal.is_some_and(|goal| self.value > goal);
-        let goal = match self.goal {
-            Some(goal) => format!(", at most {} {}", short(goal), self.unit),
-            None => String::new(),
+    /// True: the goal is missed.
+    fn print(&self, broker: &str) -> bool {
+        let most = match self.goal {
+            Some(Goal::AtMost(most)) => Some(most),
+            Some(Goal::OfKafka(_)) | None => None,
         };
-        let verdict = if is_over { ": MISSED" } else { "" };
-        println!(
-            "{}: {broker} {} {}{goal}{verdict} ({})",
-            self.what,
-            short(self.value),
-            self.unit,
-            self.note
-        );
-        is_over && kind == Kind::Corelane
+        let (value, unit, note) = (short(self.value), self.unit, &self.note);
+        let (verdict, is_over) = judged(self.value, most, unit);
+        println!("{}: {broker} {value} {unit}{verdict} ({note})", self.what);
+        is_over
     }
+
+    /// The same, of a goal that Kafka's row gives; nothing where this is no such row.
+    fn print_beside(&self, broker: &str, kafka: &Row) -> bool {
+        let Some(Goal::OfKafka(part)) = self.goal else {
+            return false;
+        };
+        let (mine, theirs, unit) = (short(self.value), short(kafka.value), self.unit);
+        let (verdict, is_over) = judged(self.value / kafka.value, Some(part), "times");
+        let ratio = short(self.value / kafka.value);
+        println!(
+            "{}: {broker} {mine} {unit}, {ratio} times Kafka's {theirs}{verdict} ({})",
+            self.what, self.note
+        );
+        is_over
+    }
+
+    fn is_of(&self, other: &Row) -> bool {
+        (self.what, &self.note) == (other.what, &other.note)
+    }
+}
+
+/// What is said of the goal, and whether it is missed.
+fn judged(value: f64, most: Option<f64>, unit: &str) -> (String, bool) {
+    let Some(most) = most else {
+        return (String::new(), false);
+    };
+    let is_over = value > most;
+    let missed = if is_over { ": MISSED" } else { "" };
+    (format!(", at most {} {unit}{missed}", short(most)), is_over)
+}
+
+/// Our rows beside Kafka's, where both were measured. True: one of them misses its goal.
+fn print_beside_kafka(taken: &[(Kind, String, Vec<Row>)]) -> bool {
+    let of = |wanted| taken.iter().filter(move |(kind, ..)| *kind == wanted);
+    let mut missed = false;
+    for (_, name, rows) in of(Kind::Corelane) {
+        let theirs: Vec<&Row> = of(Kind::Kafka).flat_map(|(.., rows)| rows).collect();
+        for row in rows {
+            if let Some(kafka) = theirs.iter().find(|kafka| row.is_of(kafka)) {
+                missed |= row.print_beside(name, kafka);
+            }
+        }
+    }
+    missed
 }
 
 /// A part of a suite, and the name by which it is chosen.
@@ -61,6 +105,7 @@ impl<B> Rounds<'_, B> {
     ) -> anyhow::Result<ExitCode> {
         std::fs::create_dir_all(self.data).with_context(|| format!("make {}", self.data.display()))?;
         let data = self.data.canonicalize()?;
+        let mut taken: Vec<(Kind, String, Vec<Row>)> = Vec::new();
         let mut missed = false;
         for kind in self.brokers {
             if let Some(reason) = brokers::missing(*kind) {
@@ -68,18 +113,59 @@ impl<B> Rounds<'_, B> {
                 continue;
             }
             let mut broker = start(*kind, &data)?;
+            let mut rows = Vec::new();
             for (_, measure) in self.measures.iter().filter(|(name, _)| self.is_wanted(name)) {
                 for row in measure(&mut broker, self.time)? {
-                    missed |= row.print(name(&broker), *kind);
+                    missed |= row.print(name(&broker)) && *kind == Kind::Corelane;
+                    rows.push(row);
                 }
             }
             end(&mut broker);
+            taken.push((*kind, name(&broker).to_owned(), rows));
         }
+        missed |= print_beside_kafka(&taken);
         std::fs::remove_dir_all(&data).context("remove the brokers' data")?;
         Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     fn is_wanted(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|wanted| name.starts_with(wanted.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(value: f64) -> Vec<Row> {
+        let row = |what, goal| Row {
+            what,
+            value,
+            unit: "s",
+            goal,
+            note: "alike".to_owned(),
+        };
+        vec![row("with a goal", Some(Goal::OfKafka(0.5))), row("without", None)]
+    }
+
+    /// A goal that Kafka gives is held, missed, or left alone where Kafka was not measured.
+    #[test]
+    fn a_goal_may_be_a_part_of_kafkas() {
+        let missed = |mine: f64, kafkas: Option<f64>| {
+            let mut taken = vec![(Kind::Corelane, "corelane".to_owned(), rows(mine))];
+            taken.extend(kafkas.map(|value| (Kind::Kafka, "kafka".to_owned(), rows(value))));
+            print_beside_kafka(&taken)
+        };
+        assert_eq!(
+            [missed(1.0, Some(2.0)), missed(1.1, Some(2.0)), missed(9.0, None)],
+            [false, true, false]
+        );
+    }
+
+    #[test]
+    fn a_goal_is_missed_by_what_is_over_it() {
+        assert_eq!(judged(2.0, Some(2.0), "s"), (", at most 2 s".to_owned(), false));
+        assert!(judged(2.1, Some(2.0), "s").1);
+        assert_eq!(judged(9.0, None, "s"), (String::new(), false));
     }
 }

@@ -22,7 +22,7 @@ use corelane::wire::messages::{
 use super::SESSION;
 use crate::brokers::{NODES, Process, Trio};
 use crate::engine::clock::now_ns;
-use crate::rows::Row;
+use crate::rows::{Goal, Row};
 
 /// All led by the broker that goes, which is not the controller unless that is said.
 const PARTITIONS: i32 = 1_000;
@@ -45,19 +45,18 @@ pub fn leaves(trio: &mut Trio, _: Duration) -> anyhow::Result<Vec<Row>> {
         what: "longest wait while a leader leaves",
         value: longest.as_secs_f64() * 1e3,
         unit: "ms",
-        goal: Some(LEAVE_MAX_MS),
+        goal: Some(Goal::AtMost(LEAVE_MAX_MS)),
         note: format!("SIGTERM to the leader of {PARTITIONS} partitions, librdkafka, acks=all"),
     }])
 }
 
-/// SIGKILL: to a leader that is not the controller as well, and to one that is. Kafka's next controller gives every broker a
-/// whole session from its election on: that case has no goal.
+/// SIGKILL: to a leader that is not the controller as well, and to one that is.
 pub fn dies(trio: &mut Trio, _: Duration) -> anyhow::Result<Vec<Row>> {
-    let row = |what, longest: Duration, goal: Option<Duration>| Row {
+    let row = |what, longest: Duration| Row {
         what,
         value: longest.as_secs_f64(),
         unit: "s",
-        goal: goal.map(|goal| goal.as_secs_f64()),
+        goal: Some(Goal::AtMost((SESSION + ELECTION_MAX).as_secs_f64())),
         note: format!(
             "SIGKILL to the leader of {PARTITIONS} partitions, a session of {} s, librdkafka, acks=all",
             SESSION.as_secs()
@@ -68,15 +67,10 @@ pub fn dies(trio: &mut Trio, _: Duration) -> anyhow::Result<Vec<Row>> {
     let leader = controller(trio)?;
     let with_controller = longest_wait(trio, "outage-kill-controller", leader, Process::kill)?;
     Ok(vec![
-        row(
-            "longest wait after a leader is killed",
-            alone,
-            Some(SESSION + ELECTION_MAX),
-        ),
+        row("longest wait after a leader is killed", alone),
         row(
             "longest wait after a leader is killed that is the controller",
             with_controller,
-            None,
         ),
     ])
 }

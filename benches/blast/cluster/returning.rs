@@ -10,7 +10,7 @@ use super::copies::{RATE, open_loop, with_replicas};
 use super::outage::{controller, other_than};
 use crate::brokers::{NODES, Trio};
 use crate::engine::{self, Topology};
-use crate::rows::Row;
+use crate::rows::{Goal, Row};
 
 /// Batches of 16 KiB that it lacks: 10 GB.
 const LACKING: u64 = 610_000;
@@ -69,7 +69,7 @@ pub fn measure(trio: &mut Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
             "99 % of the answers while a broker catches up, by those before and after",
             beside / alone,
             "times",
-            Some(RATIO_MAX),
+            Some(Goal::AtMost(RATIO_MAX)),
             note,
         ),
         row(

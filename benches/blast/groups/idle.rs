@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::commits::{commit_request, topic_with_partitions};
 use super::member::Member;
-use super::{Row, connect, cores_during, fresh};
+use super::{Goal, Row, connect, cores_during, fresh};
 use crate::brokers::Broker;
 use corelane::wire::messages::OffsetCommitRequestData;
 
@@ -45,14 +45,14 @@ pub fn measure(broker: &mut Broker, time: Duration) -> anyhow::Result<Vec<Row>> 
             what: "memory of idle groups",
             value: grown / f64::from(1 << 20),
             unit: "MiB",
-            goal: Some(GOAL_MIB),
+            goal: Some(Goal::AtMost(GOAL_MIB)),
             note: note.clone(),
         },
         Row {
             what: "CPU of idle groups",
             value: (cores - quiet) * 100.0,
             unit: "% of a core",
-            goal: Some(GOAL_PERCENT),
+            goal: Some(Goal::AtMost(GOAL_PERCENT)),
             note: format!("{note}; {:.1} % without them", quiet * 100.0),
         },
     ])

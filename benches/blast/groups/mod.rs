@@ -16,7 +16,7 @@ use corelane::client::{Address, Cluster, Connection};
 use corelane::rt::wall_ms;
 
 use crate::brokers::{Broker, Kind};
-use crate::rows::{Measure, Rounds, Row};
+use crate::rows::{Goal, Measure, Rounds, Row};
 
 #[derive(clap::Args)]
 pub struct Args {
