@@ -270,8 +270,13 @@ mod tests {
     const OTHER: BrokerId = BrokerId(2);
 
     fn image() -> Image {
-        let config = Arc::new(BrokerConfig::embedded(std::path::Path::new("/nowhere")));
-        let mut image = Image::empty("test", config);
+        image_of(|_| {})
+    }
+
+    fn image_of(set: impl Fn(&mut BrokerConfig)) -> Image {
+        let mut config = BrokerConfig::embedded(std::path::Path::new("/nowhere"));
+        set(&mut config);
+        let mut image = Image::empty("test", Arc::new(config));
         image.apply_all(&[Record::RegisterBroker(RegisterBroker::from(&BrokerState {
             id: OTHER,
             epoch: 7,
@@ -357,6 +362,44 @@ mod tests {
         let (asked, answered) = heartbeat();
         cluster.note(&asked, &answered, &image);
         assert!(cluster.live().has_session(&image, OTHER), "it has registered anew");
+    }
+
+    /// What the controller asks of itself so long after it has begun to decide.
+    fn duties(image: &Image, past: Duration) -> Vec<&'static str> {
+        let mut cluster = cluster(image);
+        let began = Instant(rt::now().0 - past.as_nanos() as u64);
+        (cluster.balanced, cluster.elected) = (began, began);
+        cluster.has_news = true;
+        let mut look = || {
+            let due = cluster.due(image).into_iter();
+            due.filter_map(|waiting| match waiting.command {
+                Command::BalanceLeaders => Some("balance"),
+                Command::ElectOffline => Some("elect"),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+        };
+        let seen = look();
+        assert!(look().is_empty(), "once an interval");
+        seen
+    }
+
+    /// Leaders go home, and the offline are looked at, each once its own interval is over.
+    #[test]
+    fn duties_come_round() {
+        let set = |is_on| {
+            image_of(move |config| {
+                config.auto_leader_rebalance = is_on;
+                config.leader_imbalance_check_interval_seconds = 300;
+                config.unclean_election_interval_ms = 60_000;
+            })
+        };
+        let (on, off) = (set(true), set(false));
+        let after = |image, seconds| duties(image, Duration::from_secs(seconds));
+        assert_eq!(after(&on, 59), [""; 0]);
+        assert_eq!(after(&on, 61), ["elect"]);
+        assert_eq!(after(&on, 301), ["balance", "elect"]);
+        assert_eq!(after(&off, 301), ["elect"]);
     }
 
     /// Whoever leaves need not wait for the next heartbeats of all.
