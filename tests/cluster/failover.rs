@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
@@ -32,6 +32,8 @@ pub(super) struct Ledger {
     /// Records whose answer was lost, or left it open, are acknowledged with the batch behind them, without an offset.
     implied: Arc<Mutex<Vec<(i32, String)>>>,
     count: Arc<AtomicUsize>,
+    /// What was not, and why.
+    failed: Arc<Mutex<Vec<String>>>,
 }
 
 impl ClientContext for Ledger {}
@@ -40,9 +42,11 @@ impl ProducerContext for Ledger {
     type DeliveryOpaque = ();
 
     fn delivery(&self, delivered: &DeliveryResult<'_>, _: ()) {
-        let Ok(message) = delivered else { return };
-        let text = String::from_utf8(message.payload().unwrap().to_vec()).unwrap();
-        self.note((message.partition(), message.offset()), text);
+        let text = |message: &BorrowedMessage<'_>| String::from_utf8(message.payload().unwrap().to_vec()).unwrap();
+        match delivered {
+            Ok(message) => self.note((message.partition(), message.offset()), text(message)),
+            Err((error, message)) => self.failed.lock().unwrap().push(format!("{}: {error}", text(message))),
+        }
     }
 }
 
@@ -76,6 +80,22 @@ impl Ledger {
         wait_until("records are acknowledged", || self.count() >= before + PER_ROUND);
     }
 
+    /// The same of each of these partitions.
+    pub(super) fn await_more_of(&self, partitions: &[i32]) {
+        let before = self.ends();
+        wait_until("records of each are acknowledged", || {
+            let ends = self.ends();
+            partitions.iter().all(|one| ends.get(one) > before.get(one))
+        });
+    }
+
+    /// The client has nothing to report to who uses it: whatever it was refused it has sent again by itself.
+    pub(super) fn check_none_failed(&self) {
+        let failed = self.failed.lock().unwrap();
+        assert!(failed.is_empty(), "{} failed, first {}", failed.len(), failed[0]);
+        assert!(self.count() > 0, "some were delivered");
+    }
+
     /// Every acknowledged record is where it was acknowledged, none is there twice, and each partition is in the order in which
     /// it was sent.
     pub(super) fn check(&self, cluster: &Cluster, topic: &str) {
@@ -106,7 +126,7 @@ fn nothing_acknowledged_is_lost_when_leaders_are_killed() {
     let load = Load::start(&cluster);
     cluster.create(0, JAVA_TOPIC);
     let java = JavaProducer::start(&cluster.bootstrap());
-    let rounds: usize = std::env::var("ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
+    let rounds: usize = std::env::var("ROUNDS").map_or(20, |rounds| rounds.parse().unwrap());
     for victim in (0..rounds).map(|round| round % 3) {
         load.ledger.await_more();
         java.ledger.await_more();
