@@ -37,7 +37,7 @@ clients: ## install the real clients that the tests use, under target/clients
 	sh tests/clients/install.sh
 
 crash: ## kill -9 under load, ROUNDS times (50): every acknowledged record must be there
-	ROUNDS=$(ROUNDS) $(CARGO) test --profile $(PROFILE) --test e2e crash:: -- --nocapture
+	ROUNDS=$(ROUNDS) $(CARGO) test --profile $(PROFILE) --test e2e crash:: -- failover:: --nocapture
 
 sim: ## a whole cluster simulated, SEEDS times at length (1000) and ten times as often for seconds, and that a missing safety rule is noticed; a failure prints its seed
 	SIM_SEEDS=$(SEEDS) $(CARGO) test $(SIM) --profile $(PROFILE) --lib sim:: -- --include-ignored --nocapture

@@ -29,14 +29,14 @@ impl Cluster {
 fn transactions_end_as_a_whole_when_brokers_fall() {
     let mut cluster = Cluster::start();
     let bootstrap = cluster.bootstrap();
-    transactions_end_as_a_whole(&bootstrap, 4, |round| cluster.fall(round));
+    transactions_end_as_a_whole(&bootstrap, 5, |round| cluster.fall(round));
 }
 
 #[test]
 fn groups_come_back_when_brokers_fall() {
     let mut cluster = Cluster::start();
     let bootstrap = cluster.bootstrap();
-    groups_come_back(&bootstrap, 4, |round| cluster.fall(round));
+    groups_come_back(&bootstrap, 5, |round| cluster.fall(round));
 }
 
 /// What is in the sockets of a broker that stands still is answered when it goes on, after others have led: its lease is
