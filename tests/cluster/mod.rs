@@ -12,6 +12,7 @@ mod lost;
 mod majority;
 mod metrics;
 mod observers;
+mod racks;
 mod readers;
 mod replicas;
 mod roles;
@@ -34,11 +35,29 @@ struct Cluster {
 impl Cluster {
     /// Three new nodes, as three times `corelane start`.
     fn start() -> Cluster {
-        Cluster::of((0..3).map(|_| (Broker::prepare(&[]), "127.0.0.1".to_owned())).collect())
+        Cluster::start_with(&[])
+    }
+
+    /// The same, with `settings` over those that the tests' clusters have.
+    fn start_with(settings: &[(&str, &str)]) -> Cluster {
+        Cluster::start_each(|_, node| node.set(settings))
+    }
+
+    /// The same, with what `set` sets for each.
+    fn start_each(set: impl Fn(usize, &Broker)) -> Cluster {
+        let cluster = Cluster::prepare((0..3).map(|_| (Broker::prepare(&[]), "127.0.0.1".to_owned())).collect());
+        for (at, node) in cluster.nodes.iter().enumerate() {
+            set(at, node);
+        }
+        cluster.begin()
     }
 
     /// Of brokers that have not started yet, and their hosts.
     fn of(nodes: Vec<(Broker, String)>) -> Cluster {
+        Cluster::prepare(nodes).begin()
+    }
+
+    fn prepare(nodes: Vec<(Broker, String)>) -> Cluster {
         let (nodes, hosts): (Vec<Broker>, Vec<String>) = nodes.into_iter().unzip();
         let ports: Vec<u16> = nodes.iter().map(|_| free_port()).collect();
         let voter = |at: usize| format!("{}@{}:{}", at + 1, hosts[at], ports[at]);
@@ -46,10 +65,13 @@ impl Cluster {
         for (at, node) in nodes.iter().enumerate() {
             configure(node, at as i32 + 1, (&hosts[at], ports[at]), &voters.join(","));
         }
-        let mut cluster = Cluster { nodes };
-        cluster.nodes.iter_mut().for_each(Broker::spawn);
-        cluster.nodes.iter_mut().for_each(Broker::await_answer);
-        cluster
+        Cluster { nodes }
+    }
+
+    fn begin(mut self) -> Cluster {
+        self.nodes.iter_mut().for_each(Broker::spawn);
+        self.nodes.iter_mut().for_each(Broker::await_answer);
+        self
     }
 
     /// As every node's file has it.
@@ -79,6 +101,12 @@ impl Cluster {
 
     /// Every partition of `topic`, or of all, as that node sees it: its leader and how many replicas are in sync.
     fn partitions(&self, node: usize, topic: Option<&str>) -> Vec<(i32, usize)> {
+        let replicas = self.replicas_in_sync(node, topic);
+        replicas.iter().map(|(leader, isr)| (*leader, isr.len())).collect()
+    }
+
+    /// The same, with the replicas' ids.
+    fn replicas_in_sync(&self, node: usize, topic: Option<&str>) -> Vec<(i32, Vec<i32>)> {
         let client: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.nodes[node].bootstrap())
             .create()
@@ -87,7 +115,7 @@ impl Cluster {
             return Vec::new();
         };
         let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-        partitions.map(|one| (one.leader(), one.isr().len())).collect()
+        partitions.map(|one| (one.leader(), one.isr().to_vec())).collect()
     }
 
     /// Whether every partition of `topic`, or of all, has so many replicas in sync.
