@@ -1,6 +1,7 @@
 //! Three brokers as processes on loopback: one cluster, with nothing set up before.
 
 mod adding;
+mod alone;
 mod crash;
 mod cuts;
 mod disks;

@@ -167,10 +167,14 @@ impl Client {
     }
 
     pub(crate) fn with_acks(broker: &Broker, acks: &str) -> Client {
+        Client::with(broker, &[("acks", acks)])
+    }
+
+    pub(crate) fn with(broker: &Broker, settings: &[(&str, &str)]) -> Client {
         let bootstrap = broker.bootstrap();
-        let producer = ClientConfig::new()
+        let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+        let producer = ClientConfig::from_iter(settings)
             .set("bootstrap.servers", &bootstrap)
-            .set("acks", acks)
             .set("retries", "0")
             .set("request.timeout.ms", "6000")
             .set("linger.ms", "0")
