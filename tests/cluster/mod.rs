@@ -9,6 +9,7 @@ mod failover;
 mod few;
 mod growth;
 mod hangs;
+mod lag;
 mod lost;
 mod majority;
 mod metrics;
