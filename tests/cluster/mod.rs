@@ -10,6 +10,7 @@ mod few;
 mod growth;
 mod hangs;
 mod lag;
+mod listeners;
 mod lost;
 mod majority;
 mod metrics;
