@@ -21,6 +21,7 @@ mod replicas;
 mod roles;
 mod shares;
 mod strangers;
+mod tools_describe;
 mod tools_partitions;
 mod tools_quorum;
 

@@ -8,35 +8,43 @@ use crate::admin::get;
 use crate::support::{Broker, free_port, wait_until};
 
 /// Three of each; the brokers are those of the cluster.
-struct Split {
+pub(super) struct Split {
     controllers: Vec<Broker>,
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
 }
 
 impl Split {
-    fn start() -> Split {
+    pub(super) fn start() -> Split {
         Split::start_with(&[])
     }
 
     /// `settings`: of the first controller.
     fn start_with(settings: &[(&str, &str)]) -> Split {
-        let mut controllers: Vec<Broker> = (0..3).map(|_| Broker::prepare(&[])).collect();
-        let voter = |(at, node): (usize, &Broker)| format!("{}@127.0.0.1:{}", controller_id(at), node.port);
+        let three = |roles| [(); 3].map(|()| (Broker::prepare(&[("process.roles", roles)]), "127.0.0.1".to_owned()));
+        let controllers = three("controller");
+        controllers[0].0.set(settings);
+        Split::of(controllers.into(), three("broker").into(), &[])
+    }
+
+    /// Of nodes that have not started yet, and their hosts. `settings`: of the brokers.
+    pub(super) fn of(
+        controllers: Vec<(Broker, String)>,
+        brokers: Vec<(Broker, String)>,
+        settings: &[(&str, &str)],
+    ) -> Split {
+        let voter =
+            |(at, (node, host)): (usize, &(Broker, String))| format!("{}@{host}:{}", controller_id(at), node.port);
         let voters: Vec<String> = controllers.iter().enumerate().map(voter).collect();
-        for (at, node) in controllers.iter().enumerate() {
+        for (at, (node, host)) in controllers.iter().enumerate() {
             configure_broker(node, controller_id(at), &voters.join(","));
-            node.set(&[
-                ("process.roles", "controller"),
-                ("listeners", &format!("CONTROLLER://127.0.0.1:{}", node.port)),
-            ]);
+            node.set(&[("listeners", &format!("CONTROLLER://{host}:{}", node.port))]);
         }
-        controllers[0].set(settings);
-        let mut nodes: Vec<Broker> = (0..3)
-            .map(|_| Broker::prepare(&[("process.roles", "broker")]))
-            .collect();
-        for (at, node) in nodes.iter().enumerate() {
+        for (at, (node, _)) in brokers.iter().enumerate() {
             configure_broker(node, at as i32 + 1, &voters.join(","));
+            node.set(settings);
         }
+        let [mut controllers, mut nodes] =
+            [controllers, brokers].map(|nodes| nodes.into_iter().map(|(node, _)| node).collect::<Vec<Broker>>());
         // In no order: the brokers wait for the controllers.
         nodes.iter_mut().for_each(Broker::spawn);
         controllers.iter_mut().for_each(Broker::spawn);
