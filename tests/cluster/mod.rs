@@ -22,6 +22,7 @@ mod roles;
 mod shares;
 mod strangers;
 mod tools_describe;
+mod tools_moves;
 mod tools_partitions;
 mod tools_quorum;
 

@@ -8,7 +8,7 @@ use super::Cluster;
 use super::failover::{Load, TOPIC};
 use crate::support::{PATIENCE, Program, target_dir, wait_until};
 
-const REASSIGN: &str = "reassign.ReassignPartitionsCommand";
+pub(super) const REASSIGN: &str = "reassign.ReassignPartitionsCommand";
 
 /// Partitions move to and fro while a producer writes: begun, watched and taken back by either tool. Nothing acknowledged is
 /// lost, and in the end the replicas are the same, as both verifications find.
@@ -273,7 +273,7 @@ pub(super) fn kafkas(cluster: &Cluster, class: &str, arguments: &str) -> String 
 }
 
 /// What both tools print, which must be the same.
-fn both(cluster: &Cluster, subcommand: &str, class: &str, arguments: &str) -> String {
+pub(super) fn both(cluster: &Cluster, subcommand: &str, class: &str, arguments: &str) -> String {
     let said = ours(cluster, subcommand, arguments);
     assert_eq!(said, kafkas(cluster, class, arguments), "{subcommand} {arguments}");
     said
