@@ -283,7 +283,7 @@ fn java(class: &str) -> Command {
     let mut command = Command::new("java");
     let jars = target_dir().join("clients/kafka/libs/*");
     command
-        .args(["-Xmx256M", "-cp"])
+        .args(["-Xmx256M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
         .arg(jars)
         .arg(format!("org.apache.kafka.tools.{class}"));
     command
