@@ -35,6 +35,8 @@ pub struct Disk {
     /// Below which directory the medium is bad, and for what.
     failing: Option<(NodeId, Failing)>,
     failures: u64,
+    /// Everything takes so many times as long.
+    slowness: u64,
     locks: BTreeSet<NodeId>,
     in_flight: BTreeMap<u64, Flight>,
     results: BTreeMap<u64, io::Result<()>>,
@@ -69,6 +71,7 @@ impl Disk {
             parents: BTreeMap::new(),
             failing: None,
             failures: 0,
+            slowness: 1,
             locks: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             results: BTreeMap::new(),
@@ -103,7 +106,7 @@ impl Disk {
     }
 
     pub fn latency_nanos(&mut self) -> u64 {
-        LATENCY_NANOS_MIN + self.rng.below(LATENCY_NANOS_MAX - LATENCY_NANOS_MIN)
+        self.slowness * (LATENCY_NANOS_MIN + self.rng.below(LATENCY_NANOS_MAX - LATENCY_NANOS_MIN))
     }
 
     /// Time has passed: writes complete that are due.
@@ -321,8 +324,14 @@ impl Disk {
         self.failures
     }
 
-    /// It is neither full nor bad nor about to stop.
+    /// From now on everything takes so many times as long as by a disk that is well.
+    pub fn slow_down(&mut self, slowness: u64) {
+        self.slowness = slowness;
+    }
+
+    /// It is neither full nor bad nor slow nor about to stop.
     pub fn clear(&mut self) {
+        self.slowness = 1;
         (self.plan.capacity_bytes, self.plan.stop_at_op, self.failing) = (None, None, None);
     }
 

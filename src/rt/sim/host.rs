@@ -111,7 +111,12 @@ impl Host {
         self.machine.borrow().disk.lock().failures()
     }
 
-    /// It has space again, is good, and does not stop its machine any more.
+    /// Its disk takes so many times as long as usual, until [`Host::clear_disk`] or its next crash.
+    pub fn slow_disk(&self, slowness: u64) {
+        self.machine.borrow().disk.lock().slow_down(slowness);
+    }
+
+    /// It has space again, is good and as quick as usual, and does not stop its machine any more.
     pub fn clear_disk(&self) {
         self.machine.borrow().disk.lock().clear();
     }

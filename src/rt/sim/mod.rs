@@ -17,6 +17,7 @@
 //! | an error of a sync | none, or some, of what it was to make durable is |
 //! | [`Host::fail_disk`] | as it was: reads, changes or syncs below one directory fail with EIO |
 //! | [`Host::lose_disk`] | nothing: another disk takes its place |
+//! | [`Host::slow_disk`] | all of it, later |
 //! | ENOSPC ([`Host::fill_disk`]) | nothing changed; only growing a file can meet it |
 //! | reads | are never short within a file, never reordered with a completed write |
 //!
@@ -61,7 +62,7 @@ pub use disk::JOURNAL_MS;
 pub use fault::{Failing, FaultPlan, WriteFault};
 pub(super) use file::File;
 pub use host::{Crash, Host, HostId};
-pub use net::{Plane, cut, heal_all, is_cut, is_still, latency, mend, on_heal};
+pub use net::{Plane, cut, heal_all, is_cut, is_still, latency, mend, on_heal, slow_link};
 pub use pace::{Pace, between_ms, ms, paced, set_pace};
 pub use rng::Rng;
 pub use rule::{Rule, is_off, switch_off};

@@ -51,6 +51,8 @@ impl<T> Part<T> {
 #[derive(Default)]
 pub struct Net {
     cuts: Part<BTreeSet<(Plane, HostId, HostId)>>,
+    /// Over whose links messages take longer, and how many times as long.
+    slow: Part<BTreeMap<HostId, u64>>,
     /// Why they are.
     down: Part<BTreeMap<HostId, Crash>>,
     /// Machines whose tasks stand still, and until when.
@@ -77,9 +79,15 @@ pub fn mend(plane: Plane, from: HostId, to: HostId) {
     net.wake();
 }
 
+/// From now on messages from that machine and to it take so many times as long, until [`heal_all`].
+pub fn slow_link(host: HostId, slowness: u64) {
+    net().slow.lock().insert(host, slowness);
+}
+
 pub fn heal_all() {
     let net = net();
     net.cuts.lock().clear();
+    net.slow.lock().clear();
     net.wake();
 }
 
@@ -99,6 +107,11 @@ pub fn latency() -> Duration {
         false => LATENCY_NANOS_MAX,
     };
     Duration::from_nanos(LATENCY_NANOS_MIN + random_u64() % (most - LATENCY_NANOS_MIN))
+}
+
+/// How long one message is under way that is late by nothing but a slow link.
+fn slow_latency(slowness: u64) -> Duration {
+    Duration::from_nanos(slowness * (LATENCY_NANOS_MIN + random_u64() % (LATENCY_NANOS_MAX - LATENCY_NANOS_MIN)))
 }
 
 /// Waits until a link is whole again, or a machine is up again.
@@ -121,6 +134,14 @@ fn net() -> Arc<Net> {
 impl Net {
     fn is_cut(&self, plane: Plane, from: HostId, to: HostId) -> bool {
         self.cuts.lock().contains(&(plane, from, to))
+    }
+
+    fn latency(&self, from: HostId, to: HostId) -> Duration {
+        let slowness = {
+            let slow = self.slow.lock();
+            [from, to].iter().filter_map(|host| slow.get(host)).max().copied()
+        };
+        slowness.map_or_else(latency, slow_latency)
     }
 
     fn is_down(&self, host: HostId) -> bool {
@@ -215,7 +236,8 @@ enum Item {
 impl Pipe {
     fn send(&self, item: Item) {
         // At the end of a world there is no clock any more, and nobody who reads.
-        let Some((now, latency)) = super::try_current(|| (now_nanos(), latency())) else {
+        let under_way = || (now_nanos(), net().latency(self.from, self.to));
+        let Some((now, latency)) = super::try_current(under_way) else {
             return;
         };
         let mut last_due = self.last_due.lock();
@@ -276,7 +298,7 @@ impl Stream {
         let (net, me) = with_current(|machine| (machine.net.clone(), machine.id));
         let there = HostId::of(address.ip());
         let deadline = now_nanos().saturating_add(timeout.as_nanos() as u64);
-        sleep(latency()).await;
+        sleep(net.latency(me, there)).await;
         while net.is_cut(plane, me, there) || net.is_cut(plane, there, me) || !net.has_power(there) {
             if now_nanos() >= deadline {
                 return Err(io::ErrorKind::TimedOut.into());
