@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::consensus::{Consensus, Ledger};
+use super::ids::Given;
 use super::names::Names;
 use super::node::{Node, Shape, config};
 use super::oracle::{Batch, Oracle, batches};
@@ -29,9 +30,13 @@ pub struct Cluster {
     pub consensus: Consensus,
     oracle: RefCell<Oracle>,
     pub names: Names,
+    /// Producer ids.
+    pub given: Given,
     pub topics: RefCell<Vec<TopicSpec>>,
     /// A plot is under way, which nothing else is to spoil.
     pub is_plotted: Cell<bool>,
+    /// A voter is on its way out of the quorum, or back into it.
+    pub is_voter_away: Cell<bool>,
     /// The load and the faults are over.
     pub is_over: Cell<bool>,
     /// Clients that have not had their last answer.
@@ -72,8 +77,10 @@ impl Cluster {
             consensus,
             oracle: RefCell::new(Oracle::new(image, rule)),
             names: Names::default(),
+            given: Given::default(),
             topics: RefCell::default(),
             is_plotted: Cell::new(false),
+            is_voter_away: Cell::new(false),
             is_over: Cell::new(false),
             clients: Cell::new(0),
             seen: RefCell::default(),
@@ -128,7 +135,13 @@ impl Cluster {
     }
 
     pub fn saw(&self, what: &'static str) {
-        *self.seen.borrow_mut().entry(what).or_default() += 1;
+        self.saw_often(what, 1);
+    }
+
+    pub fn saw_often(&self, what: &'static str, times: usize) {
+        if times > 0 {
+            *self.seen.borrow_mut().entry(what).or_default() += times;
+        }
     }
 
     pub fn partitions(&self) -> Vec<(TopicSpec, PartitionId)> {
@@ -227,14 +240,19 @@ impl Cluster {
         within: Duration,
         is_so: impl Fn(&Image, &PartitionState) -> bool,
     ) -> bool {
-        let deadline = rt::now().after(within);
-        let has_come = || {
-            let oracle = self.oracle();
+        let is_so = |cluster: &Cluster| {
+            let oracle = cluster.oracle();
             let state = oracle.image().partition(&id).map(|(_, state)| state);
             state.is_some_and(|state| is_so(oracle.image(), state))
         };
+        self.comes_to(within, is_so).await
+    }
+
+    /// Waits until the cluster is so, or the load is over; false: it is not.
+    pub async fn comes_to(&self, within: Duration, is_so: impl Fn(&Cluster) -> bool) -> bool {
+        let deadline = rt::now().after(within);
         loop {
-            if has_come() {
+            if is_so(self) {
                 return true;
             }
             if rt::now() >= deadline || self.is_over.get() {
@@ -316,10 +334,7 @@ impl Cluster {
 }
 
 fn end(log: &[Batch]) -> i64 {
-    log.last().map_or(0, |last| {
-        let header = crate::record::BatchHeader::parse(&last.bytes).expect("a batch");
-        header.next_offset()
-    })
+    log.last().map_or(0, |last| last.next)
 }
 
 /// What a broker has of a partition from an offset on, and its high watermark; -1: it did not say.
@@ -339,12 +354,24 @@ pub async fn read(router: &Router, id: PartitionId, from: i64, isolation: Isolat
     }
 }
 
+/// From any replica.
 pub async fn fetch(router: &Router, id: PartitionId, offset: i64, isolation: Isolation) -> FetchedPartition {
+    fetch_in(router, id, None, offset, isolation).await
+}
+
+/// From the leader of that epoch; `None`: from any replica.
+pub async fn fetch_in(
+    router: &Router,
+    id: PartitionId,
+    epoch: Option<i32>,
+    offset: i64,
+    isolation: Isolation,
+) -> FetchedPartition {
     let item = FetchItem {
         partition: id,
         offset,
         max_bytes: 1 << 20,
-        leader_epoch: -1,
+        leader_epoch: epoch.unwrap_or(-1),
         last_fetched_epoch: -1,
         log_start: -1,
         held: false,
@@ -356,7 +383,7 @@ pub async fn fetch(router: &Router, id: PartitionId, offset: i64, isolation: Iso
         max_wait: Duration::ZERO,
         reader: Reader::Consumer {
             isolation,
-            from_any_replica: true,
+            from_any_replica: epoch.is_none(),
         },
         no_wait: true,
     };

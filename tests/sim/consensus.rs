@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use crate::metadata::engine::{CommitError, Delta, Engine, Event, StartError, VoterChange};
 use crate::metadata::engine::{Remote, SimulatedQuorum};
-use crate::metadata::{AlterPartition, Image, ImageEpoch, QuorumState, Record};
+use crate::metadata::{AlterPartition, Image, ImageEpoch, NewVoter, QuorumState, Record};
 use crate::model::{BrokerId, DirId};
 use crate::rt::{Rx, Tx, lane};
 
@@ -243,6 +243,10 @@ impl<E: Engine> Engine for Watched<E> {
 
     fn quorum(&self) -> Option<QuorumState> {
         self.engine.quorum()
+    }
+
+    fn add_voter(&self, new: NewVoter) -> VoterChange {
+        self.engine.add_voter(new)
     }
 
     fn remove_voter(&self, node: BrokerId, directory: DirId) -> VoterChange {

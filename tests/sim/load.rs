@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::cluster::{Cluster, TopicSpec, fetch, read};
+use super::cluster::{Cluster, TopicSpec, fetch, fetch_in, read};
 use super::node::Node;
 use super::oracle::{Ack, batches};
 use crate::model::{BrokerId, ErrorCode, PartitionId};
@@ -18,6 +18,8 @@ use crate::shard::{Acks, AppendItem, AppendOutcome, Isolation};
 const GIVE_UP_AFTER: Duration = Duration::from_secs(12);
 /// Looks before too few brokers have a batch.
 const LOOKS: usize = 3;
+/// In an epoch whose leader was looked at.
+const LOOK_AGAIN_ONE_IN: u64 = 16;
 /// How long a producer waits for an answer, beyond the timeout that it asks for.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -208,25 +210,64 @@ async fn lacks(node: &Node, id: PartitionId, ack: Ack) -> bool {
     }
 }
 
-/// Reads one partition after the other from one broker, from where it has come to there.
+/// Reads one partition after the other from one broker, from where it has come to there. In each epoch that it meets, and now
+/// and then, it looks whether the leader has what was promised.
 pub async fn consume(cluster: Rc<Cluster>, from: BrokerId) {
     let node: &Node = cluster.node(from);
     let mut positions: BTreeMap<PartitionId, i64> = BTreeMap::new();
+    let mut looked_at: BTreeMap<PartitionId, i32> = BTreeMap::new();
     while !cluster.is_over.get() {
         sleep(between_ms(20 + random_u64() % 200)).await;
         let partitions = cluster.partitions();
         let (_, id) = partitions[(random_u64() % partitions.len() as u64) as usize].clone();
+        let known = looked_at.get(&id).copied().unwrap_or(-1);
+        looked_at.insert(id, check_leader(&cluster, id, known).await);
         let Some(router) = node.router() else { continue };
         let position = positions.entry(id).or_default();
         let reading = read(&router, id, *position, Isolation::ReadUncommitted);
-        let life = node.lives();
+        let lives = node.lives();
+        let term = cluster.oracle().term(id, node.id, lives);
         if let Some((batches, high_watermark)) = rt::timeout(paced(ANSWER_PATIENCE), reading).await {
             let mut oracle = cluster.oracle();
             oracle.shown(id, node.id, &batches);
-            if high_watermark >= 0 {
-                oracle.high_watermark(id, node.id, life, high_watermark);
+            let term = term.filter(|term| oracle.term(id, node.id, lives) == Some(*term));
+            if let Some(term) = term.filter(|_| high_watermark >= 0) {
+                oracle.high_watermark(id, node.id, term, high_watermark);
             }
             *position = batches.last().map_or(*position, |last| last.offset + 1);
         }
     }
+}
+
+/// The leader of the newest epoch has a batch that was promised, where it was, whether or not it may show it already. Gives the
+/// last epoch whose leader has answered so.
+async fn check_leader(cluster: &Cluster, id: PartitionId, known: i32) -> i32 {
+    let promised = cluster.oracle().promised(id, random_u64());
+    let Some(promised) = promised.filter(|one| one.epoch > known || random_u64().is_multiple_of(LOOK_AGAIN_ONE_IN))
+    else {
+        return known;
+    };
+    let Some(router) = cluster.node(promised.leader).router() else {
+        return known;
+    };
+    let reading = fetch_in(&router, id, Some(promised.epoch), promised.offset, Isolation::LogEnd);
+    let Some(fetched) = rt::timeout(paced(ANSWER_PATIENCE), reading).await else {
+        return known;
+    };
+    if !matches!(fetched.error, ErrorCode::None | ErrorCode::OffsetOutOfRange) {
+        return known;
+    }
+    let log = batches(&fetched.records.concat());
+    let found = log.first().map(|batch| (batch.offset, batch.crc));
+    assert!(
+        found == Some((promised.offset, promised.crc)),
+        "{}-{}: {} was promised, {:08x}, and broker {}, which leads in epoch {}, has {found:x?} there",
+        cluster.oracle().name(id),
+        id.index,
+        promised.offset,
+        promised.crc,
+        promised.leader.0,
+        promised.epoch
+    );
+    promised.epoch
 }

@@ -14,6 +14,7 @@
 //! | cluster | the brokers and topics; how all comes together at the end |
 //! | load | producers and consumers |
 //! | names | clients of the controller, and whether their answers have an order |
+//! | ids | clients that ask for producer ids |
 //! | faults | what goes wrong |
 //! | plots | what goes wrong in a certain order, where only that order does harm |
 //! | length | long runs and short ones |
@@ -26,6 +27,7 @@
 mod cluster;
 mod consensus;
 mod faults;
+mod ids;
 mod length;
 mod load;
 mod names;
@@ -66,13 +68,21 @@ const RULES: [(Rule, Length, u64); 14] = [
     (Rule::Confirmation, Length::Long, 50),
 ];
 /// What comes about in many runs, and is seen to.
-const RARE: [&str; 6] = [
+const RARE: [&str; 14] = [
     "disk operations failed",
     "a log directory was offline",
     "a process ended by its disk",
     "a disk was lost",
     "a voter was removed",
     "who lost its disk was in sync again",
+    "a leader was elected uncleanly, as its topic allows",
+    "who led last was elected, since nobody has everything",
+    "a disk was slow",
+    "a network was slow",
+    "a broker stopped in order in its turn",
+    "all brokers were restarted in order",
+    "producer ids were given",
+    "a voter that was removed was added again",
 ];
 /// From so many runs on.
 const RARE_IS_SEEN_IN: usize = 500;
@@ -205,6 +215,7 @@ fn run(seed: u64, length: Length, rule: Option<Rule>) -> Outcome {
         for node in &cluster.nodes {
             cluster.begin_client(load::consume(cluster.clone(), node.id));
             cluster.begin_client(names::ask(cluster.clone(), node.id));
+            cluster.begin_client(ids::ask(cluster.clone(), node.id));
         }
         sleep(run.calm).await;
         rt::spawn(faults::torment(cluster.clone()));
@@ -216,6 +227,9 @@ fn run(seed: u64, length: Length, rule: Option<Rule>) -> Outcome {
         cluster.heal().await;
         cluster.check().await;
         let oracle = cluster.oracle();
+        let [allowed, last] = oracle.elected_uncleanly;
+        cluster.saw_often("a leader was elected uncleanly, as its topic allows", allowed);
+        cluster.saw_often("who led last was elected, since nobody has everything", last);
         Outcome {
             acks: oracle.acks(),
             answers: cluster.names.answered(),

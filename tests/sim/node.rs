@@ -27,7 +27,8 @@ use super::consensus::{Consensus, check_ending};
 
 const METADATA: &str = "/disk/metadata";
 const LOG_DIRS: [&str; 2] = ["/disk/data", "/disk/more"];
-const PORT: u16 = 9092;
+pub const PORT: u16 = 9092;
+pub const CONTROLLER_PORT: u16 = 9093;
 const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3);
@@ -45,6 +46,8 @@ pub struct Node {
     consensus: Consensus,
     /// It was started, and has not been told to end.
     is_up: Cell<bool>,
+    /// It was told to stop in order, and nobody has seen to its end.
+    is_stopping: Cell<bool>,
     /// How often it was started.
     lives: Cell<u64>,
     /// `None`: there is none, or it does not serve yet.
@@ -85,13 +88,18 @@ impl Node {
             shape,
             consensus,
             is_up: Cell::new(false),
+            is_stopping: Cell::new(false),
             lives: Cell::new(0),
             process: Rc::default(),
         }
     }
 
+    /// If it is stopping still, it is killed first.
     pub fn start(&self) {
         assert!(!self.is_up(), "broker {} runs", self.id.0);
+        if self.is_stopping.get() {
+            self.crash(Crash::Kill);
+        }
         self.host.boot();
         self.is_up.set(true);
         self.lives.set(self.lives.get() + 1);
@@ -111,6 +119,7 @@ impl Node {
 
     pub fn crash(&self, crash: Crash) {
         self.is_up.set(false);
+        self.is_stopping.set(false);
         self.consensus.leave(self.id);
         self.host.crash(crash);
         drop(self.process.borrow_mut().take());
@@ -126,6 +135,7 @@ impl Node {
     /// In order, as far as the cluster lets it.
     pub fn stop(&self) {
         self.is_up.set(false);
+        self.is_stopping.set(true);
         let Some(process) = self.process.borrow_mut().take() else {
             return;
         };
@@ -135,6 +145,11 @@ impl Node {
     /// How, if it has ended by itself.
     pub fn ended(&self) -> Option<Crash> {
         self.host.ended().filter(|_| self.is_up())
+    }
+
+    /// It is stopping, and not at its end.
+    pub fn is_on_its_way(&self) -> bool {
+        self.is_stopping.get() && self.host.ended().is_none()
     }
 
     pub fn is_up(&self) -> bool {
@@ -338,10 +353,10 @@ fn prepare_disk() {
 }
 
 pub fn config(id: BrokerId, voters: &[BrokerId], log_dirs: usize) -> BrokerConfig {
-    let voter = |node: &BrokerId| format!("{0}@10.0.0.{0}:9093", node.0);
+    let voter = |node: &BrokerId| format!("{0}@10.0.0.{0}:{CONTROLLER_PORT}", node.0);
     let controllers: Vec<String> = voters.iter().map(voter).collect();
     let roles = match voters.contains(&id) {
-        true => format!(",CONTROLLER://10.0.0.{}:9093", id.0),
+        true => format!(",CONTROLLER://10.0.0.{}:{CONTROLLER_PORT}", id.0),
         false => "\nprocess.roles=broker".to_owned(),
     };
     let paced_ms = |written| ms(written).as_millis();

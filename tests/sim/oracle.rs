@@ -4,13 +4,18 @@
 //! |---|---|
 //! | what acks=all acknowledges stays, once, at its offset | in the logs at the end |
 //! | it is on min.insync.replicas replicas | as it is acknowledged, by `load` |
-//! | what a consumer is shown stays, and nobody shows anything else there | at each read, and in the logs at the end |
-//! | a replica's high watermark does not go back in one life | at each read |
+//! | what a consumer is shown stays, without gaps, and nobody shows anything else there | at each read, and in the logs at the end |
+//! | so the leader of each later epoch has it, and what acks=all acknowledged, be its own high watermark behind | by `load`, in each epoch |
+//! | a replica's high watermark does not go back in one life, from when it is in sync until its log may begin anew | at each read |
 //! | one leader in each epoch, and only it acknowledges | at each commit, and in the logs at the end |
 //! | a broker that was fenced for its silence acknowledges nothing, not even with acks=1 | at each acknowledgement |
 //! | whoever is in an ISR has an active broker | at each commit |
+//! | who leads was in the ISR or the ELR, but where the topic allows another, and for who led last where nobody is in either | at each commit |
+//! | who is in the ISR or the ELR stays in one of them below min.insync.replicas, until it begins another life | at each commit |
 //!
-//! An unclean election ends the promises that were made about records before it.
+//! An unclean election ends the promises that were made about records before it. A topic that does not allow one knows only
+//! that of who led last (KIP-966), once everybody who had everything has ended, maybe without having synced it; where all is
+//! synced before it is acknowledged, that one ends no promise.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +34,8 @@ pub struct Batch {
     pub offset: i64,
     pub crc: u32,
     pub epoch: i32,
+    /// Where the next one begins.
+    pub next: i64,
     pub bytes: Vec<u8>,
 }
 
@@ -44,6 +51,7 @@ pub fn batches(mut bytes: &[u8]) -> Vec<Batch> {
             offset: header.base_offset,
             crc: header.crc,
             epoch: header.leader_epoch,
+            next: header.next_offset(),
             bytes: batch.to_vec(),
         });
         bytes = rest;
@@ -74,6 +82,8 @@ pub struct Oracle {
     pub history: History,
     /// The last partition whose ISR grew, and by whom.
     pub grown: Option<(PartitionId, BrokerId)>,
+    /// How often a leader was elected uncleanly: where its topic allows it, and where it had led last.
+    pub elected_uncleanly: [usize; 2],
 }
 
 /// What a batch is known by, and who showed it first.
@@ -82,7 +92,19 @@ struct Shown {
     crc: u32,
     epoch: i32,
     by: BrokerId,
+    next: i64,
 }
+
+/// A batch that was acknowledged or shown, and who leads now, and must have it.
+pub struct Promised {
+    pub offset: i64,
+    pub crc: u32,
+    pub leader: BrokerId,
+    pub epoch: i32,
+}
+
+/// In which life of a broker, and from which commit on, a high watermark of its does not go back.
+pub type Term = (u64, usize);
 
 #[derive(Default)]
 struct Promises {
@@ -92,12 +114,25 @@ struct Promises {
     leaders: BTreeMap<i32, BrokerId>,
     /// By offset: what a consumer was shown.
     visible: BTreeMap<i64, Shown>,
-    /// By broker: in which of its lives, and how far.
-    high_watermarks: BTreeMap<BrokerId, (u64, i64)>,
+    /// By broker: since when, and how far.
+    high_watermarks: BTreeMap<BrokerId, (Term, i64)>,
+    /// By broker: since which commit it has been in sync at some time, and its log has had no reason to begin anew: its replica
+    /// was not taken away nor put elsewhere, nor was a leader elected uncleanly.
+    settled: BTreeMap<BrokerId, usize>,
     /// Of the last leader that need not have had all: what was promised before its epoch need not be kept.
     since_epoch: i32,
-    /// Another broker has been given a replica, or a leader was elected uncleanly: a high watermark may begin again.
-    may_begin_again: bool,
+}
+
+impl Promises {
+    /// The partition is so from that commit on.
+    fn settle(&mut self, before: Option<&PartitionState>, after: &PartitionState, commit: usize) {
+        let is_same =
+            |broker: &BrokerId| before.is_none_or(|before| before.directory_of(*broker) == after.directory_of(*broker));
+        self.settled.retain(|broker, _| is_same(broker));
+        for member in &after.isr {
+            self.settled.entry(*member).or_insert(commit);
+        }
+    }
 }
 
 impl Oracle {
@@ -110,6 +145,7 @@ impl Oracle {
             silent: BTreeSet::new(),
             all_acks: 0,
             grown: None,
+            elected_uncleanly: [0; 2],
             history: History {
                 is_quiet: rule.is_some(),
                 lines: RefCell::default(),
@@ -183,7 +219,8 @@ impl Oracle {
                 }
                 match before.partition(&id) {
                     Some((_, known)) if known != state => self.on_change(&name, id, known, state),
-                    _ => {}
+                    Some(_) => {}
+                    None => self.partitions.entry(id).or_default().settle(None, state, self.seen),
                 }
             }
         }
@@ -239,16 +276,77 @@ impl Oracle {
         let is_same = after.leader_epoch == before.leader_epoch;
         let joined = after.isr.iter().find(|member| !before.isr.contains(member));
         self.grown = joined.map(|member| (id, *member)).or(self.grown);
+        self.check_leaving(id, before, after);
         let had_all = |leader: &BrokerId| before.isr.contains(leader) || before.elr.contains(leader);
-        let is_clean = is_same || after.leader.is_none_or(|leader| had_all(&leader));
+        // With it, a reassignment has ended, and the leader before it has let it into the ISR.
+        let is_let_in = !after.leader_recovering && after.isr.iter().any(|member| before.isr.contains(member));
+        match after.leader.filter(|leader| !is_same && !had_all(leader) && !is_let_in) {
+            Some(leader) => self.on_unclean(id, leader, before, after),
+            None => self
+                .partitions
+                .entry(id)
+                .or_default()
+                .settle(Some(before), after, commit),
+        }
+    }
+
+    /// Who leads need not have everything.
+    fn on_unclean(&mut self, id: PartitionId, leader: BrokerId, before: &PartitionState, after: &PartitionState) {
+        let (name, commit) = (self.name(id), self.seen);
+        let topic = self.image.topic_by_id(&id.topic);
+        let is_allowed = topic.is_some_and(|topic| topic.config.unclean_leader_election);
+        let mut had_all = before.isr.iter().chain(&before.elr);
+        let is_last = before.last_known_elr.contains(&leader) && had_all.all(|broker| self.begins_anew(broker));
+        self.history.note(format!("{name}-{}: elected uncleanly", id.index));
+        assert!(
+            is_allowed || is_last,
+            "commit {commit}: broker {} is to lead {name}-{} in epoch {}, which does not allow unclean elections, and was \
+             not in sync: before it isr {:?} elr {:?}, last led by {:?}",
+            leader.0,
+            id.index,
+            after.leader_epoch.0,
+            before.isr,
+            before.elr,
+            before.last_known_elr
+        );
+        self.elected_uncleanly[usize::from(!is_allowed)] += 1;
+        let is_synced = topic.is_some_and(|topic| topic.config.flush_messages == 1);
         let promises = self.partitions.entry(id).or_default();
-        promises.may_begin_again |= !is_clean || before.replicas != after.replicas;
-        if !is_clean {
-            self.history.note(format!("{name}-{}: elected uncleanly", id.index));
-            promises.since_epoch = epoch;
+        if is_allowed || !is_synced {
+            promises.since_epoch = after.leader_epoch.0;
             promises.acked.clear();
             promises.visible.clear();
         }
+        promises.settled.clear();
+        promises.settle(None, after, commit);
+    }
+
+    /// With this commit, after an end in which it may have lost something.
+    fn begins_anew(&self, broker: &BrokerId) -> bool {
+        let broker = self.image.brokers.get(broker);
+        broker.is_none_or(|broker| broker.epoch >= self.seen as i64)
+    }
+
+    /// While too few are in sync, who has everything is struck out only for another life, in which it may not have.
+    fn check_leaving(&self, id: PartitionId, before: &PartitionState, after: &PartitionState) {
+        let topic = self.image.topic_by_id(&id.topic).expect("it changes");
+        if after.isr.len() >= topic.min_isr(after.replicas.len()) || after.leader_recovering {
+            return;
+        }
+        let stays = |broker: &BrokerId| after.isr.contains(broker) || after.elr.contains(broker);
+        let had_all = before.isr.iter().chain(&before.elr);
+        let mut left = had_all.filter(|broker| after.replicas.contains(broker) && !stays(broker));
+        let struck = left.find(|broker| !self.begins_anew(broker));
+        assert!(
+            struck.is_none(),
+            "commit {}: {}-{}: broker {:?} has everything, and is neither in the isr {:?} nor in the elr {:?} any more",
+            self.seen,
+            topic.name,
+            id.index,
+            struck.map(|broker| broker.0),
+            after.isr,
+            after.elr
+        );
     }
 
     pub fn acked(&mut self, id: PartitionId, ack: Ack) {
@@ -268,42 +366,79 @@ impl Oracle {
 
     /// A consumer was shown these.
     pub fn shown(&mut self, id: PartitionId, by: BrokerId, batches: &[Batch]) {
-        let name = self.name(id);
+        let name = format!("{}-{}", self.name(id), id.index);
+        let gap = batches.windows(2).find(|pair| pair[0].next != pair[1].offset);
+        assert!(gap.is_none(), "broker {} shows {name} with a gap: {gap:?}", by.0);
         let promises = self.partitions.entry(id).or_default();
         let since_epoch = promises.since_epoch;
         let bound = batches.iter().filter(|batch| batch.epoch >= since_epoch);
-        for &Batch { offset, crc, epoch, .. } in bound {
-            let new = Shown { crc, epoch, by };
-            let known = *promises.visible.entry(offset).or_insert(new);
+        for batch in bound {
+            let Batch {
+                offset,
+                crc,
+                epoch,
+                next,
+                ..
+            } = *batch;
+            let new = Shown { crc, epoch, by, next };
+            // Those that begin before its end and end after its beginning.
+            let before = promises.visible.range(..next).next_back();
+            let other = before.filter(|(at, known)| known.next > offset && (**at, known.crc) != (offset, crc));
             assert!(
-                known.crc == crc,
-                "broker {} shows at {offset} of {name}-{} a batch of epoch {epoch}, and broker {} has shown one of {}",
+                other.is_none(),
+                "broker {} shows at {offset} of {name} a batch of epoch {epoch}, and broker {:?} has shown one of {:?} at {:?}",
                 by.0,
-                id.index,
-                known.by.0,
-                known.epoch
+                other.map(|(_, known)| known.by.0),
+                other.map(|(_, known)| known.epoch),
+                other.map(|(at, _)| at)
             );
+            promises.visible.entry(offset).or_insert(new);
         }
         if let Some(last) = batches.last() {
-            let (index, offset, epoch) = (id.index, last.offset, last.epoch);
-            self.history.note(format!(
-                "{name}-{index}: up to {offset} of epoch {epoch} shown by {}",
-                by.0
-            ));
+            let (offset, epoch) = (last.offset, last.epoch);
+            self.history
+                .note(format!("{name}: up to {offset} of epoch {epoch} shown by {}", by.0));
         }
     }
 
-    /// A consumer was told of it by a broker in that life.
-    pub fn high_watermark(&mut self, id: PartitionId, by: BrokerId, life: u64, offset: i64) {
+    /// A batch that must not go any more, and who leads in the newest epoch; the last that a consumer was shown, or any, as
+    /// `pick` has it.
+    pub fn promised(&self, id: PartitionId, pick: u64) -> Option<Promised> {
+        let (_, state) = self.image.partition(&id)?;
+        let promises = self.partitions.get(&id)?;
+        let shown = || promises.visible.iter().map(|(offset, shown)| (*offset, shown.crc));
+        let acked = || promises.acked.iter().map(|(offset, ack)| (*offset, ack.crc));
+        let at = (pick / 4) as usize;
+        let (offset, crc) = match pick % 4 {
+            0 if !promises.acked.is_empty() => acked().nth(at % promises.acked.len()),
+            1 => acked().last(),
+            2 if !promises.visible.is_empty() => shown().nth(at % promises.visible.len()),
+            _ => shown().last(),
+        }?;
+        Some(Promised {
+            offset,
+            crc,
+            leader: state.leader?,
+            epoch: state.leader_epoch.0,
+        })
+    }
+
+    /// `None`: a high watermark of the broker, which has begun so many lives, may begin again.
+    pub fn term(&self, id: PartitionId, by: BrokerId, lives: u64) -> Option<Term> {
+        let since = self.partitions.get(&id)?.settled.get(&by)?;
+        Some((lives, *since))
+    }
+
+    /// A consumer was told of it by a broker, in one term.
+    pub fn high_watermark(&mut self, id: PartitionId, by: BrokerId, term: Term, offset: i64) {
         let name = self.name(id);
         let promises = self.partitions.entry(id).or_default();
-        let known = promises.high_watermarks.insert(by, (life, offset));
-        let has_sunk = known.is_some_and(|(before, known)| before == life && known > offset);
+        let known = promises.high_watermarks.insert(by, (term, offset));
+        let has_sunk = known.is_some_and(|(before, known)| before == term && known > offset);
         assert!(
-            !has_sunk || promises.may_begin_again,
-            "the high watermark of {name}-{} goes back to {offset} at broker {}",
-            id.index,
-            by.0
+            !has_sunk,
+            "the high watermark of {name}-{} goes back from {known:?} to {offset} at broker {}",
+            id.index, by.0
         );
     }
 
