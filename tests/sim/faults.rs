@@ -106,15 +106,7 @@ fn bring_down(cluster: &Rc<Cluster>, broker: BrokerId, crash: Option<Crash>) {
     let cluster = cluster.clone();
     rt::spawn(async move {
         sleep(away).await;
-        let node = cluster.node(broker);
-        if node.is_up() {
-            return;
-        }
-        if crash.is_none() {
-            node.crash(Crash::Kill);
-        }
-        cluster.note(format!("broker {}: starts", node.id.0));
-        node.start();
+        cluster.begin(broker);
     });
 }
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::cluster::{Cluster, TopicSpec};
 use super::faults::submit;
-use super::node::Node;
-use crate::metadata::{AlterPartition, Command, Election, Image, NewReplicas, PartitionState, Reply};
+use super::node::{CONTROLLER_PORT, Node};
+use crate::metadata::{AlterPartition, Command, Election, Image, NewReplicas, NewVoter, PartitionState, Reply};
 use crate::model::{BrokerId, DirId, ErrorCode, PartitionId};
-use crate::rt::sim::{Crash, Plane, cut, heal_all, mend, ms, paced};
+use crate::rt::sim::{Crash, Plane, cut, heal_all, mend, ms, paced, slow_link};
 use crate::rt::{self, random_u64, sleep};
 
 const AMBUSH_ONE_IN: u64 = 4;
@@ -21,6 +21,11 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(6);
 const DECIDES_WITHIN: Duration = Duration::from_secs(1);
 /// Who begins with an empty disk is in sync.
 const COMES_BACK_WITHIN: Duration = Duration::from_secs(12);
+/// Who stops in order has ended.
+const STOPS_WITHIN: Duration = Duration::from_secs(10);
+/// What is slow takes so many times as long.
+const SLOWNESS_MIN: u64 = 20;
+const SLOWNESS_MAX: u64 = 100;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(6);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -44,11 +49,15 @@ pub async fn any(cluster: &Rc<Cluster>) {
     };
     cluster.is_plotted.set(true);
     heal_all();
-    match random_u64() % 5 {
-        4 => lost_disk(cluster, &scene).await,
-        0 => lone_leader(cluster, &scene).await,
-        1 => late_fetch(cluster, &scene).await,
-        2 => forgetful_followers(cluster, &scene).await,
+    match random_u64() % 15 {
+        0 | 1 => lone_leader(cluster, &scene).await,
+        2 | 3 => late_fetch(cluster, &scene).await,
+        4 | 5 => forgetful_followers(cluster, &scene).await,
+        6 | 7 => lost_disk(cluster, &scene).await,
+        8 => slow_disk(cluster, &scene).await,
+        9 => slow_network(cluster, &scene).await,
+        10 => rolling_restart(cluster, &scene).await,
+        11 | 12 if cluster.node(scene.leader).votes() => returning_voter(cluster, &scene).await,
         _ => unheard_leader(cluster, &scene).await,
     }
     end(cluster);
@@ -229,13 +238,17 @@ async fn lost_disk(cluster: &Rc<Cluster>, scene: &Scene) {
         true => directory_of(cluster, lost).await,
         false => None,
     };
-    if cluster.node(lost).votes() && directory.is_none() || !cluster.is_whole() {
+    let is_short = cluster.node(lost).votes() && directory.is_none();
+    if is_short || !cluster.is_whole() {
         return;
     }
     announce(cluster, scene, &format!("broker {} loses its disk", lost.0));
     cluster.node(lost).crash(Crash::PowerCut);
     cluster.node(lost).lose_disk();
     cluster.saw("a disk was lost");
+    if directory.is_some() {
+        cluster.is_voter_away.set(true);
+    }
     rt::spawn(take_its_place(cluster.clone(), lost, directory));
     let has_left = |_: &Image, state: &PartitionState| !state.isr.contains(&lost);
     if !cluster.comes(scene.id, paced(LEAVES_WITHIN), has_left).await {
@@ -253,8 +266,83 @@ async fn lost_disk(cluster: &Rc<Cluster>, scene: &Scene) {
     }
 }
 
-/// Its metadata's.
+/// The disk of one of its replicas is slow for a while, in which another may end.
+async fn slow_disk(cluster: &Rc<Cluster>, scene: &Scene) {
+    let (slow, slowness) = (any_of(scene), slowness());
+    announce(
+        cluster,
+        scene,
+        &format!("the disk of broker {} takes {slowness} times as long", slow.0),
+    );
+    cluster.saw("a disk was slow");
+    cluster.node(slow).host.slow_disk(slowness);
+    go_on_with(cluster, scene, slow).await;
+    cluster.node(slow).host.slow_disk(1);
+}
+
+/// As messages do from one of its replicas and to it.
+async fn slow_network(cluster: &Rc<Cluster>, scene: &Scene) {
+    let (slow, slowness) = (any_of(scene), slowness());
+    announce(
+        cluster,
+        scene,
+        &format!("the network of broker {} takes {slowness} times as long", slow.0),
+    );
+    cluster.saw("a network was slow");
+    slow_link(cluster.node(slow).host.id(), slowness);
+    go_on_with(cluster, scene, slow).await;
+}
+
+fn slowness() -> u64 {
+    SLOWNESS_MIN + random_u64() % (SLOWNESS_MAX - SLOWNESS_MIN + 1)
+}
+
+fn any_of(scene: &Scene) -> BrokerId {
+    let at = (random_u64() % 3) as usize;
+    [scene.leader, scene.followers[0], scene.followers[1]][at]
+}
+
+/// For a while. As often as not, another one ends in it.
+async fn go_on_with(cluster: &Rc<Cluster>, scene: &Scene, slow: BrokerId) {
+    pause(500, 2_500).await;
+    let mut replicas = scene.followers.iter().chain([&scene.leader]);
+    let another = replicas.find(|one| **one != slow && cluster.node(**one).is_up());
+    if let Some(another) = another.filter(|_| random_u64().is_multiple_of(2)) {
+        cluster.away(*another, Crash::Kill, ms(random_u64() % 3_000));
+    }
+    pause(500, 2_500).await;
+}
+
+/// All brokers are stopped in order and started again, each once the cluster has the one before it back.
+async fn rolling_restart(cluster: &Rc<Cluster>, scene: &Scene) {
+    announce(
+        cluster,
+        scene,
+        "the brokers are started again in order, one after the other",
+    );
+    let is_whole = |cluster: &Cluster| !cluster.nodes.iter().any(|node| !node.is_up()) && cluster.is_whole();
+    for node in &cluster.nodes {
+        if !cluster.comes_to(paced(COMES_BACK_WITHIN), is_whole).await || cluster.is_over.get() {
+            return;
+        }
+        cluster.note(format!("broker {}: stops in order", node.id.0));
+        node.stop();
+        let has_ended = |_: &Cluster| !node.is_on_its_way();
+        if cluster.comes_to(paced(STOPS_WITHIN), has_ended).await {
+            cluster.saw("a broker stopped in order in its turn");
+        }
+        cluster.begin(node.id);
+    }
+    if cluster.comes_to(paced(COMES_BACK_WITHIN), is_whole).await {
+        cluster.saw("all brokers were restarted in order");
+    }
+}
+
+/// Its metadata's, while all vote who are to, and none of them is to leave.
 async fn directory_of(cluster: &Cluster, voter: BrokerId) -> Option<DirId> {
+    if cluster.is_voter_away.get() {
+        return None;
+    }
     let router = cluster.any_node().router()?;
     let answer = rt::timeout(
         paced(ANSWER_PATIENCE),
@@ -264,6 +352,10 @@ async fn directory_of(cluster: &Cluster, voter: BrokerId) -> Option<DirId> {
     let Some(Ok(Reply::DescribeQuorum(state))) = answer else {
         return None;
     };
+    let voters = cluster.nodes.iter().filter(|node| node.votes()).count();
+    if state.voters.len() < voters {
+        return None;
+    }
     let member = state.voters.iter().find(|member| member.node == voter)?;
     member.directory
 }
@@ -280,8 +372,65 @@ async fn take_its_place(cluster: Rc<Cluster>, lost: BrokerId, directory: Option<
         }
         cluster.note(format!("broker {}: was removed from the quorum", lost.0));
         cluster.saw("a voter was removed");
+        cluster.is_voter_away.set(false);
     }
     cluster.begin(lost);
+}
+
+/// A voter is taken out of the quorum while it is down, comes back with all that it had, and is taken in again.
+async fn returning_voter(cluster: &Rc<Cluster>, scene: &Scene) {
+    let voter = any_of(scene);
+    if !cluster.node(voter).votes() || !cluster.is_whole() {
+        return;
+    }
+    let Some(directory) = directory_of(cluster, voter).await.filter(|_| cluster.is_whole()) else {
+        return;
+    };
+    announce(
+        cluster,
+        scene,
+        &format!("broker {} is taken out of the quorum, and added again", voter.0),
+    );
+    cluster.node(voter).crash(Crash::Kill);
+    cluster.is_voter_away.set(true);
+    rt::spawn(come_back(cluster.clone(), voter, directory));
+    let is_back = |cluster: &Cluster| !cluster.is_voter_away.get();
+    if cluster.comes_to(paced(COMES_BACK_WITHIN), is_back).await {
+        cluster.saw("a voter that was removed was added again");
+    }
+}
+
+async fn come_back(cluster: Rc<Cluster>, voter: BrokerId, directory: DirId) {
+    while !is_removed(&cluster, voter, directory).await {
+        pause(200, 400).await;
+    }
+    cluster.note(format!("broker {}: was removed from the quorum", voter.0));
+    cluster.begin(voter);
+    while !is_added(&cluster, voter, directory).await {
+        pause(200, 400).await;
+    }
+    cluster.note(format!("broker {}: was added to the quorum", voter.0));
+    cluster.is_voter_away.set(false);
+}
+
+async fn is_added(cluster: &Cluster, node: BrokerId, directory: DirId) -> bool {
+    let Some(router) = cluster.any_node().router() else {
+        return false;
+    };
+    let command = Command::AddVoter(NewVoter {
+        node,
+        directory,
+        host: cluster.node(node).host.address().to_string(),
+        port: CONTROLLER_PORT,
+    });
+    match rt::timeout(paced(ANSWER_PATIENCE), router.metadata().submit(command)).await {
+        Some(Ok(_)) => true,
+        Some(Err(error)) => {
+            cluster.note(format!("broker {}: is not added: {}", node.0, error.message));
+            error.code == ErrorCode::DuplicateVoter
+        }
+        None => false,
+    }
 }
 
 async fn is_removed(cluster: &Cluster, node: BrokerId, directory: DirId) -> bool {
