@@ -10,6 +10,12 @@ use super::node::Shape;
 use crate::metadata::engine::Keeping;
 use crate::rt::sim::{Pace, Rng, Rule};
 
+/// How often each value comes, beside the others.
+type Odds<'a> = &'a [(u64, i64)];
+
+/// The more, the longer a run takes, and the less often something meets.
+const SHARDS: [(u64, i64); 4] = [(24, 1), (5, 2), (2, 3), (1, 4)];
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Length {
     Long,
@@ -38,16 +44,13 @@ impl Run {
     pub fn draw(seed: u64, length: Length, rule: Option<Rule>) -> Run {
         let mut rng = Rng::new(seed);
         let is_short = length == Length::Short;
-        let mut pick = |long: [i64; 4], short: [i64; 4]| {
-            let at = rng.below(4) as usize;
-            if is_short { short[at] } else { long[at] }
-        };
-        let brokers = pick([3, 3, 4, 5], [3, 3, 3, 4]) as i32;
-        let shards = pick([1, 1, 1, 2], [1, 1, 1, 2]) as usize;
-        let log_dirs = pick([1, 1, 2, 2], [1, 1, 1, 2]) as usize;
-        let flush_messages = pick([1, 1, i64::MAX, i64::MAX], [1, i64::MAX, i64::MAX, i64::MAX]);
-        let min_isr = pick([2, 2, 2, 1], [2, 2, 2, 1]) as usize;
-        let partitions = pick([2, 2, 2, 2], [1, 1, 2, 2]) as i32;
+        let mut pick = |long: Odds, short: Odds| one_of(&mut rng, if is_short { short } else { long });
+        let brokers = pick(&[(2, 3), (1, 4), (1, 5)], &[(12, 3), (3, 4), (1, 5)]) as i32;
+        let shards = pick(&SHARDS, &SHARDS) as usize;
+        let log_dirs = pick(&[(1, 1), (1, 2)], &[(3, 1), (1, 2)]) as usize;
+        let flush_messages = pick(&[(1, 1), (1, i64::MAX)], &[(1, 1), (3, i64::MAX)]);
+        let min_isr = pick(&[(3, 2), (1, 1)], &[(3, 2), (1, 1)]) as usize;
+        let partitions = pick(&[(1, 2)], &[(1, 1), (1, 2)]) as i32;
         let is_real = match (rule, length) {
             (Some(rule), _) => rule.is_of_consensus(),
             (None, Length::Long) => !seed.is_multiple_of(2),
@@ -83,6 +86,17 @@ impl Run {
             world: rng.draw(),
         }
     }
+}
+
+fn one_of(rng: &mut Rng, odds: Odds) -> i64 {
+    let mut at = rng.below(odds.iter().map(|(times, _)| times).sum());
+    for (times, value) in odds {
+        match at.checked_sub(*times) {
+            None => return *value,
+            Some(rest) => at = rest,
+        }
+    }
+    panic!("no odds")
 }
 
 /// Half of the quorums keep next to nothing of their logs.
