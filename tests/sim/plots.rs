@@ -250,8 +250,11 @@ async fn lost_disk(cluster: &Rc<Cluster>, scene: &Scene) {
         cluster.is_voter_away.set(true);
     }
     rt::spawn(take_its_place(cluster.clone(), lost, directory));
-    let has_left = |_: &Image, state: &PartitionState| !state.isr.contains(&lost);
-    if !cluster.comes(scene.id, paced(LEAVES_WITHIN), has_left).await {
+    // Where it was the last that was left, nobody may lead any more who begins another life (KIP-966).
+    if !cluster
+        .comes_to(paced(LEAVES_WITHIN), |cluster| is_led_without(cluster, lost))
+        .await
+    {
         return;
     }
     if random_u64().is_multiple_of(2) {
@@ -264,6 +267,16 @@ async fn lost_disk(cluster: &Rc<Cluster>, scene: &Scene) {
     if cluster.comes(scene.id, paced(COMES_BACK_WITHIN), is_back).await {
         cluster.saw("who lost its disk was in sync again");
     }
+}
+
+/// All partitions have leaders, and the broker is in no ISR.
+fn is_led_without(cluster: &Cluster, lost: BrokerId) -> bool {
+    let partitions = cluster.partitions();
+    let oracle = cluster.oracle();
+    partitions.iter().all(|(_, id)| {
+        let (_, state) = oracle.image().partition(id).expect("it is there");
+        state.leader.is_some() && !state.isr.contains(&lost)
+    })
 }
 
 /// The disk of one of its replicas is slow for a while, in which another may end.
