@@ -32,6 +32,8 @@ pub(super) struct Cluster {
     /// The term in which this node decides; `None`: it does not.
     term: Option<u64>,
     contacts: BTreeMap<BrokerId, Contact>,
+    /// Of brokers whose process has made place for another one: that, and the process that was registered then.
+    successors: BTreeMap<BrokerId, ([u8; 16], Option<[u8; 16]>)>,
     /// A session is over that was not at the last look.
     has_news: bool,
     held: Vec<Held>,
@@ -60,6 +62,7 @@ impl Cluster {
             shown,
             term: None,
             contacts: BTreeMap::new(),
+            successors: BTreeMap::new(),
             has_news: false,
             held: Vec::new(),
             leaving: None,
@@ -73,8 +76,8 @@ impl Cluster {
         self.term.is_some()
     }
 
-    /// This node decides from now on. Every broker gets a whole session: nobody loses his by a change of controllers. Only of
-    /// this node itself an earlier process cannot run any more: this one has its directories.
+    /// This node decides from now on. Every broker gets a whole session: nobody loses his by a change of controllers. Only
+    /// processes that others have come in the place of cannot run any more; of this node itself this one has.
     pub fn begin(&mut self, term: u64, image: &Image) {
         tracing::info!(term, epoch = image.epoch.0, "this node is the controller");
         self.term = Some(term);
@@ -85,7 +88,15 @@ impl Cluster {
             self.hear(broker.id, ImageEpoch::default(), broker.log_dirs.clone());
         }
         let (node, incarnation) = self.itself;
-        self.note_gone(node, rt::now().after(Duration::from_nanos(1)), Some(incarnation), image);
+        let mut successors = self.successors.clone();
+        successors.insert(node, (incarnation, registered(image, node)));
+        let at = rt::now().after(Duration::from_nanos(1));
+        for (node, (successor, before)) in successors {
+            // One that has registered since may have come later still.
+            if registered(image, node) == before {
+                self.note_gone(node, at, Some(successor), image);
+            }
+        }
     }
 
     pub fn end(&mut self) {
@@ -125,7 +136,10 @@ impl Cluster {
     /// Every process of this broker had ended at that moment but for the successor: the session of whichever is registered
     /// need not be waited for, unless it is that one.
     pub fn note_gone(&mut self, broker: BrokerId, at: Instant, successor: Option<[u8; 16]>, image: &Image) {
-        let registered = image.brokers.get(&broker).map(|broker| broker.incarnation);
+        let registered = registered(image, broker);
+        if let Some(successor) = successor {
+            self.successors.insert(broker, (successor, registered));
+        }
         if successor.is_some() && successor == registered {
             return;
         }
@@ -248,6 +262,11 @@ impl Cluster {
             held.answer.send(held.reply);
         }
     }
+}
+
+/// The process that the broker is known by.
+fn registered(image: &Image, broker: BrokerId) -> Option<[u8; 16]> {
+    image.brokers.get(&broker).map(|broker| broker.incarnation)
 }
 
 fn seconds(seconds: i64) -> Duration {
@@ -400,6 +419,26 @@ mod tests {
         assert_eq!(after(&on, 61), ["elect"]);
         assert_eq!(after(&on, 301), ["balance", "elect"]);
         assert_eq!(after(&off, 301), ["elect"]);
+    }
+
+    /// It was the controller itself, say: its successor came before anybody else was elected.
+    #[test]
+    fn a_process_that_made_place_before_an_election_has_ended() {
+        let image = image();
+        let mut cluster = cluster(&image);
+        cluster.end();
+        cluster.note_gone(OTHER, rt::now(), Some([2; 16]), &image);
+        assert_eq!(fenced(&mut cluster, &image), [], "somebody else decides");
+        cluster.begin(2, &image);
+        assert_eq!(fenced(&mut cluster, &image), [OTHER]);
+
+        let mut later = image.clone();
+        let mut registered = image.brokers[&OTHER].as_ref().clone();
+        registered.incarnation = [3; 16];
+        later.apply_all(&[Record::RegisterBroker(RegisterBroker::from(&registered))]);
+        cluster.end();
+        cluster.begin(3, &later);
+        assert_eq!(fenced(&mut cluster, &later), [], "one that came later is registered");
     }
 
     /// Whoever leaves need not wait for the next heartbeats of all.
