@@ -10,13 +10,25 @@ use std::task::{Context, Poll, Waker};
 
 use crate::metrics::{Cells, Metric};
 
-/// shard.request.memory.bytes. Waiters are served in the order in which they came, so that a large frame is not starved by
-/// small ones; a frame larger than the whole budget is admitted when nothing else is.
+/// The part of the budget that a small frame takes at most.
+const SMALL_SHARE: usize = 64;
+/// The part that large frames leave to the small ones.
+const RESERVE_SHARE: usize = 4;
+
+/// shard.request.memory.bytes. A frame is as long as it says, and whoever sends it may take his time: so large frames take a part
+/// of it only, and small ones do not wait behind them. Among its like each is served in the order in which it came; a large
+/// frame that is larger than that part is admitted when no other large one is.
 pub struct RequestMemory {
     limit: usize,
+    small: Class,
+    large: Class,
+    metrics: Cells,
+}
+
+#[derive(Default)]
+struct Class {
     used: Cell<usize>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
-    metrics: Cells,
 }
 
 /// A frame's bytes; given back on drop.
@@ -41,17 +53,24 @@ impl RequestMemory {
     pub fn new(limit: usize, metrics: Cells) -> Rc<RequestMemory> {
         Rc::new(RequestMemory {
             limit,
-            used: Cell::new(0),
-            waiting: RefCell::default(),
+            small: Class::default(),
+            large: Class::default(),
             metrics,
         })
     }
 
-    /// A permit at once, if there is room and nobody waits.
+    fn class(&self, bytes: usize) -> &Class {
+        match bytes <= self.limit / SMALL_SHARE {
+            true => &self.small,
+            false => &self.large,
+        }
+    }
+
+    /// A permit at once, if there is room and nobody of its like waits.
     pub fn try_admit(self: &Rc<Self>, bytes: usize) -> Option<Permit> {
-        let free = self.waiting.borrow().is_empty() && self.fits(bytes);
+        let free = self.class(bytes).waiting.borrow().is_empty() && self.fits(bytes);
         free.then(|| {
-            self.change(bytes as i64);
+            self.take(bytes);
             Permit {
                 memory: self.clone(),
                 bytes,
@@ -66,7 +85,7 @@ impl RequestMemory {
             granted: Cell::new(false),
             waker: RefCell::default(),
         });
-        self.waiting.borrow_mut().push_back(waiter.clone());
+        self.class(bytes).waiting.borrow_mut().push_back(waiter.clone());
         Admission {
             memory: self.clone(),
             waiter,
@@ -75,29 +94,50 @@ impl RequestMemory {
 
     /// Whether connections wait for memory.
     pub fn is_wanted(&self) -> bool {
-        !self.waiting.borrow().is_empty()
+        [&self.small, &self.large]
+            .iter()
+            .any(|class| !class.waiting.borrow().is_empty())
     }
 
     fn fits(&self, bytes: usize) -> bool {
-        self.used.get() == 0 || self.used.get().saturating_add(bytes) <= self.limit
+        let (small, large) = (self.small.used.get(), self.large.used.get());
+        let reserve = self.limit / RESERVE_SHARE;
+        if std::ptr::eq(self.class(bytes), &self.small) {
+            // What they have beyond their part goes to the first large one that waits.
+            let room = match self.large.waiting.borrow().is_empty() {
+                true => self.limit.saturating_sub(large).max(reserve),
+                false => reserve,
+            };
+            return small == 0 || small + bytes <= room;
+        }
+        let is_first = large == 0 && small <= reserve;
+        is_first || large.saturating_add(bytes).saturating_add(small.max(reserve)) <= self.limit
     }
 
-    fn change(&self, bytes: i64) {
-        self.used.set(self.used.get().saturating_add_signed(bytes as isize));
-        self.metrics.add(Metric::RequestMemoryBytes, bytes);
+    fn take(&self, bytes: usize) {
+        let used = &self.class(bytes).used;
+        used.set(used.get() + bytes);
+        self.metrics.add(Metric::RequestMemoryBytes, bytes as i64);
     }
 
     fn release(&self, bytes: usize) {
-        self.change(-(bytes as i64));
+        let used = &self.class(bytes).used;
+        used.set(used.get().saturating_sub(bytes));
+        self.metrics.add(Metric::RequestMemoryBytes, -(bytes as i64));
         self.grant();
     }
 
-    /// Gives room to the waiters at the front.
+    /// Gives room to the waiters at the front: what large frames give back may be for small ones.
     fn grant(&self) {
-        let mut waiting = self.waiting.borrow_mut();
+        self.grant_in(&self.large);
+        self.grant_in(&self.small);
+    }
+
+    fn grant_in(&self, class: &Class) {
+        let mut waiting = class.waiting.borrow_mut();
         while let Some(waiter) = waiting.front().filter(|waiter| self.fits(waiter.bytes)).cloned() {
             waiting.pop_front();
-            self.change(waiter.bytes as i64);
+            self.take(waiter.bytes);
             waiter.granted.set(true);
             if let Some(waker) = waiter.waker.borrow_mut().take() {
                 waker.wake();
@@ -133,10 +173,8 @@ impl Drop for Admission {
         if self.waiter.granted.get() {
             self.memory.release(self.waiter.bytes);
         } else {
-            self.memory
-                .waiting
-                .borrow_mut()
-                .retain(|waiter| !Rc::ptr_eq(waiter, &self.waiter));
+            let waiting = &self.memory.class(self.waiter.bytes).waiting;
+            waiting.borrow_mut().retain(|waiter| !Rc::ptr_eq(waiter, &self.waiter));
             self.memory.grant();
         }
     }
@@ -158,36 +196,64 @@ mod tests {
         RequestMemory::new(limit, Registry::new(1).shard(0))
     }
 
-    /// The budget is never passed, except by one frame that is larger than all of it and alone.
-    #[test]
-    fn the_budget_holds() {
-        let memory = memory(10);
-        let large = memory.try_admit(100).expect("alone");
-        assert!(memory.try_admit(1).is_none());
-        drop(large);
-        let first = memory.try_admit(6).expect("room");
-        assert!(memory.try_admit(5).is_none());
-        assert!(memory.try_admit(4).is_some());
-        drop(first);
-        assert_eq!(
-            (memory.used.get(), memory.metrics.get(Metric::RequestMemoryBytes)),
-            (0, 0)
-        );
+    impl RequestMemory {
+        fn used(&self) -> usize {
+            self.small.used.get() + self.large.used.get()
+        }
     }
 
-    /// Who waits longest is served first; a small frame does not overtake a large one.
+    /// The budget is never passed, except by one frame that is larger than all of it, and the small ones beside it.
+    #[test]
+    fn the_budget_holds() {
+        let memory = memory(640);
+        let large = memory.try_admit(1_000).expect("alone");
+        assert!(memory.try_admit(11).is_none());
+        let beside: Vec<_> = std::iter::from_fn(|| memory.try_admit(10)).collect();
+        assert_eq!(beside.len(), 16, "a fourth of it");
+        drop((large, beside));
+        let first = memory.try_admit(300).expect("room");
+        assert!(memory.try_admit(181).is_none());
+        let second = memory.try_admit(180).expect("room");
+        let small: Vec<_> = std::iter::from_fn(|| memory.try_admit(10)).collect();
+        assert_eq!(memory.used(), 640);
+        drop((first, second, small));
+        assert_eq!((memory.used(), memory.metrics.get(Metric::RequestMemoryBytes)), (0, 0));
+        let all_small: Vec<_> = std::iter::from_fn(|| memory.try_admit(10)).collect();
+        assert_eq!(all_small.len(), 64, "all of it, where there are no large ones");
+        assert!(memory.try_admit(100).is_none());
+    }
+
+    /// Who waits longest is served first, among its like; and whoever sends a large frame slowly holds up no small ones.
     #[test]
     fn waiters_are_served_in_order() {
-        let memory = memory(10);
-        let held = memory.try_admit(8).expect("room");
-        let (mut large, mut small) = (memory.admit(9), memory.admit(1));
-        assert!(poll(&mut large).is_none() && poll(&mut small).is_none());
-        assert!(memory.try_admit(1).is_none());
+        let memory = memory(640);
+        let held = memory.try_admit(400).expect("room");
+        let (mut large, mut larger) = (memory.admit(200), memory.admit(80));
+        assert!(poll(&mut large).is_none() && poll(&mut larger).is_none());
+        assert!(memory.try_admit(20).is_none(), "behind others of its like");
+        assert!(memory.try_admit(10).is_some(), "a small one");
         drop(held);
         let permit = poll(&mut large).expect("granted first");
-        assert!(poll(&mut small).is_some());
+        assert!(poll(&mut larger).is_some());
         drop(permit);
-        assert_eq!(memory.used.get(), 0);
+        assert_eq!(memory.used(), 0);
+    }
+
+    /// What the small ones have beyond their part is not given to more of them while a large one waits.
+    #[test]
+    fn small_frames_starve_no_large_one() {
+        let memory = memory(640);
+        let mut small: Vec<_> = std::iter::from_fn(|| memory.try_admit(10)).collect();
+        let mut large = memory.admit(100);
+        for _ in 0..9 {
+            small.pop();
+            assert!(poll(&mut large).is_none() && memory.try_admit(10).is_none());
+        }
+        small.pop();
+        let permit = poll(&mut large).expect("as much was given back");
+        assert_eq!(memory.used(), 640);
+        drop((permit, small));
+        assert_eq!(memory.used(), 0);
     }
 
     /// A waiter that goes away, granted or not, leaves nothing behind and holds nobody up.
@@ -202,9 +268,9 @@ mod tests {
         let held = memory.try_admit(10).expect("room");
         let granted = memory.admit(3);
         drop(held);
-        assert_eq!(memory.used.get(), 3);
+        assert_eq!(memory.used(), 3);
         drop(granted);
-        assert_eq!(memory.used.get(), 0);
+        assert_eq!(memory.used(), 0);
         assert!(!memory.is_wanted());
     }
 }

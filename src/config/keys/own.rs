@@ -16,7 +16,7 @@ pub(super) const KEYS: &[Key] = &[
     long("shard.cache.bytes").at_least(0).own()
         .doc("Bytes of recent batches that a shard keeps in memory for readers, at most. What was written has 32 MiB at first, and more, for good, as readers come for what had to leave it; an eighth of the whole is for what is read ahead. Unset: the shards share an eighth of the memory that the machine or the control group has, 64 MiB each at least."),
     long("shard.request.memory.bytes").default("134217728").at_least(1048576).own()
-        .doc("Bytes of request bodies a shard admits at once; beyond them it stops reading from its connections."),
+        .doc("Bytes of request bodies a shard admits at once; beyond them it stops reading from its connections. A fourth of it is kept for bodies of up to a 64th."),
     long("shard.fetch.memory.bytes").default("67108864").at_least(1048576).own()
         .doc("Bytes of fetched batches that a shard holds until they are sent; beyond them fetches get less, and reads from the disk wait."),
     int("shard.catchup.reads.max").default("8").at_least(1).own()
