@@ -7,21 +7,28 @@ use std::time::Duration;
 
 use crate::api::Context;
 use crate::metrics::{ConnectionCells, Metric};
-use crate::rt::{self, Listener, Stream};
+use crate::rt::{self, Instant, Listener, Stream};
 
 use super::Shared;
 use super::connection::Connection;
 
 /// After a failed accept (out of file descriptors, say) the next try waits for connections to go.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Between two remarks about them.
+const REMARK_EVERY: Duration = Duration::from_secs(10);
 
 pub async fn run(listener: Rc<Listener>, name: Rc<str>, shared: Rc<Shared>) {
+    let mut told: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok(stream) => admit(stream, &name, &shared),
             Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
             Err(error) => {
-                tracing::warn!(listener = %name, "connection not accepted: {error}");
+                let now = rt::now();
+                if told.is_none_or(|at| now.since(at) >= REMARK_EVERY) {
+                    tracing::warn!(listener = %name, "connections are not accepted: {error}");
+                    told = Some(now);
+                }
                 rt::sleep(RETRY_PAUSE).await;
             }
         }

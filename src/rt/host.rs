@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -165,6 +166,9 @@ pub fn memlock_limit() -> io::Result<Option<u64>> {
     Ok((limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur))
 }
 
+/// Descriptors that connections leave to files, at most.
+const FILES_KEPT_MAX: u64 = 4_096;
+
 /// The limit of open descriptors, before and after [`raise_nofile`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoFile {
@@ -185,6 +189,19 @@ pub fn raise_nofile() -> io::Result<NoFile> {
         before,
         now: limit.rlim_cur,
     })
+}
+
+/// Descriptors from this number on are for files: a log that finds none fails, and its directory goes offline.
+pub(super) fn first_descriptor_for_files() -> i32 {
+    static FIRST: OnceLock<i32> = OnceLock::new();
+    *FIRST.get_or_init(|| {
+        let limit = resource_limit(libc::RLIMIT_NOFILE).map_or(u64::MAX, |limit| limit.rlim_cur);
+        i32::try_from(limit - kept_for_files(limit)).unwrap_or(i32::MAX)
+    })
+}
+
+fn kept_for_files(limit: u64) -> u64 {
+    (limit / 4).min(FILES_KEPT_MAX)
 }
 
 fn resource_limit(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlimit> {
@@ -423,6 +440,12 @@ mod tests {
             number_behind("rchar: 1\nread_bytes: 2\nwrite_bytes: 3\n", "\nwrite_bytes:"),
             3
         );
+    }
+
+    #[test]
+    fn connections_leave_descriptors_to_files() {
+        assert_eq!([0, 1_024, 20_000, 1 << 20].map(kept_for_files), [0, 256, 4_096, 4_096]);
+        assert!(first_descriptor_for_files() > 0);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use glommio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::io_error;
+use crate::rt::host;
 use crate::rt::task::{now, yield_now};
 
 /// Connections that the kernel completes before we accept them (it caps this by net.core.somaxconn).
@@ -61,6 +62,10 @@ impl Listener {
         }
         match self.listener.accept().await {
             Ok(_) if self.closed.get() => Err(closed()),
+            // Closed again. Descriptors are given out from the lowest on: its number says how many are taken.
+            Ok(stream) if stream.as_raw_fd() >= host::first_descriptor_for_files() => {
+                Err(io::Error::from_raw_os_error(libc::EMFILE))
+            }
             Ok(stream) => Stream::new(stream),
             Err(_) if self.closed.get() => Err(closed()),
             Err(error) => Err(io_error(error)),
