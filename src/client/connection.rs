@@ -1,6 +1,7 @@
 //! One connection: negotiated versions, requests out, answers back in order.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -136,7 +137,7 @@ impl Connection {
     }
 
     fn read_frame(&mut self) -> Result<Bytes, ClientError> {
-        let broken = |problem| ClientError::Broken(self.address.clone(), problem);
+        let broken = |problem| ClientError::Broken(self.address.clone(), named(problem));
         let mut prefix = [0; 4];
         self.stream.read_exact(&mut prefix).map_err(broken)?;
         let len = frame_len(prefix, FRAME_BYTES_MAX).map_err(|problem| ClientError::answer(&self.address, problem))?;
@@ -157,5 +158,31 @@ impl Connection {
         } else {
             Err(unsupported())
         }
+    }
+}
+
+/// The kernel says in odd words that the time for an answer is over.
+fn named(problem: io::Error) -> io::Error {
+    match problem.kind() {
+        io::ErrorKind::WouldBlock => {
+            let message = format!("no answer within {} s", PATIENCE.as_secs());
+            io::Error::new(io::ErrorKind::TimedOut, message)
+        }
+        _ => problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_is_over_is_called_that() {
+        assert_eq!(
+            named(io::ErrorKind::WouldBlock.into()).to_string(),
+            "no answer within 60 s"
+        );
+        let gone = io::ErrorKind::ConnectionReset;
+        assert_eq!(named(gone.into()).kind(), gone);
     }
 }
