@@ -411,9 +411,9 @@ impl Oracle {
         let at = (pick / 4) as usize;
         let (offset, crc) = match pick % 4 {
             0 if !promises.acked.is_empty() => acked().nth(at % promises.acked.len()),
-            1 => acked().last(),
+            1 => acked().next_back(),
             2 if !promises.visible.is_empty() => shown().nth(at % promises.visible.len()),
-            _ => shown().last(),
+            _ => shown().next_back(),
         }?;
         Some(Promised {
             offset,
