@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_goal_is_missed_by_what_is_over_it() {
-        assert_eq!(judged(2.0, Some(2.0), "s"), (", at most 2 s".to_owned(), false));
+        assert_eq!(judged(2.0, Some(2.0), "s"), (", at most 2.00 s".to_owned(), false));
         assert!(judged(2.1, Some(2.0), "s").1);
         assert_eq!(judged(9.0, None, "s"), (String::new(), false));
     }
