@@ -43,11 +43,13 @@ impl Row {
             return false;
         };
         let (mine, theirs, unit) = (short(self.value), short(kafka.value), self.unit);
-        let (verdict, is_over) = judged(self.value / kafka.value, Some(part), "times");
-        let ratio = short(self.value / kafka.value);
+        let ratio = self.value / kafka.value;
+        let (verdict, is_over) = judged(ratio, Some(part), "times");
         println!(
-            "{}: {broker} {mine} {unit}, {ratio} times Kafka's {theirs}{verdict} ({})",
-            self.what, self.note
+            "{}: {broker} {mine} {unit}, {} times Kafka's {theirs}{verdict} ({})",
+            self.what,
+            short(ratio),
+            self.note
         );
         is_over
     }

@@ -50,13 +50,7 @@ fn wait_for(thread: libc::pid_t) -> libc::pid_t {
 /// broker is let in as it is.
 #[test]
 fn a_shard_that_hangs_keeps_no_leadership() {
-    let mut cluster = Cluster::start();
-    for node in &mut cluster.nodes {
-        assert!(node.terminate().success());
-        node.set(&[("broker.session.timeout.ms", &SESSION.as_millis().to_string())]);
-    }
-    cluster.nodes.iter_mut().for_each(Broker::spawn);
-    cluster.nodes.iter_mut().for_each(Broker::await_answer);
+    let mut cluster = Cluster::start_with(&[("broker.session.timeout.ms", &SESSION.as_millis().to_string())]);
     cluster.create(0, "t");
     wait_until("all are in sync", || cluster.in_sync(0, None, 3));
     let hung = (cluster.controller() + 1) % 3;
