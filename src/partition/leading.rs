@@ -124,7 +124,7 @@ impl Partition {
         acked: &mut Vec<AckToken>,
         now: Instant,
     ) -> Result<u64, FollowerError> {
-        let leader_end = self.log.written();
+        let leader_end = self.log.submitted();
         let Role::Leader(followers) = &mut self.role else {
             return Err(FollowerError::NotReplica);
         };
@@ -143,7 +143,7 @@ impl Partition {
     /// To be asked now and then, and when a follower may join: who has not caught up for too long leaves the ISR, who has
     /// caught up joins it. Also gives the bytes that became visible: those who are out of it hold nothing up any more.
     pub fn isr_change(&mut self, acked: &mut Vec<AckToken>, now: Instant) -> (Option<IsrProposal>, u64) {
-        let leader_end = self.log.written();
+        let leader_end = self.log.submitted();
         let Role::Leader(followers) = &mut self.role else {
             return (None, 0);
         };

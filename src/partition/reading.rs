@@ -69,7 +69,7 @@ impl Partition {
         match bound {
             Bound::HighWatermark => self.high_watermark,
             Bound::LastStable => self.last_stable_offset(),
-            Bound::LogEnd => self.log.written(),
+            Bound::LogEnd => self.log.submitted(),
         }
     }
 
@@ -79,7 +79,7 @@ impl Partition {
             return Ok(Reading::Diverging(epoch, end_offset));
         }
         let limit = self.bound(ask.bound);
-        if ask.offset < self.log.log_start() || ask.offset > self.log.written() {
+        if ask.offset < self.log.log_start() || ask.offset > self.log.submitted() {
             return Err(ReadRefusal::OutOfRange);
         }
         let plan = self
@@ -113,11 +113,11 @@ impl Partition {
     /// from the log's end on even before it has a batch, as in Kafka, where a new leader notes where it begins.
     pub fn end_of_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
         let current = self.leadership.epoch.0;
-        let written = self.log.written();
+        let end = self.log.submitted();
         match self.log.latest_epoch() {
             _ if epoch > current => None,
-            _ if epoch == current => Some((epoch, written)),
-            Some(latest) if epoch > latest => Some((latest, written)),
+            _ if epoch == current => Some((epoch, end)),
+            Some(latest) if epoch > latest => Some((latest, end)),
             _ => self.log.end_offset_for_epoch(epoch),
         }
     }

@@ -176,7 +176,7 @@ impl Shard {
         let wanted = match kind {
             WaitKind::Visible => missing.div_ceil(poll.parts.len()) as u64,
             // Each new record wakes a follower: producers may wait for it.
-            WaitKind::Written => 1,
+            WaitKind::Submitted => 1,
         };
         let mut waits = Vec::with_capacity(poll.parts.len());
         for part in &mut poll.parts {

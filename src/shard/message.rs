@@ -157,15 +157,15 @@ pub struct Wait {
 pub(super) enum WaitKind {
     /// Bytes that consumers may see.
     Visible,
-    /// Offsets that followers may copy: above the high watermark too.
-    Written,
+    /// Offsets that followers may copy: above the high watermark too, and while the leader writes them.
+    Submitted,
 }
 
 impl WaitKind {
     pub(super) fn of(reader: Reader) -> WaitKind {
         match reader {
             Reader::Consumer { .. } => WaitKind::Visible,
-            Reader::Follower { .. } => WaitKind::Written,
+            Reader::Follower { .. } => WaitKind::Submitted,
         }
     }
 }

@@ -70,7 +70,7 @@ impl Shard {
             let fetching = self.fetch_one(item, ask.reader, &mut budget, false, now);
             if matches!(&fetching, Fetching::Ready(fetched) if fetched.gives_nothing()) {
                 part.left_out
-                    .push((slot, self.mark(WaitKind::Written, [&item.partition])));
+                    .push((slot, self.mark(WaitKind::Submitted, [&item.partition])));
             }
             part.partitions[slot] = self.take_up(&mut part, slot, item, fetching);
         }
@@ -88,7 +88,7 @@ impl Shard {
             Fetching::FromDisk(fetched, life, plan, class) => {
                 let mark = match class {
                     Class::Awaited => 0,
-                    Class::Behind(_) => self.mark(WaitKind::Written, [&item.partition]),
+                    Class::Behind(_) => self.mark(WaitKind::Submitted, [&item.partition]),
                 };
                 part.plan(Planned {
                     class,

@@ -140,12 +140,19 @@ impl Shard {
             }
         }
         self.write_offered(now);
-        if self
-            .jobs
-            .iter()
-            .any(|job| matches!(job, Job::Write(..) | Job::Journal(..)))
-        {
+        for job in &self.jobs {
+            match job {
+                Job::Write(life, _) => touched.push(life.partition),
+                Job::Journal(_, lives, _) => touched.extend(lives.iter().map(|life| life.partition)),
+                _ => {}
+            }
+        }
+        if !touched.is_empty() {
             self.catchup.on_write(now.instant);
+        }
+        // What is being written: followers copy it meanwhile.
+        for id in touched.drain(..) {
+            self.notify_followers(id);
         }
         self.touched = touched;
     }

@@ -58,7 +58,9 @@ impl Shard {
     pub(super) fn mark<'a>(&self, kind: WaitKind, partitions: impl IntoIterator<Item = &'a PartitionId>) -> u64 {
         let marks = partitions.into_iter().map(|id| match (self.hosted.get(id), kind) {
             (Some(Hosted::Open(open)), WaitKind::Visible) => open.partition.visible_bytes(),
-            (Some(Hosted::Open(open)), WaitKind::Written) => u64::try_from(open.partition.log().written()).unwrap_or(0),
+            (Some(Hosted::Open(open)), WaitKind::Submitted) => {
+                u64::try_from(open.partition.log().submitted()).unwrap_or(0)
+            }
             _ => 0,
         });
         marks.sum()
@@ -80,9 +82,9 @@ impl Shard {
         if open.partition.leadership().is_alone() {
             return;
         }
-        let end = open.partition.log().written();
+        let end = open.partition.log().submitted();
         let offsets = end - std::mem::replace(&mut open.told_end, end);
-        self.notify_of(id, WaitKind::Written, u64::try_from(offsets).unwrap_or(0));
+        self.notify_of(id, WaitKind::Submitted, u64::try_from(offsets).unwrap_or(0));
     }
 
     fn notify_of(&mut self, id: PartitionId, kind: WaitKind, more: u64) {

@@ -1,6 +1,7 @@
 //! A partition's log, as its shard sees it: a synchronous state machine that hands out owned I/O jobs.
 //!
-//! staged >= written >= synced, always, and written >= placed: what is in between is in the journal. Jobs own a file handle and frozen buffers, run as tasks and come back as values.
+//! staged >= submitted >= written >= synced, always, and written >= placed: what is in between is in the journal. Jobs own
+//! a file handle and frozen buffers, run as tasks and come back as values.
 //! At most one write is in flight per log, to the segment or to the journal, because two neighbours share a block; beside it at most one job ahead of the
 //! writes (opening and preallocating segments) and one behind them (sealing, syncing, snapshots).
 //!
@@ -113,6 +114,7 @@ pub struct Log {
     id: u64,
     log_start: i64,
     staged: i64,
+    submitted: i64,
     placed: i64,
     written: i64,
     synced: i64,
@@ -189,6 +191,7 @@ impl Log {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             log_start: recovered.log_start,
             staged: recovered.end,
+            submitted: recovered.end,
             placed: recovered.end,
             written: recovered.end,
             synced: recovered.end,
@@ -227,6 +230,12 @@ impl Log {
     /// Where the next batch goes (LEO counting staged batches).
     pub fn staged(&self) -> i64 {
         self.staged
+    }
+
+    /// Everything below is written, or in the write in flight. Should that write fail the log is offline, so no other batch
+    /// ever gets these offsets in this leader's epoch: what followers may copy.
+    pub fn submitted(&self) -> i64 {
+        self.submitted
     }
 
     /// Everything below is on the device, in a segment or in the journal, and survives a killed process: the LEO that readers and acks see.
@@ -357,9 +366,8 @@ impl Log {
         // What the journal keeps through a power cut the segment must keep too.
         let synced = self.options.config.flush_messages == 1 || self.synced > self.placed;
         let chunk = self.staging.freeze_front()?;
-        if self.placed < self.written {
-            self.on_placing(chunk.view());
-        }
+        self.on_placing(chunk.view());
+        self.submitted = chunk.next_offset();
         self.is_writing = true;
         Some(WriteJob {
             handle,
@@ -396,7 +404,7 @@ impl Log {
 
     /// Largest epoch <= `epoch` and its end offset; None when unknown.
     pub fn end_offset_for_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
-        self.epochs.end_offset(epoch, self.written)
+        self.epochs.end_offset(epoch, self.submitted)
     }
 
     pub fn latest_epoch(&self) -> Option<i32> {
@@ -526,7 +534,8 @@ impl Log {
     }
 
     fn assert_cursors(&self) {
-        assert!(self.staged >= self.written, "written past what was staged");
+        assert!(self.staged >= self.submitted, "submitted past what was staged");
+        assert!(self.submitted >= self.written, "written past what was submitted");
         assert!(self.written >= self.placed, "placed past what was written");
         assert!(self.written >= self.synced, "synced past what was written");
     }

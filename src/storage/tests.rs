@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::layout::{CORRUPT, INDEX, LEADER_EPOCHS, LOG, PARTITION_METADATA, SNAPSHOT, TIME_INDEX, segment_path};
-use super::testing::{Recorder, Rig, batch, batch_of_len, config, log_path, scratch};
+use super::testing::{Recorder, Rig, batch, batch_of_len, config, log_path, scratch, split};
 use super::{Log, PartitionCheckpoint, ReadError, StageError, StorageError, Syncs};
 use crate::config::TopicConfig;
 use crate::model::{LeaderEpoch, TopicId};
@@ -152,6 +152,17 @@ fn block_edges_hold() {
     });
 }
 
+/// What is being written is read already, and nothing behind it.
+async fn check_submitted(rig: &mut Rig) {
+    let (written, submitted) = (rig.log.written(), rig.log.submitted());
+    assert!(written < submitted);
+    let bytes = rig.try_read(written, 1 << 20, i64::MAX).await.expect("read");
+    let batches = split(&bytes);
+    assert_eq!(batches.first().map(|(offset, _)| *offset), Some(written));
+    let last = &batches.last().expect("a batch").1;
+    assert_eq!(BatchHeader::parse(last).expect("a batch").next_offset(), submitted);
+}
+
 #[test] // Goal: batches staged together go out as one write; a second write waits for the first.
 fn one_write_is_in_flight() {
     on_shard(|| async {
@@ -168,6 +179,7 @@ fn one_write_is_in_flight() {
         rig.stage(&batch(1, 1000, 10));
         assert!(rig.log.take_write().is_none(), "one is in flight");
         assert_eq!((rig.log.staged(), rig.log.written()), (11, 0));
+        check_submitted(&mut rig).await;
         let done = job.run().await;
         rig.log.on_written(done, &mut rig.cache).expect("written");
         assert_eq!(rig.log.written(), 10);

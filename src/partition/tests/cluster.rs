@@ -80,7 +80,8 @@ impl Cluster {
             } else {
                 self.state.leader.unwrap_or(at)
             }),
-            10..=15 => self.settle(at).await,
+            10..=13 => self.settle(at).await,
+            14 | 15 => self.begin_write(at).await,
             16..=24 => self.fetch(at).await,
             25..=28 => self.take(at),
             29..=31 => self.propose(at),
@@ -227,6 +228,13 @@ impl Cluster {
     async fn settle(&mut self, at: usize) {
         if self.nodes[at].is_up() {
             let acked = self.nodes[at].settle().await;
+            self.note(acked);
+        }
+    }
+
+    async fn begin_write(&mut self, at: usize) {
+        if self.nodes[at].is_up() {
+            let acked = self.nodes[at].begin_write().await;
             self.note(acked);
         }
     }

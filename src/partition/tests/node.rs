@@ -15,7 +15,7 @@ use crate::partition::{
 use crate::record::{BatchBuilder, BatchHeader, Compression, Marker, ValidBatch};
 use crate::rt::{Instant, wall_ms};
 use crate::storage::testing::{config, split};
-use crate::storage::{Cache, Log, LogDir, LogOptions, PartitionCheckpoint, Syncs, Truncated};
+use crate::storage::{Cache, Log, LogDir, LogOptions, PartitionCheckpoint, Syncs, Truncated, WriteJob};
 
 pub const LAG_MAX: Duration = Duration::from_secs(10);
 
@@ -28,6 +28,8 @@ pub struct Node {
     pub config: TopicConfig,
     cache: Cache,
     lives: u64,
+    /// A write in flight.
+    writing: Option<WriteJob>,
 }
 
 /// What a leader answers to a follower.
@@ -54,6 +56,7 @@ impl Node {
             },
             cache: Cache::new(32 << 10),
             lives: 0,
+            writing: None,
         }
     }
 
@@ -86,9 +89,10 @@ impl Node {
         ));
     }
 
-    /// Its process is killed: what is only staged is gone.
+    /// Its process is killed: what is only staged, or being written, is gone.
     pub fn kill(&mut self) {
         self.partition = None;
+        self.writing = None;
         self.cache = Cache::new(32 << 10);
     }
 
@@ -105,11 +109,30 @@ impl Node {
         self.partition.as_mut().expect("up")
     }
 
+    /// The next write is given to the disk, and takes its time. Gives the acks of what was done before it.
+    pub async fn begin_write(&mut self) -> Vec<AckToken> {
+        let mut acked = Vec::new();
+        let partition = self.partition.as_mut().expect("up");
+        while let Some(job) = partition.take_prepare(wall_ms()) {
+            partition.on_prepared(job.run().await, &mut acked).expect("prepared");
+        }
+        if self.writing.is_none() {
+            self.writing = partition.take_write();
+        }
+        acked
+    }
+
     /// Runs every job that is due, until none is. Gives the acks.
     pub async fn settle(&mut self) -> Vec<AckToken> {
         let mut acked = Vec::new();
         let partition = self.partition.as_mut().expect("up");
         loop {
+            if let Some(job) = self.writing.take() {
+                let done = job.run().await;
+                partition
+                    .on_written(done, &mut self.cache, &mut acked)
+                    .expect("written");
+            }
             if let Some(job) = partition.take_truncation(&mut self.cache) {
                 let mut producers = Producers::default();
                 let done = job.run(&mut producers).await;
@@ -117,13 +140,11 @@ impl Node {
                 assert_eq!(truncated, Truncated::Done);
             } else if let Some(job) = partition.take_prepare(wall_ms()) {
                 partition.on_prepared(job.run().await, &mut acked).expect("prepared");
-            } else if let Some(job) = partition.take_write() {
-                let done = job.run().await;
-                partition
-                    .on_written(done, &mut self.cache, &mut acked)
-                    .expect("written");
             } else {
-                return acked;
+                self.writing = partition.take_write();
+                if self.writing.is_none() {
+                    return acked;
+                }
             }
         }
     }

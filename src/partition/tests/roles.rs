@@ -74,6 +74,33 @@ fn acks_come_when_they_are_due() {
     });
 }
 
+#[test] // Goal: followers copy while the leader writes, and what they have then is not taken from them; acks wait for both.
+fn followers_copy_what_is_being_written() {
+    in_world(async {
+        let mut node = leader().await;
+        node.append(batch(1), Warrant::None, Ack::Replicated(token(1)))
+            .expect("appended");
+        let (answer, _) = node.answer(&fetch(1, 0), LeaderEpoch(1), -1, at(1)).await;
+        assert!(
+            matches!(answer, FetchAnswer::Records(records, _) if records.is_empty()),
+            "only staged"
+        );
+        node.begin_write().await;
+        let (end, written) = (node.up().log().submitted(), node.up().log().written());
+        assert!(written < end);
+        let (answer, _) = node.answer(&fetch(1, 0), LeaderEpoch(1), -1, at(1)).await;
+        assert!(matches!(answer, FetchAnswer::Records(records, _) if !records.is_empty()));
+        for broker in [1, 2] {
+            let (answer, acked) = node.answer(&fetch(broker, end), LeaderEpoch(1), 1, at(1)).await;
+            assert!(matches!(answer, FetchAnswer::Records(records, _) if records.is_empty()));
+            assert_eq!(acked, []);
+        }
+        assert_eq!(node.up().high_watermark(), 0);
+        assert_eq!(node.settle().await, [token(1)]);
+        assert_eq!(node.up().high_watermark(), end);
+    });
+}
+
 #[test] // Goal: of two waits for one batch each gets its own; a duplicate waits for the followers too.
 fn duplicates_wait_for_the_same() {
     in_world(async {

@@ -33,7 +33,7 @@ pub(super) struct Unplaced {
     journaling: Option<(i64, u64)>,
     /// The space that is held in the journal, and up to where it is needed.
     holds: VecDeque<(i64, Hold)>,
-    /// The write to the segment that is in flight, where it takes such bytes along.
+    /// The write to the segment that is in flight.
     placing: Option<Run>,
 }
 
@@ -67,6 +67,7 @@ impl Log {
         frame.push(partition, self.life, chunk.segment, chunk.fresh());
         self.unplaced.journaling = Some((self.staged, chunk.fresh().len() as u64));
         chunk.note_journaled();
+        self.submitted = self.staged;
         self.is_writing = true;
         if self.options.config.flush_messages == 1 {
             frame.require_sync();
@@ -139,7 +140,7 @@ impl Log {
         );
     }
 
-    /// What is not in the segment yet, from the batch that holds `offset` on. The outer `None`: it is there.
+    /// What is not in the segment yet, be it not in the journal either, from the batch that holds `offset` on. The outer `None`: it is there.
     pub(super) fn select_unplaced(
         &self,
         offset: i64,

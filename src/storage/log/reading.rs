@@ -26,13 +26,13 @@ impl Log {
         if self.is_offline() {
             return Err(ReadError::Offline);
         }
-        if offset < self.log_start || offset > self.written {
+        if offset < self.log_start || offset > self.submitted {
             return Err(ReadError::OutOfRange);
         }
         let ask = Ask {
             offset,
             max_bytes,
-            limit: limit.min(self.written),
+            limit: limit.min(self.submitted),
             at_least_one,
         };
         let source = match self.cached(ask, cache) {

@@ -176,6 +176,7 @@ impl Log {
 
     fn set_end(&mut self, end: i64) {
         self.staged = end;
+        self.submitted = end;
         self.placed = end;
         self.written = end;
         self.synced = end;

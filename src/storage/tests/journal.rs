@@ -52,6 +52,7 @@ pub(super) async fn append_journaled(rig: &mut Rig, journal: &mut Journal, batch
     frame.push(stranger(), 0, 0, batch);
     rig.log.take_entry(&mut frame);
     assert!(rig.log.take_write().is_none(), "one write at a time");
+    check_submitted(rig).await;
     let done = journal.write(frame, Vec::new()).run().await;
     let frame = journal.on_written(done).expect("written");
     rig.log.on_journaled(Some(&frame)).expect("told");
