@@ -278,8 +278,12 @@ impl Oracle {
         self.grown = joined.map(|member| (id, *member)).or(self.grown);
         self.check_leaving(id, before, after);
         let had_all = |leader: &BrokerId| before.isr.contains(leader) || before.elr.contains(leader);
-        // With it, a reassignment has ended, and the leader before it has let it into the ISR.
-        let is_let_in = !after.leader_recovering && after.isr.iter().any(|member| before.isr.contains(member));
+        // With it, a reassignment has ended, and the leader before it has let it into the ISR: beside others that stay in
+        // it, or as the last thing that it did.
+        let stays = |member: &BrokerId| before.isr.contains(member);
+        let has_ended = !before.removing.is_empty() && after.removing.is_empty();
+        let is_let_in = !after.leader_recovering
+            && (after.isr.iter().any(stays) || (has_ended && before.leader.as_ref().is_some_and(stays)));
         match after.leader.filter(|leader| !is_same && !had_all(leader) && !is_let_in) {
             Some(leader) => self.on_unclean(id, leader, before, after),
             None => self
