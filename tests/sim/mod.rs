@@ -18,6 +18,7 @@
 //! | faults | what goes wrong |
 //! | plots | what goes wrong in a certain order, where only that order does harm |
 //! | length | long runs and short ones |
+//! | votes | a voter that comes back |
 //! | oracle | what was promised, and whether it was kept |
 //!
 //! Long runs go at a pace like that of a real cluster; short ones are quicker, and many. A failing run prints its history and
@@ -34,6 +35,7 @@ mod names;
 mod node;
 mod oracle;
 mod plots;
+mod votes;
 
 use std::collections::BTreeMap;
 use std::env;

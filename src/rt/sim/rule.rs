@@ -32,15 +32,17 @@ pub enum Rule {
     CommitsFollow,
     /// Who answers without a commit is sure to lead the quorum still.
     Confirmation,
+    /// Who would lead the quorum asks first whether a majority would have it.
+    PreVote,
 }
 
 impl Rule {
     /// Of the controllers among themselves.
     pub fn is_of_consensus(self) -> bool {
-        use Rule::{CommitBase, CommitsFollow, Confirmation, KeptSnapshot, KeptVote, SyncedLog};
+        use Rule::{CommitBase, CommitsFollow, Confirmation, KeptSnapshot, KeptVote, PreVote, SyncedLog};
         matches!(
             self,
-            SyncedLog | KeptVote | KeptSnapshot | CommitBase | CommitsFollow | Confirmation
+            SyncedLog | KeptVote | KeptSnapshot | CommitBase | CommitsFollow | Confirmation | PreVote
         )
     }
 }

@@ -472,11 +472,19 @@ fn raft_config(quorum: &QuorumConfig, keeping: Keeping, cluster: &str) -> Config
         snapshot_policy: SnapshotPolicy::LogsSinceLast(keeping.per_snapshot),
         max_in_snapshot_log_to_keep: keeping.kept,
         // A node that comes back must not depose a healthy leader.
-        enable_pre_vote: Some(true),
+        enable_pre_vote: Some(asks_first()),
         // What was committed is not noted on disk: a leader that was restarted asks a majority first.
         enable_leader_restore: Some(false),
         ..Config::default()
     }
+}
+
+fn asks_first() -> bool {
+    #[cfg(test)]
+    if rt::sim::is_off(rt::sim::Rule::PreVote) {
+        return false;
+    }
+    true
 }
 
 /// Without an answer of a majority for so long a leader does not count as one; the library's own lease is as long.
