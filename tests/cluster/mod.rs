@@ -9,6 +9,7 @@ mod failover;
 mod few;
 mod growth;
 mod hangs;
+mod hints;
 mod lag;
 mod listeners;
 mod lost;
