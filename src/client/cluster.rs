@@ -176,11 +176,11 @@ impl Cluster {
 
     /// A connection to one broker for its own use, beside the kept one.
     pub fn open(&self, id: BrokerId) -> Result<Connection, ClientError> {
-        let unknown = ClientError::Kafka {
+        let unknown = || ClientError::Kafka {
             code: ErrorCode::BrokerNotAvailable,
-            message: None,
+            message: Some(format!("Broker {} is not in the cluster, or not running.", id.0)),
         };
-        let address = self.brokers.get(&id).ok_or(unknown)?;
+        let address = self.brokers.get(&id).ok_or_else(unknown)?;
         Connection::open(address, &self.client_id)
     }
 

@@ -348,7 +348,7 @@ fn load_metas(paths: &[PathBuf], broker_id: i32) -> Result<(Vec<Option<Meta>>, O
 fn check_meta(path: &Path, meta: &Meta, broker_id: i32, cluster_id: Option<&str>) -> Result<(), LogDirError> {
     if let Some(other) = meta.broker_id.filter(|id| *id != broker_id) {
         return Err(LogDirError::Refused(format!(
-            "log directory {} belongs to broker {other}, and this is broker {broker_id}; correct broker.id, or give this broker a log.dirs of its own",
+            "log directory {} belongs to broker {other}, and this is broker {broker_id}; correct node.id (broker.id), or give this broker a log.dirs of its own",
             path.display()
         )));
     }

@@ -226,7 +226,7 @@ fn a_log_directory_of_another_broker_or_cluster() {
     let printed = of_another("node.id=7").expect_refused(FAILED);
     assert_says(
         &printed,
-        &["belongs to broker 7", "this is broker 0", "correct broker.id"],
+        &["belongs to broker 7", "this is broker 0", "correct node.id"],
     );
 
     let attempt = of_another("cluster.id=AAAAAAAAAAAAAAAAAAAAAQ");
