@@ -70,7 +70,7 @@ fn judged(value: f64, most: Option<f64>, unit: &str) -> (String, bool) {
 }
 
 /// Our rows beside Kafka's, where both were measured. True: one of them misses its goal.
-fn print_beside_kafka(taken: &[(Kind, String, Vec<Row>)]) -> bool {
+fn print_beside_kafka(taken: &[Taken]) -> bool {
     let of = |wanted| taken.iter().filter(move |(kind, ..)| *kind == wanted);
     let mut missed = false;
     for (_, name, rows) in of(Kind::Corelane) {
@@ -89,50 +89,87 @@ pub type Measure<B> = (&'static str, fn(&mut B, Duration) -> anyhow::Result<Vec<
 
 /// What is measured, and of whom.
 pub struct Rounds<'a, B> {
+    pub start: fn(Kind, &Path) -> anyhow::Result<B>,
+    pub name: fn(&B) -> &str,
+    pub end: fn(&mut B),
     pub brokers: &'a [Kind],
     /// Only the measures whose names begin so; all, where it is empty.
     pub only: &'a [String],
     pub time: Duration,
     pub data: &'a PathBuf,
     pub measures: &'a [Measure<B>],
+    /// Those that are taken twice of each kind, in the order A B B A, each time of newly started brokers. Their rows have
+    /// the mean of both.
+    pub in_turns: &'a [Measure<B>],
 }
+
+/// A kind of broker, its name, and what was measured of it.
+type Taken = (Kind, String, Vec<Row>);
 
 impl<B> Rounds<'_, B> {
     /// Fails where Corelane misses a goal.
-    pub fn run(
-        &self,
-        start: impl Fn(Kind, &Path) -> anyhow::Result<B>,
-        name: impl Fn(&B) -> &str,
-        end: impl Fn(&mut B),
-    ) -> anyhow::Result<ExitCode> {
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
         std::fs::create_dir_all(self.data).with_context(|| format!("make {}", self.data.display()))?;
         let data = self.data.canonicalize()?;
-        let mut taken: Vec<(Kind, String, Vec<Row>)> = Vec::new();
-        let mut missed = false;
-        for kind in self.brokers {
-            if let Some(reason) = brokers::missing(*kind) {
-                eprintln!("{kind:?} is left out: {reason}");
-                continue;
+        let kinds: Vec<Kind> = self.brokers.iter().copied().filter(is_there).collect();
+        let turns: Vec<Kind> = kinds.iter().chain(kinds.iter().rev()).copied().collect();
+        let (mut taken, mut missed) = (Vec::new(), false);
+        for (kinds, measures) in [(&kinds, self.measures), (&turns, self.in_turns)] {
+            let wanted: Vec<_> = measures.iter().filter(|(name, _)| self.is_wanted(name)).collect();
+            for kind in kinds.iter().filter(|_| !wanted.is_empty()) {
+                let (name, rows, misses) = self.measure(*kind, &data, &wanted)?;
+                missed |= misses && *kind == Kind::Corelane;
+                taken.push((*kind, name, rows));
             }
-            let mut broker = start(*kind, &data)?;
-            let mut rows = Vec::new();
-            for (_, measure) in self.measures.iter().filter(|(name, _)| self.is_wanted(name)) {
-                for row in measure(&mut broker, self.time)? {
-                    missed |= row.print(name(&broker)) && *kind == Kind::Corelane;
-                    rows.push(row);
-                }
-            }
-            end(&mut broker);
-            taken.push((*kind, name(&broker).to_owned(), rows));
         }
-        missed |= print_beside_kafka(&taken);
+        missed |= print_beside_kafka(&merged(taken));
         std::fs::remove_dir_all(&data).context("remove the brokers' data")?;
         Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    /// Starts one, takes the measures, and ends it. Also gives whether a goal is missed.
+    fn measure(&self, kind: Kind, data: &Path, wanted: &[&Measure<B>]) -> anyhow::Result<(String, Vec<Row>, bool)> {
+        let mut broker = (self.start)(kind, data)?;
+        let (mut rows, mut missed) = (Vec::new(), false);
+        for (_, measure) in wanted {
+            for row in measure(&mut broker, self.time)? {
+                missed |= row.print((self.name)(&broker));
+                rows.push(row);
+            }
+        }
+        (self.end)(&mut broker);
+        Ok(((self.name)(&broker).to_owned(), rows, missed))
     }
 
     fn is_wanted(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|wanted| name.starts_with(wanted.as_str()))
     }
+}
+
+fn is_there(kind: &Kind) -> bool {
+    let missing = brokers::missing(*kind);
+    if let Some(reason) = &missing {
+        eprintln!("{kind:?} is left out: {reason}");
+    }
+    missing.is_none()
+}
+
+/// One of each kind. What was measured twice of it has the mean.
+fn merged(taken: Vec<Taken>) -> Vec<Taken> {
+    let mut all: Vec<Taken> = Vec::new();
+    for (kind, name, rows) in taken {
+        let Some((.., known)) = all.iter_mut().find(|(other, ..)| *other == kind) else {
+            all.push((kind, name, rows));
+            continue;
+        };
+        for row in rows {
+            match known.iter_mut().find(|other| other.is_of(&row)) {
+                Some(twin) => twin.value = f64::midpoint(twin.value, row.value),
+                None => known.push(row),
+            }
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -162,6 +199,23 @@ mod tests {
             [missed(1.0, Some(2.0)), missed(1.1, Some(2.0)), missed(9.0, None)],
             [false, true, false]
         );
+    }
+
+    /// Of what was taken in turns the mean counts.
+    #[test]
+    fn turns_are_merged() {
+        let turn = |kind, value| (kind, String::new(), rows(value));
+        let taken = vec![
+            turn(Kind::Corelane, 1.0),
+            turn(Kind::Kafka, 3.0),
+            turn(Kind::Kafka, 5.0),
+            turn(Kind::Corelane, 2.0),
+        ];
+        let merged = merged(taken);
+        let values = merged
+            .iter()
+            .map(|(_, _, rows)| rows.iter().map(|row| row.value).collect());
+        assert_eq!(values.collect::<Vec<Vec<f64>>>(), [[1.5, 1.5], [4.0, 4.0]]);
     }
 
     #[test]

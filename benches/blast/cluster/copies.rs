@@ -1,4 +1,4 @@
-//! The CPU of all three brokers for a produced gigabyte, with one replica and with three, and what acks=all waits for.
+//! The CPU of all three brokers for a produced gigabyte, with one replica and with three.
 //!
 //! In closed windows each goes as fast as it can, which with one replica is several times as fast; and the more batches come
 //! at once, the less each costs. So what the copies cost is taken at one rate.
@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use hdrhistogram::Histogram;
 
+use super::waits;
 use crate::brokers::Trio;
 use crate::engine;
 use crate::engine::workload::Workload;
@@ -16,28 +16,26 @@ use crate::suite::loads::workload;
 
 /// A JVM compiles what it needs.
 const WARM_UP: Duration = Duration::from_secs(20);
-/// Records a second of the load at which latency is taken: well below what our brokers can do.
-pub const RATE: f64 = 20_000.0;
-/// About half of what Kafka carries on two cores: for comparison.
-const EASY_RATE: f64 = 2_500.0;
 /// Part of its own throughput at which every broker is tried.
 const HALF: f64 = 0.5;
 /// What three copies may cost of one.
 const RATIO_MAX: f64 = 3.3;
-/// Of Kafka's: what three copies may cost, and what acks=all may wait for at half of what Kafka carries.
-const KAFKAS: Goal = Goal::OfKafka(1.0 / 3.0);
+/// Of what they cost with Kafka.
+const COPIES_MAX: Goal = Goal::OfKafka(1.0 / 3.0);
 
 pub fn measure(trio: &mut Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
-    load(trio, &with_replicas(3, WARM_UP))?;
+    warm_up(trio)?;
     let one = load(trio, &with_replicas(1, time))?;
     let three = load(trio, &with_replicas(3, time))?;
     let mut rows = closed(&one, &three);
     let half = (HALF * three.mb_s * 1e6 / with_replicas(3, time).record_bytes.max as f64).floor();
     rows.extend(at_one_rate(trio, time, half)?);
-    for (rate, which) in [(EASY_RATE, ""), (RATE, ""), (half, ", half of its throughput")] {
-        rows.extend(latency(trio, time, rate, which)?);
-    }
+    rows.extend(waits::at_rate(trio, time, half, ", half of its throughput", None)?);
     Ok(rows)
+}
+
+pub fn warm_up(trio: &Trio) -> anyhow::Result<()> {
+    load(trio, &with_replicas(3, WARM_UP)).map(drop)
 }
 
 fn closed(one: &Figures, three: &Figures) -> Vec<Row> {
@@ -53,7 +51,12 @@ fn closed(one: &Figures, three: &Figures) -> Vec<Row> {
         row("produce with one replica", one.mb_s, "MB/s", None),
         row("CPU of a GB with one replica", one.cpu_s_per_gb, "s", None),
         row("produce with three replicas", three.mb_s, "MB/s", None),
-        row("CPU of a GB with three replicas", three.cpu_s_per_gb, "s", Some(KAFKAS)),
+        row(
+            "CPU of a GB with three replicas",
+            three.cpu_s_per_gb,
+            "s",
+            Some(COPIES_MAX),
+        ),
         row(
             "CPU of three replicas by that of one, each as fast as it goes",
             times,
@@ -113,29 +116,4 @@ pub fn with_replicas(count: i16, time: Duration) -> Workload {
     workload.warm_up = Duration::ZERO;
     workload.time = time;
     workload
-}
-
-/// How long the answers took, in microseconds, at so many records a second with three replicas.
-pub fn open_loop(trio: &Trio, time: Duration, rate: f64) -> anyhow::Result<Histogram<u64>> {
-    let mut workload = with_replicas(3, time);
-    workload.warm_up = Duration::from_secs(2);
-    workload.rate = Some(rate);
-    let outcome = engine::run(&trio.bootstrap(), &workload, None)?;
-    ensure!(outcome.errors.is_empty(), "produce failed: {:?}", outcome.errors);
-    Ok(outcome.latency.total())
-}
-
-fn latency(trio: &Trio, time: Duration, rate: f64, which: &str) -> anyhow::Result<Vec<Row>> {
-    let total = open_loop(trio, time, rate)?;
-    let at = |what, quantile: f64, goal| Row {
-        what,
-        value: total.value_at_quantile(quantile) as f64 / 1_000.0,
-        unit: "ms",
-        goal,
-        note: format!("{rate:.0} records of 1 KiB a second{which}, open loop, three replicas, acks=all"),
-    };
-    Ok(vec![
-        at("half of the answers within", 0.5, None),
-        at("99 % of the answers within", 0.99, which.is_empty().then_some(KAFKAS)),
-    ])
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use corelane::client::Cluster;
 
-use super::copies::{RATE, open_loop, with_replicas};
+use super::copies::with_replicas;
 use super::outage::{controller, other_than};
+use super::waits::{RATE, open_loop};
 use crate::brokers::{NODES, Trio};
 use crate::engine::{self, Topology};
 use crate::rows::{Goal, Row};
@@ -38,8 +39,15 @@ pub fn measure(trio: &mut Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
     let (bootstrap, topic) = (trio.bootstrap(), fill.topic.clone());
     let catching_up = thread::spawn(move || wait_until_in_sync(&bootstrap, &topic).map(|()| back.elapsed()));
     trio.restart(away)?;
-    let beside = open_loop(trio, time, RATE)?;
-    let beside_until = back.elapsed();
+    let (mut beside, mut beside_until) = (open_loop(trio, time, RATE)?, back.elapsed());
+    while !catching_up.is_finished() {
+        let more = open_loop(trio, time, RATE)?;
+        // What ends after it is about something else.
+        if !catching_up.is_finished() {
+            beside.add(more)?;
+            beside_until = back.elapsed();
+        }
+    }
     let took = catching_up.join().expect("it does not panic")?;
     // Before and after: on a busy machine one of them alone may be twice the other.
     alone.add(open_loop(trio, time, RATE)?)?;

@@ -44,19 +44,24 @@ const INITIAL_DELAY: Duration = Duration::from_millis(500);
 /// Fails where Corelane misses a goal.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let rounds = Rounds {
+        start,
+        name: |broker| &broker.name,
+        end: |broker| broker.process().end(),
         brokers: &args.brokers,
         only: &args.only,
         time: Duration::from_secs(args.seconds),
         data: &args.data,
         measures: MEASURES,
+        in_turns: &[],
     };
-    let start = |kind, data: &Path| {
-        let delay = format!("group.initial.rebalance.delay.ms={}", INITIAL_DELAY.as_millis());
-        let broker = Broker::start(kind, data, &[&delay])?;
-        warm_up(&broker)?;
-        Ok(broker)
-    };
-    rounds.run(start, |broker| &broker.name, |broker| broker.process().end())
+    rounds.run()
+}
+
+fn start(kind: Kind, data: &Path) -> anyhow::Result<Broker> {
+    let delay = format!("group.initial.rebalance.delay.ms={}", INITIAL_DELAY.as_millis());
+    let broker = Broker::start(kind, data, &[&delay])?;
+    warm_up(&broker)?;
+    Ok(broker)
 }
 
 /// The topic of committed offsets is made, and its coordinators load.
