@@ -7,6 +7,7 @@
 //!           → shards end
 //! ```
 
+mod catch_up;
 pub(crate) mod checkpoints;
 mod controller;
 mod endpoints;
@@ -236,6 +237,10 @@ impl Broker {
                 (
                     checkpoint_interval(config),
                     checkpoint_duty(mesh.clone(), checkpoints.clone()),
+                ),
+                (
+                    catch_up::INTERVAL,
+                    catch_up::duty(BrokerId(config.broker_id), mesh.clone(), registry.clone()),
                 ),
             ],
             ..ControlOptions::new(
