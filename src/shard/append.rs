@@ -184,7 +184,7 @@ impl Shard {
     pub(super) fn on_written(&mut self, life: Life, done: WriteDone, now: Now) {
         if let Some(open) = open_at(&mut self.hosted, life) {
             let advanced = open.partition.on_written(done, &mut self.cache, &mut self.acked);
-            self.on_advanced(life, advanced, now);
+            self.on_promised(life, advanced, now);
         }
         self.finish_job(life);
     }
@@ -193,9 +193,19 @@ impl Shard {
     pub(super) fn on_prepared(&mut self, life: Life, done: PrepareDone, now: Now) {
         if let Some(open) = open_at(&mut self.hosted, life) {
             let advanced = open.partition.on_prepared(done, &mut self.acked);
-            self.on_advanced(life, advanced, now);
+            self.on_promised(life, advanced, now);
         }
         self.finish_job(life);
+    }
+
+    /// The log's own work is done. Where others had it before, their requests wait with an older high watermark, which is
+    /// what they would be told in the end.
+    pub(super) fn on_promised(&mut self, life: Life, visible_bytes: Result<u64, StorageError>, now: Now) {
+        let is_news = matches!(visible_bytes, Ok(bytes) if bytes > 0);
+        self.on_advanced(life, visible_bytes, now);
+        if is_news {
+            self.refresh_followers(life.partition);
+        }
     }
 
     pub(super) fn on_advanced(&mut self, life: Life, visible_bytes: Result<u64, StorageError>, now: Now) {

@@ -158,7 +158,7 @@ impl Shard {
             if let Some(open) = open_at(&mut self.hosted, life) {
                 let advanced = open.partition.on_journaled(frame.as_ref().ok(), &mut self.acked);
                 self.touched.push(life.partition);
-                self.on_advanced(life, advanced, now);
+                self.on_promised(life, advanced, now);
             }
         }
         if frame.is_err() {

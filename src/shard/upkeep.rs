@@ -84,7 +84,9 @@ impl Shard {
             return;
         };
         open.show();
-        if open.partition.leadership().is_leader && !open.partition.leadership().is_alone() {
+        // Without its directory it says nothing of its followers: they may lack only what it cannot give them any more.
+        let leads_others = open.partition.leadership().is_leader && !open.partition.leadership().is_alone();
+        if leads_others && !open.place.dir.is_offline() {
             self.isr.look_at(id);
         }
         let late_ms = i64::from(self.config.transactions.timeout_ms_max) + LATE_MS;

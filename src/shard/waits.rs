@@ -71,7 +71,14 @@ impl Shard {
         self.notify_of(id, WaitKind::Visible, bytes);
     }
 
-    /// Followers may copy up to where the log ends now. A broker alone has none, and looks no further.
+    /// Followers that wait are given another answer to wait with.
+    pub(super) fn refresh_followers(&mut self, id: PartitionId) {
+        if !self.is_alone() {
+            self.notify_of(id, WaitKind::Submitted, 1);
+        }
+    }
+
+    /// Followers may copy up to where the log's writes end now. A broker alone has none, and looks no further.
     pub(super) fn notify_followers(&mut self, id: PartitionId) {
         if self.is_alone() {
             return;

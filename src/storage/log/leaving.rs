@@ -93,7 +93,7 @@ impl Log {
             Removal { handles }.unlink().await?;
         }
         self.heads.truncate(1);
-        self.staged = self.written;
+        (self.staged, self.submitted) = (self.written, self.written);
         self.epochs.truncate(self.written);
         if let Some(head) = self.heads.pop_front() {
             self.close_head(head, syncs).await?;
