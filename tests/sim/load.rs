@@ -94,8 +94,7 @@ async fn send_until_acked(cluster: &Rc<Cluster>, spec: &TopicSpec, id: Partition
 }
 
 async fn send_once(cluster: &Cluster, id: PartitionId, acks: Acks) {
-    let batch = batch(BatchBuilder::new(Compression::None));
-    send(cluster, id, &batch, acks).await;
+    send(cluster, id, &a_batch(), acks).await;
 }
 
 /// Where a batch was sent.
@@ -112,11 +111,6 @@ async fn send(cluster: &Cluster, id: PartitionId, batch: &ValidBatch, acks: Acks
         _ => cluster.leader_as_seen(id)?,
     };
     let timeout = ms([300, 1_000, 4_000][(random_u64() % 3) as usize]);
-    let item = AppendItem {
-        partition: id,
-        batch: batch.clone(),
-        warrant: Warrant::None,
-    };
     let router = node.router()?;
     let taken = Taken {
         by: node.id,
@@ -126,7 +120,7 @@ async fn send(cluster: &Cluster, id: PartitionId, batch: &ValidBatch, acks: Acks
             .map_or(-1, |(_, state)| state.leader_epoch.0),
     };
     let was_silent = cluster.oracle().is_silent(node.id);
-    let answer = router.append(vec![item], acks, timeout);
+    let answer = router.append(vec![item(id, batch)], acks, timeout);
     let outcome = rt::timeout(timeout + paced(ANSWER_PATIENCE), answer).await?.remove(0);
     assert!(
         !was_silent || outcome.error != ErrorCode::None,
@@ -134,6 +128,19 @@ async fn send(cluster: &Cluster, id: PartitionId, batch: &ValidBatch, acks: Acks
         taken.by.0
     );
     Some((taken, outcome))
+}
+
+pub fn item(id: PartitionId, batch: &ValidBatch) -> AppendItem {
+    AppendItem {
+        partition: id,
+        batch: batch.clone(),
+        warrant: Warrant::None,
+    }
+}
+
+/// Like no other.
+pub fn a_batch() -> ValidBatch {
+    batch(BatchBuilder::new(Compression::None))
 }
 
 fn batch(mut builder: BatchBuilder) -> ValidBatch {

@@ -19,6 +19,7 @@
 //! | plots | what goes wrong in a certain order, where only that order does harm |
 //! | length | long runs and short ones |
 //! | votes | a voter that comes back |
+//! | watermarks | how soon a follower knows what readers may see |
 //! | oracle | what was promised, and whether it was kept |
 //!
 //! Long runs go at a pace like that of a real cluster; short ones are quicker, and many. A failing run prints its history and
@@ -36,6 +37,7 @@ mod node;
 mod oracle;
 mod plots;
 mod votes;
+mod watermarks;
 
 use std::collections::BTreeMap;
 use std::env;

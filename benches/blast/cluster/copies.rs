@@ -5,17 +5,12 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
-
+use super::loads::{run, warm_up, with_replicas};
 use super::waits;
 use crate::brokers::Trio;
-use crate::engine;
 use crate::engine::workload::Workload;
 use crate::rows::{Goal, Row};
-use crate::suite::loads::workload;
 
-/// A JVM compiles what it needs.
-const WARM_UP: Duration = Duration::from_secs(20);
 /// Part of its own throughput at which every broker is tried.
 const HALF: f64 = 0.5;
 /// What three copies may cost of one.
@@ -32,10 +27,6 @@ pub fn measure(trio: &mut Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
     rows.extend(at_one_rate(trio, time, half)?);
     rows.extend(waits::at_rate(trio, time, half, ", half of its throughput", None)?);
     Ok(rows)
-}
-
-pub fn warm_up(trio: &Trio) -> anyhow::Result<()> {
-    load(trio, &with_replicas(3, WARM_UP)).map(drop)
 }
 
 fn closed(one: &Figures, three: &Figures) -> Vec<Row> {
@@ -101,19 +92,9 @@ struct Figures {
 
 fn load(trio: &Trio, workload: &Workload) -> anyhow::Result<Figures> {
     let used = trio.cpu_s();
-    let outcome = engine::run(&trio.bootstrap(), workload, None)?;
-    ensure!(outcome.errors.is_empty(), "produce failed: {:?}", outcome.errors);
-    let bytes = outcome.produced.bytes as f64;
+    let bytes = run(trio, workload)?.produced.bytes as f64;
     Ok(Figures {
         mb_s: bytes / 1e6 / workload.time.as_secs_f64(),
         cpu_s_per_gb: (trio.cpu_s() - used) / (bytes / 1e9),
     })
-}
-
-pub fn with_replicas(count: i16, time: Duration) -> Workload {
-    let mut workload = workload(&format!("--replication-factor {count} --acks -1"));
-    // The CPU is taken of the whole run.
-    workload.warm_up = Duration::ZERO;
-    workload.time = time;
-    workload
 }

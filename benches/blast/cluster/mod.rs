@@ -3,6 +3,7 @@
 //! the client, share this machine.
 
 mod copies;
+mod loads;
 mod many;
 mod outage;
 mod returning;

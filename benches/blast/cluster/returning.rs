@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use corelane::client::Cluster;
 
-use super::copies::with_replicas;
+use super::loads::{RATE, open_loop, run, with_replicas};
 use super::outage::{controller, other_than};
-use super::waits::{RATE, open_loop};
 use crate::brokers::{NODES, Trio};
-use crate::engine::{self, Topology};
+use crate::engine::Topology;
 use crate::rows::{Goal, Row};
 
 /// Batches of 16 KiB that it lacks: 10 GB.
@@ -33,8 +32,7 @@ pub fn measure(trio: &mut Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
 
     let away = other_than(controller(trio)?).0 as usize;
     trio.process(away).end();
-    let outcome = engine::run(&trio.bootstrap(), &fill, None)?;
-    ensure!(outcome.errors.is_empty(), "produce failed: {:?}", outcome.errors);
+    let outcome = run(trio, &fill)?;
     let back = Instant::now();
     let (bootstrap, topic) = (trio.bootstrap(), fill.topic.clone());
     let catching_up = thread::spawn(move || wait_until_in_sync(&bootstrap, &topic).map(|()| back.elapsed()));

@@ -2,21 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
-use hdrhistogram::Histogram;
-
-use super::copies::{warm_up, with_replicas};
+use super::loads::{RATE, open_loop, warm_up};
 use crate::brokers::Trio;
-use crate::engine;
 use crate::rows::{Goal, Row};
 
-/// Records a second: well below what our brokers can do.
-pub const RATE: f64 = 20_000.0;
-/// Half of what Kafka carries on two cores, as `copies` has it.
+/// Records a second, half of what Kafka carries on two cores, as `copies` has it.
 const HALF_OF_KAFKAS: f64 = 4_600.0;
 /// The last of a hundred answers, of Kafka's.
 const WAIT_MAX: f64 = 1.0 / 3.0;
-const BEFORE: Duration = Duration::from_secs(2);
 
 pub fn measure(trio: &mut Trio, time: Duration) -> anyhow::Result<Vec<Row>> {
     warm_up(trio)?;
@@ -43,14 +36,4 @@ pub fn at_rate(trio: &Trio, time: Duration, rate: f64, which: &str, most: Option
         at("half of the answers within", 0.5, None),
         at("99 % of the answers within", 0.99, most.map(Goal::OfKafka)),
     ])
-}
-
-/// How long the answers took, in microseconds, at so many records a second.
-pub fn open_loop(trio: &Trio, time: Duration, rate: f64) -> anyhow::Result<Histogram<u64>> {
-    let mut workload = with_replicas(3, time);
-    workload.warm_up = BEFORE;
-    workload.rate = Some(rate);
-    let outcome = engine::run(&trio.bootstrap(), &workload, None)?;
-    ensure!(outcome.errors.is_empty(), "produce failed: {:?}", outcome.errors);
-    Ok(outcome.latency.total())
 }
