@@ -80,17 +80,14 @@ fn lacking(image: &Image, me: BrokerId, registry: &Registry) -> Lacking {
     };
     let behind = |id: &PartitionId| image.partition(id).is_some_and(|(_, state)| is_behind(state));
     let served = registry.partitions().list().into_iter();
-    let lags = served.filter(|(id, _)| behind(id)).map(|(_, cells)| cells.get().lag);
-    lags.fold(
-        Lacking {
-            partitions: 0,
-            records: 0,
-        },
-        |sum, lag| Lacking {
-            partitions: sum.partitions + 1,
-            records: sum.records + lag,
-        },
-    )
+    let lags: Vec<i64> = served
+        .filter(|(id, _)| behind(id))
+        .map(|(_, cells)| cells.get().lag)
+        .collect();
+    Lacking {
+        partitions: lags.len(),
+        records: lags.iter().sum(),
+    }
 }
 
 #[cfg(test)]

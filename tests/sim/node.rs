@@ -65,6 +65,18 @@ pub struct Shape {
     pub keeping: Keeping,
 }
 
+impl Shape {
+    /// Three voters of one shard and one log directory.
+    pub fn plain() -> Shape {
+        Shape {
+            shards: 1,
+            voters: 3,
+            log_dirs: 1,
+            keeping: Keeping::default(),
+        }
+    }
+}
+
 /// What is known of a broker that serves.
 struct Process {
     metadata: metadata::Handle,

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::cluster::Cluster;
 use super::node::Shape;
-use crate::metadata::engine::Keeping;
 use crate::metadata::{Command, QuorumState, Reply};
 use crate::rt::sim::{FaultPlan, Pace, Plane, Rule, World, cut, heal_all, set_pace, switch_off};
 use crate::rt::sleep;
@@ -19,14 +18,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 fn terms_around_a_cut(rule: Option<Rule>) -> [u64; 2] {
     switch_off(rule);
     set_pace(Pace::AS_WRITTEN);
-    let shape = Shape {
-        shards: 1,
-        voters: 3,
-        log_dirs: 1,
-        keeping: Keeping::default(),
-    };
     World::new(1, FaultPlan::none()).run(async move {
-        let cluster = Cluster::start(3, true, shape, rule).await;
+        let cluster = Cluster::start(3, true, Shape::plain(), rule).await;
         let before = quorum(&cluster).await;
         let (away, others): (Vec<_>, Vec<_>) = cluster.nodes.iter().partition(|node| {
             let is_last = cluster.nodes.iter().rfind(|other| other.id != before.leader);

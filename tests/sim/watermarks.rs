@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::cluster::{Cluster, TopicSpec, fetch};
 use super::load::{a_batch, item};
 use super::node::{Node, Shape};
-use crate::metadata::engine::Keeping;
 use crate::model::PartitionId;
 use crate::rt::sim::{FaultPlan, Pace, World, set_pace, switch_off};
 use crate::rt::{self, sleep};
@@ -22,14 +21,8 @@ const BATCHES: usize = 20;
 fn followers_hear_of_a_write_that_ended_last() {
     switch_off(None);
     set_pace(Pace::AS_WRITTEN);
-    let shape = Shape {
-        shards: 1,
-        voters: 3,
-        log_dirs: 1,
-        keeping: Keeping::default(),
-    };
     World::new(1, FaultPlan::none()).run(async move {
-        let cluster = Cluster::start(3, false, shape, None).await;
+        let cluster = Cluster::start(3, false, Shape::plain(), None).await;
         let topic = TopicSpec {
             name: "slow",
             partitions: 1,
