@@ -89,6 +89,11 @@ pub(super) struct Failed {
 }
 
 impl Opening {
+    /// Its log is being opened: until then it waits for its turn.
+    pub(super) fn is_begun(&self) -> bool {
+        self.claim.is_some()
+    }
+
     /// Whether an append may wait for the log.
     pub(super) fn takes_appends(&self) -> bool {
         !self.doomed && self.leadership.is_leader && self.parked.len() < PARKED_MAX

@@ -253,6 +253,10 @@ impl Shard {
         let Some(Hosted::Opening(opening)) = self.hosted.get_mut(&id) else {
             return true;
         };
+        if opening.is_begun() {
+            // It had left and come back, and so waited twice.
+            return true;
+        }
         opening.claim = self.claims.take(&opening.place.topic, id.index);
         if opening.claim.is_none() {
             self.openings.waiting.push_back(id);
@@ -411,10 +415,15 @@ impl Shard {
                 self.hosted.insert(id, Hosted::Leaving(leaving));
             }
             Some(Hosted::Opening(mut opening)) => {
-                opening.doomed = true;
                 let parked = std::mem::take(&mut opening.parked);
                 let early = opening.early.take();
-                self.hosted.insert(id, Hosted::Opening(opening));
+                match opening.is_begun() {
+                    true => {
+                        opening.doomed = true;
+                        self.hosted.insert(id, Hosted::Opening(opening));
+                    }
+                    false => self.discard_unopened(id, opening.place),
+                }
                 let tokens = parked.into_iter().map(|parked| parked.token);
                 self.fail_acks(tokens, ErrorCode::UnknownTopicOrPartition);
                 self.release_early(id, early, now);
@@ -453,6 +462,16 @@ impl Shard {
         self.hosted
             .insert(id, Hosted::Leaving(Leaving::Ending(life.incarnation)));
         self.jobs.push(Job::Discard(life, place, claim));
+    }
+
+    /// What an earlier start left of it, if anything. Where another life of the partition uses the name, there is nothing.
+    fn discard_unopened(&mut self, id: PartitionId, place: Place) {
+        let failed = Failed {
+            claim: self.claims.take(&place.topic, id.index),
+            checkpoint: place.checkpoint,
+            place: Some(place),
+        };
+        self.discard(id, failed);
     }
 
     fn remove_log(&mut self, open: Box<Open>) {

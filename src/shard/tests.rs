@@ -674,6 +674,26 @@ fn a_topic_that_goes_at_once_lets_nobody_wait() {
     });
 }
 
+/// What had not been opened of it keeps no other topic waiting.
+#[test]
+fn a_topic_that_goes_at_once_keeps_no_other_waiting() {
+    const MANY: i32 = 500;
+    let root = tempfile::tempdir().unwrap();
+    broker(root.path(), 1, |_, router| async move {
+        let append_to_last = async |name, count| {
+            let began = rt::now();
+            let topic = create(&router, name, count, &[]).await;
+            append(&router, topic, count - 1, &batch(1, 10)).await;
+            rt::now().since(began)
+        };
+        let many_took = append_to_last("opened", MANY).await;
+        create(&router, "gone", MANY, &[]).await;
+        delete(&router, "gone").await;
+        let one_took = append_to_last("other", 1).await;
+        assert!(one_took * 2 < many_took, "{one_took:?}, {many_took:?} for {MANY}");
+    });
+}
+
 /// The offsets that a checkpoint file holds at start are those of the topic of that time, not of a later one of its name.
 #[test]
 fn topic_recreated_after_a_restart_begins_at_0() {
