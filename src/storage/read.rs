@@ -111,6 +111,7 @@ impl DiskRead {
             let selected = run.select(ask.offset, ask.max_bytes, ask.limit, ask.at_least_one);
             return Ok(Some(ReadResult {
                 next_offset: selected.as_ref().map_or(ask.offset, |selected| selected.next_offset),
+            segment.handle.note_read_end(run.next_offset(), walk.position);
                 batches: selected.map(|selected| selected.bytes).into_iter().collect(),
                 aborted: None,
                 read_ahead: Some(ReadAhead { log: self.log, run }),
@@ -124,7 +125,8 @@ impl DiskRead {
 impl Extent {
     /// A place at or before the batch that holds `offset`.
     pub async fn position(&self, offset: i64) -> u64 {
-        match self.start {
+        // An index leads to a place before: who reads on would read that again.
+        match self.handle.read_end(offset).or(self.start) {
             Some(start) => start,
             None => self.handle.indexes(self.end).await.position(offset),
         }

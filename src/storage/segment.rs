@@ -1,6 +1,7 @@
 //! The segments of a log in memory: the heads that are being filled, and the sealed ones behind them.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -30,7 +31,12 @@ pub(super) struct Handle {
     pub reported: Cell<bool>,
     /// Read since the last look.
     pub used: Cell<bool>,
+    /// Where the last reads ended: an offset, and the position of the batch that holds it.
+    read_ends: RefCell<VecDeque<(i64, u64)>>,
 }
+
+/// As many readers of one segment find where they go on.
+const READ_ENDS_MAX: usize = 8;
 
 impl Handle {
     pub fn new(dir: &Path, base_offset: i64) -> Rc<Handle> {
@@ -44,7 +50,23 @@ impl Handle {
             lingers: Cell::new(false),
             reported: Cell::new(false),
             used: Cell::new(false),
+            read_ends: RefCell::default(),
         })
+    }
+
+    /// A read has taken all up to `offset`; the next batch is at `position`. What a segment holds stays where it is.
+    pub fn note_read_end(&self, offset: i64, position: u64) {
+        let mut ends = self.read_ends.borrow_mut();
+        ends.truncate(READ_ENDS_MAX - 1);
+        ends.push_front((offset, position));
+    }
+
+    /// The position of the batch that holds `offset`, if a read has ended there lately.
+    pub fn read_end(&self, offset: i64) -> Option<u64> {
+        let ends = self.read_ends.borrow();
+        ends.iter()
+            .find(|(known, _)| *known == offset)
+            .map(|(_, position)| *position)
     }
 
     pub fn path(&self) -> PathBuf {

@@ -256,6 +256,25 @@ fn reads_keep_to_their_bounds() {
     });
 }
 
+#[test] // Goal: who reads on from the disk does not read again what the index leads to before it.
+fn a_read_goes_on_where_the_last_one_ended() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), config(), None).await;
+        for at in 0..6 {
+            rig.append(&batch(1, 100_000, at)).await;
+        }
+        let limit = rig.log.written();
+        for offset in [0, 2, 4] {
+            rig.drop_cache();
+            let plan = rig.log.plan_read(offset, 256 << 10, limit, false, &mut rig.cache);
+            let read = plan.expect("in range").run().await.expect("read");
+            assert_eq!(read.next_offset, offset + 2);
+            assert!(read.disk_bytes <= 256 << 10, "{} bytes", read.disk_bytes);
+        }
+    });
+}
+
 #[test] // Goal: what a disk read took beyond the request answers the next one without the disk.
 fn read_ahead_answers_the_next_read() {
     on_shard(|| async {
