@@ -108,6 +108,10 @@ impl Partition {
         }
     }
 
+    pub fn has_lagging_replica(&self) -> bool {
+        self.in_sync_count() < self.leadership.replica_count()
+    }
+
     /// Where the leader's epoch began in its log. Below it the high watermark may be older than what was committed before.
     pub fn epoch_start(&self) -> Option<i64> {
         match &self.role {

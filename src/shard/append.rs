@@ -124,7 +124,8 @@ impl Shard {
                     self.touched.push(item.partition);
                     let staging = stage(open, token, &item, acks, now);
                     if staging.error().is_none() {
-                        self.catchup.on_append(item.batch.bytes.len(), now.instant);
+                        let lags = open.partition.has_lagging_replica();
+                        self.catchup.on_append(item.batch.bytes.len(), lags, now.instant);
                         self.tell_coordinator(&item);
                     }
                     staging

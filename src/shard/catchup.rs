@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::fetch_memory::{FetchMemory, Held};
 use super::message::{Life, PutOff, ReadJob};
-use super::pace::{Pace, Produced};
+use super::pace::{Appends, Pace, Produced};
 use super::types::FetchedPartition;
 use crate::config::BrokerConfig;
 use crate::model::{BrokerId, ShardId};
@@ -30,7 +30,10 @@ const MEMORY_RETRY: Duration = Duration::from_millis(100);
 /// A broker that asked this lately for replicas that are behind asks again: none is put off for longer.
 const BEHIND_LINGER: Duration = Duration::from_secs(2);
 /// What is read at once for one of them, by the time that it is paid for in: the way to it and back is shorter.
-const BEHIND_AT_ONCE: Duration = Duration::from_millis(100);
+const BEHIND_AT_ONCE: Duration = Duration::from_millis(20);
+/// What is read of one of their partitions at a time while something is written: a write waits for the reads before it, there
+/// and where this is written in turn.
+const BEHIND_PIECE_BYTES: usize = 256 << 10;
 
 /// Who reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -208,9 +211,19 @@ impl Catchup {
         self.produced.on_write(now);
     }
 
-    /// A producer's bytes: those of copies would let two brokers that copy from each other go ever faster.
-    pub(super) fn on_append(&mut self, bytes: usize, now: Instant) {
-        self.produced.on_append(bytes, now);
+    /// A producer's bytes: those of copies would let two brokers that copy from each other go ever faster. `lags`: replicas of
+    /// the partition do.
+    pub(super) fn on_append(&mut self, bytes: usize, lags: bool, now: Instant) {
+        self.produced.on_append(bytes, lags, now);
+    }
+
+    /// The most that the class reads of a partition at a time.
+    pub(super) fn piece_bytes(&self, class: Class, now: Instant) -> usize {
+        let is_paced = self.bytes_per_second[class.at()] > 0 && self.produced.goes_on(now);
+        match class {
+            Class::Behind(_) if is_paced => BEHIND_PIECE_BYTES,
+            Class::Awaited | Class::Behind(_) => usize::MAX,
+        }
     }
 
     /// To be called until there is nothing to be done: after parts were added, reads have ended or memory came back.
@@ -278,11 +291,14 @@ impl Catchup {
         let sharing = self.behind.len().max(1) as u64;
         let least = self.bytes_per_second[class.at()];
         let paced = match class {
-            Class::Awaited => Some((&mut self.pace, least)),
-            Class::Behind(broker) => self.behind.get_mut(&broker).map(|one| (&mut one.pace, least / sharing)),
+            Class::Awaited => Some((&mut self.pace, least, Appends::All)),
+            Class::Behind(broker) => {
+                let one = self.behind.get_mut(&broker);
+                one.map(|one| (&mut one.pace, least / sharing, Appends::Lagging))
+            }
         };
-        if let Some((pace, least)) = paced {
-            pace.on_read(bytes, least, &self.produced, now);
+        if let Some((pace, least, appends)) = paced {
+            pace.on_read(bytes, least, appends, &self.produced, now);
         }
         self.running += 1;
     }
@@ -518,6 +534,20 @@ mod tests {
         assert_eq!(run(&mut catchup, &memory, paused).0.len(), 7);
     }
 
+    /// While something is written, replicas that are behind take small pieces.
+    #[test]
+    fn whoever_is_behind_reads_in_pieces_while_producers_write() {
+        let (mut paced, mut free) = (catchup(1, 1_000_000), catchup(1, 0));
+        let busy = Instant(1_000 * MS);
+        paced.on_write(busy);
+        free.on_write(busy);
+        let behind = Class::Behind(BrokerId(2));
+        assert_eq!(paced.piece_bytes(behind, busy), BEHIND_PIECE_BYTES);
+        assert_eq!(paced.piece_bytes(Class::Awaited, busy), usize::MAX);
+        assert_eq!(paced.piece_bytes(behind, busy.after(pace::WRITE_LINGER)), usize::MAX);
+        assert_eq!(free.piece_bytes(behind, busy), usize::MAX);
+    }
+
     fn part(request: u64, reads: usize, bytes: usize) -> Part {
         part_of(Class::Awaited, request, reads, bytes)
     }
@@ -553,7 +583,7 @@ mod tests {
         // A quarter of a megabyte a second for both, and what is read at once.
         let [consumer, first, second] = reads;
         assert_eq!(consumer, 400);
-        assert!(first == second && (50..=63).contains(&first), "{reads:?}");
+        assert!(first == second && (50..=54).contains(&first), "{reads:?}");
     }
 
     /// Producers may wait for other partitions of the same fetch: it is answered at once, and asks again when there is more
@@ -564,10 +594,10 @@ mod tests {
         let now = Instant(1_000 * MS);
         catchup.on_write(now);
         catchup.add(behind(1, 200));
-        // What may be read at once is 100 of them, and one more.
+        // What may be read at once is 20 of them, one more, and the first, for which the broker came late.
         let (jobs, answered) = run(&mut catchup, &memory, now);
-        assert_eq!((jobs.len(), answered), (101, vec![]), "reads of it are under way");
-        let until = now.after(Duration::from_millis(101));
+        assert_eq!((jobs.len(), answered), (22, vec![]), "reads of it are under way");
+        let until = now.after(Duration::from_millis(21));
         let put_off = |part: Part| {
             let put_off = part.put_off.expect("put off");
             (part.request, part.mark, put_off.until, put_off.slots.len())
@@ -581,7 +611,7 @@ mod tests {
         while last.is_none() {
             last = catchup.on_read(1, |_| {});
         }
-        assert_eq!(last.map(put_off), Some((1, 10 * 101 + 7, until, 99)));
+        assert_eq!(last.map(put_off), Some((1, 10 * 22 + 7, until, 178)));
         assert!(catchup.next(&memory, now).is_none());
     }
 
@@ -591,8 +621,8 @@ mod tests {
         let (mut catchup, memory) = (catchup(200, 4_000_000), memory(1 << 30));
         let now = Instant(1_000 * MS);
         catchup.on_write(now);
-        catchup.add(behind(1, 101));
-        assert_eq!(run(&mut catchup, &memory, now).0.len(), 101);
+        catchup.add(behind(1, 22));
+        assert_eq!(run(&mut catchup, &memory, now).0.len(), 22);
         let mut both = part(2, 1, 1000);
         both.mark += 24;
         both.left_out.push((3, 4));
@@ -645,7 +675,7 @@ mod tests {
         catchup.on_write(now);
         catchup.add(behind(1, 200));
         assert!(!catchup.begin_ahead(Class::Awaited, 1000, now), "somebody may read");
-        assert_eq!(run(&mut catchup, &memory, now).0.len(), 101);
+        assert_eq!(run(&mut catchup, &memory, now).0.len(), 22);
         assert!(catchup.begin_ahead(Class::Awaited, 1000, now));
         assert!(
             !catchup.begin_ahead(Class::Behind(BrokerId(2)), 1000, now),

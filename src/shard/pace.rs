@@ -17,7 +17,7 @@ const NS_PER_SECOND: u128 = 1_000_000_000;
 
 /// Of readers that share it. A read is paid for once it has begun, so that one of any size may.
 pub(super) struct Pace {
-    /// What may be read at once, by the time that it is paid for in.
+    /// What may be read at once, by the time that it is paid for in, and how late a reader may come without loss.
     at_once: Duration,
     /// When the reads so far are paid for.
     paid: Instant,
@@ -39,18 +39,29 @@ impl Pace {
         (produced.goes_on(now) && self.is_spent && self.paid > now).then_some(self.paid)
     }
 
-    /// `least`: bytes a second, however little is appended.
-    pub(super) fn on_read(&mut self, bytes: usize, least: u64, produced: &Produced, now: Instant) {
-        let speed = least.max(produced.per_second(now).saturating_mul(NEARER)).max(1);
+    /// `least`: bytes a second, however little is appended; `appends`: those that the reader is to come nearer to.
+    pub(super) fn on_read(&mut self, bytes: usize, least: u64, appends: Appends, produced: &Produced, now: Instant) {
+        let speed = least
+            .max(produced.per_second(appends, now).saturating_mul(NEARER))
+            .max(1);
         let price = bytes as u128 * NS_PER_SECOND / u128::from(speed);
-        let from = match produced.goes_on(now) {
-            true => self.paid.max(now),
-            false => now,
-        };
-        let paid = from.after(Duration::from_nanos(u64::try_from(price).unwrap_or(u64::MAX)));
+        let price = Duration::from_nanos(u64::try_from(price).unwrap_or(u64::MAX));
+        let is_owed = produced.goes_on(now) && self.paid > now;
+        let from = if is_owed { self.paid } else { now };
+        // One that comes late pays for so much less: what it could have read meanwhile is not lost.
+        let late = now.since(self.paid).min(self.at_once);
+        let paid = from.after(price.saturating_sub(late));
         self.paid = paid.min(now.after(DEBT_MAX));
-        self.is_spent = (self.is_spent && from > now) || self.paid > now.after(self.at_once);
+        self.is_spent = (self.is_spent && is_owed) || self.paid > now.after(self.at_once);
     }
+}
+
+/// Of which partitions.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Appends {
+    All,
+    /// With replicas that are behind.
+    Lagging,
 }
 
 /// What is written, and how much of it producers append.
@@ -58,6 +69,12 @@ impl Pace {
 pub(super) struct Produced {
     /// The last write, of producers or of what is copied.
     last: Option<Instant>,
+    /// By [`Appends`].
+    speeds: [Speed; 2],
+}
+
+#[derive(Default)]
+struct Speed {
     /// In the window that was full last.
     per_second: u64,
     /// Of the one that is not full yet.
@@ -70,18 +87,25 @@ impl Produced {
         self.last = Some(now);
     }
 
+    pub(super) fn on_append(&mut self, bytes: usize, lags: bool, now: Instant) {
+        self.speeds[Appends::All as usize].on_append(bytes, now);
+        if lags {
+            self.speeds[Appends::Lagging as usize].on_append(bytes, now);
+        }
+    }
+
     /// Something is being written.
-    fn goes_on(&self, now: Instant) -> bool {
+    pub(super) fn goes_on(&self, now: Instant) -> bool {
         self.last.is_some_and(|at| now.since(at) < WRITE_LINGER)
     }
 
-    /// Of producers, as long as they append.
-    fn per_second(&self, now: Instant) -> u64 {
-        let goes_on = self.since.is_some_and(|since| now.since(since) < 2 * SPEED_WINDOW);
-        if goes_on { self.per_second } else { 0 }
+    fn per_second(&self, appends: Appends, now: Instant) -> u64 {
+        self.speeds[appends as usize].at(now)
     }
+}
 
-    pub(super) fn on_append(&mut self, bytes: usize, now: Instant) {
+impl Speed {
+    fn on_append(&mut self, bytes: usize, now: Instant) {
         let past = now.since(*self.since.get_or_insert(now));
         if past >= SPEED_WINDOW {
             let per_second = u128::from(self.bytes) * NS_PER_SECOND / past.as_nanos();
@@ -89,6 +113,12 @@ impl Produced {
             (self.since, self.bytes) = (Some(now), 0);
         }
         self.bytes += bytes as u64;
+    }
+
+    /// As long as producers append.
+    fn at(&self, now: Instant) -> u64 {
+        let goes_on = self.since.is_some_and(|since| now.since(since) < 2 * SPEED_WINDOW);
+        if goes_on { self.per_second } else { 0 }
     }
 }
 
@@ -104,10 +134,10 @@ mod tests {
         let instants = ms.map(|ms| Instant((1_000 + ms) * MS));
         let begin = |now| {
             produced.on_write(now);
-            produced.on_append(1_000, now);
+            produced.on_append(1_000, true, now);
             let begins = pace.wait_until(produced, now).is_none();
             if begins {
-                pace.on_read(READ_BYTES, least, produced, now);
+                pace.on_read(READ_BYTES, least, Appends::Lagging, produced, now);
             }
             begins
         };
@@ -133,6 +163,22 @@ mod tests {
         assert!(seen.abs_diff(7) <= 1, "{seen}");
     }
 
+    /// Nor do those who append to partitions without replicas that are behind.
+    #[test]
+    fn others_do_not_hasten_whoever_is_behind() {
+        let mut produced = Produced::default();
+        let appends = |produced: &mut Produced, lags| {
+            (0..1_020).for_each(|ms| produced.on_append(1_000, lags, Instant(ms * MS)));
+        };
+        appends(&mut produced, false);
+        let now = Instant(1_020 * MS);
+        let seen =
+            |produced: &Produced| [Appends::All, Appends::Lagging].map(|appends| produced.per_second(appends, now));
+        assert_eq!(seen(&produced), [1_000_000, 0]);
+        appends(&mut produced, true);
+        assert_eq!(seen(&produced)[1], 1_000_000);
+    }
+
     /// What may be read at once is, and then nothing before it is paid for; in the end it comes to the same.
     #[test]
     fn some_may_be_read_at_once() {
@@ -141,11 +187,11 @@ mod tests {
         produced.on_write(now);
         let mut at_once = 0;
         while pace.wait_until(&produced, now).is_none() {
-            pace.on_read(READ_BYTES, 1_000_000, &produced, now);
+            pace.on_read(READ_BYTES, 1_000_000, Appends::All, &produced, now);
             at_once += 1;
         }
         let paid = now.after(Duration::from_millis(24));
-        assert_eq!((at_once, pace.wait_until(&produced, now)), (3, Some(paid)));
+        assert_eq!((at_once, pace.wait_until(&produced, now)), (4, Some(paid)));
         let before = now.after(Duration::from_millis(23));
         assert_eq!(pace.wait_until(&produced, before), Some(paid));
         assert_eq!(pace.wait_until(&produced, paid), None);
@@ -157,7 +203,7 @@ mod tests {
         let (mut pace, mut produced) = (Pace::new(Duration::ZERO), Produced::default());
         let now = Instant(0);
         produced.on_write(now);
-        pace.on_read(READ_BYTES, 1, &produced, now);
+        pace.on_read(READ_BYTES, 1, Appends::All, &produced, now);
         assert_eq!(pace.wait_until(&produced, now), Some(now.after(DEBT_MAX)));
     }
 }

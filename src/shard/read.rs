@@ -165,6 +165,7 @@ impl Shard {
             memory: &self.fetch_memory,
         };
         let fetching = read(open, item, (reader, class), budget, stores);
+        let fetching = fetching.in_pieces_of(self.catchup.piece_bytes(class, now.instant));
         self.count_read(&fetching);
         match (reader, &fetching) {
             (Reader::Follower { broker, epoch }, Fetching::Ready(fetched) | Fetching::FromDisk(fetched, ..))
@@ -255,6 +256,7 @@ impl Shard {
             return;
         };
         let Err(plan) = plan.ready() else { return };
+        let plan = plan.in_pieces_of(self.catchup.piece_bytes(class, now.instant));
         let bytes = plan.disk_bytes();
         if bytes == 0 || !self.aheads.has_room(bytes, self.cache.ahead_limit_bytes(), now.instant) {
             return;
@@ -474,6 +476,15 @@ fn class(open: &Open, reader: Reader) -> Class {
 }
 
 impl Fetching {
+    fn in_pieces_of(self, bytes: usize) -> Fetching {
+        match self {
+            Fetching::FromDisk(fetched, life, plan, class) => {
+                Fetching::FromDisk(fetched, life, plan.in_pieces_of(bytes), class)
+            }
+            other => other,
+        }
+    }
+
     fn in_class(mut self, class: Class) -> Fetching {
         if let Fetching::FromDisk(.., of) = &mut self {
             *of = class;

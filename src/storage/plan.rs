@@ -169,6 +169,14 @@ impl ReadPlan {
         self
     }
 
+    /// The same read, with at most so much from the disk at once, but for a larger batch.
+    pub fn in_pieces_of(mut self, bytes: usize) -> ReadPlan {
+        if let Source::Disk(read) = &mut self.source {
+            read.piece_bytes = read.piece_bytes.min(bytes);
+        }
+        self
+    }
+
     /// A read of as many bytes, from no file.
     #[cfg(test)]
     pub fn of_disk_bytes(bytes: usize) -> ReadPlan {

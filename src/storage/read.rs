@@ -14,8 +14,8 @@ use crate::rt::File;
 
 /// A read takes at least this much: what it was not asked for is the next read's answer.
 const READ_BYTES_MIN: usize = 256 << 10;
-/// A read takes at most this much at once, but for a larger batch.
-const READ_BYTES_MAX: usize = 1 << 20;
+/// A read takes at most this much at once, but for a larger batch, unless it is to take less.
+pub(super) const READ_BYTES_MAX: usize = 1 << 20;
 
 /// What was asked for.
 #[derive(Clone, Copy)]
@@ -31,6 +31,8 @@ pub(super) struct DiskRead {
     pub log: u64,
     pub ask: Ask,
     pub segments: Vec<Extent>,
+    /// The most that is read at once, but for a larger batch.
+    pub piece_bytes: usize,
 }
 
 /// The batches of a segment that may be read.
@@ -64,6 +66,7 @@ impl DiskRead {
                 at_least_one: true,
             },
             segments: vec![segment],
+            piece_bytes: READ_BYTES_MAX,
         }
     }
 
@@ -97,7 +100,7 @@ impl DiskRead {
     }
 
     fn at_once(&self) -> usize {
-        self.ask.max_bytes.clamp(READ_BYTES_MIN, READ_BYTES_MAX)
+        self.ask.max_bytes.min(self.piece_bytes).max(READ_BYTES_MIN)
     }
 
     async fn read(&self, segment: &Extent) -> Result<Option<ReadResult>, StorageError> {
@@ -108,10 +111,10 @@ impl DiskRead {
             if run.next_offset() <= ask.offset {
                 continue;
             }
+            segment.handle.note_read_end(run.next_offset(), walk.position);
             let selected = run.select(ask.offset, ask.max_bytes, ask.limit, ask.at_least_one);
             return Ok(Some(ReadResult {
                 next_offset: selected.as_ref().map_or(ask.offset, |selected| selected.next_offset),
-            segment.handle.note_read_end(run.next_offset(), walk.position);
                 batches: selected.map(|selected| selected.bytes).into_iter().collect(),
                 aborted: None,
                 read_ahead: Some(ReadAhead { log: self.log, run }),

@@ -256,6 +256,25 @@ fn reads_keep_to_their_bounds() {
     });
 }
 
+#[test] // Goal: a read in pieces gives whole batches up to one, and a larger batch all the same.
+fn a_read_in_pieces_gives_one_at_a_time() {
+    on_shard(|| async {
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), config(), None).await;
+        for bytes in [60_000, 60_000, 60_000, 60_000, 300_000, 60_000] {
+            rig.append(&batch(1, bytes, 0)).await;
+        }
+        let limit = rig.log.written();
+        for (offset, next) in [(0, 4), (4, 5), (5, 6)] {
+            rig.drop_cache();
+            let plan = rig.log.plan_read(offset, 1 << 20, limit, false, &mut rig.cache);
+            let plan = plan.expect("in range").in_pieces_of(256 << 10);
+            let read = plan.run().await.expect("read");
+            assert_eq!(read.next_offset, next, "from {offset}");
+        }
+    });
+}
+
 #[test] // Goal: who reads on from the disk does not read again what the index leads to before it.
 fn a_read_goes_on_where_the_last_one_ended() {
     on_shard(|| async {

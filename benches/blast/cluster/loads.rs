@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 use crate::brokers::Trio;
 use crate::engine::workload::Workload;
-use crate::engine::{self, Outcome};
+use crate::engine::{self, Outcome, Topology};
 use crate::suite::loads::workload;
 
 /// Records a second: well below what our brokers can do.
@@ -40,5 +40,11 @@ pub fn open_loop(trio: &Trio, time: Duration, rate: f64) -> anyhow::Result<Histo
     let mut workload = with_replicas(3, time);
     workload.warm_up = BEFORE;
     workload.rate = Some(rate);
-    Ok(run(trio, &workload)?.latency.total())
+    let topology = Topology::prepare(&trio.bootstrap(), &workload)?;
+    workload.topic = topology.topic.clone();
+    workload.keep_topic = true;
+    let outcome = run(trio, &workload)?;
+    // The disk would be full of those that come one after the other.
+    topology.delete(&trio.bootstrap())?;
+    Ok(outcome.latency.total())
 }

@@ -23,8 +23,8 @@ pub(super) const KEYS: &[Key] = &[
         .doc("Reads from the disk that a shard has in flight for consumers and replicas; more wait in turn."),
     long("shard.catchup.bytes.per.second").default("67108864").at_least(0).own()
         .doc("Bytes a second of those reads while the same shard writes, and more where producers append more than half of it; where nothing is written there is no limit. 0: never a limit."),
-    long("shard.catchup.replica.bytes.per.second").default("16777216").at_least(0).own()
-        .doc("The same for replicas that are behind, as those of a broker that comes back: apart from consumers, and from replicas that producers wait for. Each broker reads faster than producers append, and at least once a second."),
+    long("shard.catchup.replica.bytes.per.second").default("8388608").at_least(0).own()
+        .doc("The same for replicas that are behind, as those of a broker that comes back: apart from consumers, and from replicas that producers wait for. Each broker reads faster than producers append to what it lacks, and at least once a second."),
     long("shard.hang.abort.ms").default("10000").at_least(100).own()
         .doc("Milliseconds a shard may stand still before the process aborts, so that other brokers take over."),
     long("log.dir.min.free.bytes").default("1073741824").at_least(0).own()

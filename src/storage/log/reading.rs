@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Log;
 use crate::storage::plan::Source;
-use crate::storage::read::{Ask, DiskRead, Extent};
+use crate::storage::read::{Ask, DiskRead, Extent, READ_BYTES_MAX};
 use crate::storage::segment::{Head, Sealed};
 use crate::storage::time::{TimeSearch, Wanted};
 use crate::storage::{AbortedPlan, Cache, ReadError, ReadPlan, TimePlan};
@@ -43,6 +43,7 @@ impl Log {
                     log: self.id,
                     ask,
                     segments: self.extents_from(offset),
+                    piece_bytes: READ_BYTES_MAX,
                 };
                 cache.on_missed(self.id, offset, read.bytes());
                 Source::Disk(read)
