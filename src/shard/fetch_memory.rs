@@ -82,6 +82,10 @@ impl FetchMemory {
 }
 
 impl Held {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The read took another number of bytes than was thought.
     pub(super) fn set(&mut self, bytes: usize) {
         let used = &self.memory.0.used;

@@ -343,12 +343,14 @@ pub(super) struct ReadDone {
 /// A read that nobody has asked for yet, and the memory for what it brings.
 pub(super) struct AheadJob {
     pub(super) piece: Piece,
+    pub(super) class: Class,
     pub(super) plan: ReadPlan,
     pub(super) held: Held,
 }
 
 pub(super) struct AheadDone {
     pub(super) piece: Piece,
+    pub(super) class: Class,
     pub(super) result: Result<ReadResult, StorageError>,
     pub(super) held: Held,
 }

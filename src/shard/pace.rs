@@ -41,19 +41,23 @@ impl Pace {
 
     /// `least`: bytes a second, however little is appended; `appends`: those that the reader is to come nearer to.
     pub(super) fn on_read(&mut self, bytes: usize, least: u64, appends: Appends, produced: &Produced, now: Instant) {
-        let speed = least
-            .max(produced.per_second(appends, now).saturating_mul(NEARER))
-            .max(1);
-        let price = bytes as u128 * NS_PER_SECOND / u128::from(speed);
-        let price = Duration::from_nanos(u64::try_from(price).unwrap_or(u64::MAX));
+        let price = price(bytes, produced.pace(least, appends, now));
         let is_owed = produced.goes_on(now) && self.paid > now;
-        let from = if is_owed { self.paid } else { now };
-        // One that comes late pays for so much less: what it could have read meanwhile is not lost.
-        let late = now.since(self.paid).min(self.at_once);
-        let paid = from.after(price.saturating_sub(late));
+        let from = if is_owed { self.paid } else { self.paid.min(now) };
+        let paid = from.max(now.before(self.at_once)).after(price);
         self.paid = paid.min(now.after(DEBT_MAX));
         self.is_spent = (self.is_spent && is_owed) || self.paid > now.after(self.at_once);
     }
+
+    /// So much was paid for, and not read.
+    pub(super) fn give_back(&mut self, bytes: usize, least: u64, appends: Appends, produced: &Produced, now: Instant) {
+        self.paid = self.paid.before(price(bytes, produced.pace(least, appends, now)));
+    }
+}
+
+fn price(bytes: usize, per_second: u64) -> Duration {
+    let nanos = bytes as u128 * NS_PER_SECOND / u128::from(per_second);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// Of which partitions.
@@ -97,6 +101,11 @@ impl Produced {
     /// Something is being written.
     pub(super) fn goes_on(&self, now: Instant) -> bool {
         self.last.is_some_and(|at| now.since(at) < WRITE_LINGER)
+    }
+
+    /// Bytes a second.
+    fn pace(&self, least: u64, appends: Appends, now: Instant) -> u64 {
+        least.max(self.per_second(appends, now).saturating_mul(NEARER)).max(1)
     }
 
     fn per_second(&self, appends: Appends, now: Instant) -> u64 {
@@ -190,9 +199,9 @@ mod tests {
             pace.on_read(READ_BYTES, 1_000_000, Appends::All, &produced, now);
             at_once += 1;
         }
-        let paid = now.after(Duration::from_millis(24));
-        assert_eq!((at_once, pace.wait_until(&produced, now)), (4, Some(paid)));
-        let before = now.after(Duration::from_millis(23));
+        let paid = now.after(Duration::from_millis(28));
+        assert_eq!((at_once, pace.wait_until(&produced, now)), (6, Some(paid)));
+        let before = now.after(Duration::from_millis(27));
         assert_eq!(pace.wait_until(&produced, before), Some(paid));
         assert_eq!(pace.wait_until(&produced, paid), None);
     }

@@ -130,9 +130,19 @@ async fn run(job: Job, metrics: Cells, post: Rc<Post>) {
             Done::Removed(life, result)
         }
         Job::Read(job) => Done::Read(timed(&metrics, Stage::DiskRead, Box::pin(read(job, &metrics))).await),
-        Job::ReadAhead(AheadJob { piece, plan, held }) => {
+        Job::ReadAhead(AheadJob {
+            piece,
+            class,
+            plan,
+            held,
+        }) => {
             let result = timed(&metrics, Stage::DiskRead, Box::pin(read_plan(plan, &metrics))).await;
-            Done::ReadAhead(AheadDone { piece, result, held })
+            Done::ReadAhead(AheadDone {
+                piece,
+                class,
+                result,
+                held,
+            })
         }
         Job::Times(job) => Done::Times(Box::pin(search(job)).await),
         Job::Load(life, job) => Done::Loaded(life, Box::new(Box::pin(job.run()).await)),

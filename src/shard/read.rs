@@ -14,7 +14,14 @@ use crate::metrics::Metric;
 use crate::model::{ErrorCode, NO_EPOCH, PartitionId, ShardId};
 use crate::partition::{Bound, EpochError, FollowerError, FollowerFetch, ReadAsk, ReadRefusal, Reading};
 use crate::rt::Now;
-use crate::storage::{Cache, ReadPlan, ReadResult, StorageError};
+use crate::storage::{Cache, ReadAhead, ReadPlan, ReadResult, StorageError};
+
+/// Who reads, and how much of the disk at a time.
+struct Taker {
+    reader: Reader,
+    class: Class,
+    piece_bytes: usize,
+}
 
 /// What the items of one part may still take.
 struct Budget {
@@ -164,8 +171,12 @@ impl Shard {
             aheads: &mut self.aheads,
             memory: &self.fetch_memory,
         };
-        let fetching = read(open, item, (reader, class), budget, stores);
-        let fetching = fetching.in_pieces_of(self.catchup.piece_bytes(class, now.instant));
+        let taker = Taker {
+            reader,
+            class,
+            piece_bytes: self.catchup.piece_bytes(class, now.instant),
+        };
+        let fetching = read(open, item, taker, budget, stores);
         self.count_read(&fetching);
         match (reader, &fetching) {
             (Reader::Follower { broker, epoch }, Fetching::Ready(fetched) | Fetching::FromDisk(fetched, ..))
@@ -266,17 +277,29 @@ impl Shard {
         };
         if self.catchup.begin_ahead(class, bytes, now.instant) {
             self.aheads.begin(piece, bytes);
-            self.jobs.push(Job::ReadAhead(AheadJob { piece, plan, held }));
+            self.jobs.push(Job::ReadAhead(AheadJob {
+                piece,
+                class,
+                plan,
+                held,
+            }));
         }
     }
 
     pub(super) fn on_read_ahead(&mut self, done: AheadDone, now: Now) {
-        let AheadDone { piece, result, held } = done;
-        drop(held);
+        let AheadDone {
+            piece,
+            class,
+            result,
+            held,
+        } = done;
         self.catchup.end_ahead();
         let waiting = self.aheads.end(piece, now.instant);
         // What went wrong, the next reader is told.
         let chunk = result.ok().and_then(|result| result.read_ahead);
+        let given = chunk.as_ref().map_or(0, ReadAhead::bytes);
+        self.catchup.settle(class, held.bytes(), given, now.instant);
+        drop(held);
         for Waiting { part, mut planned } in waiting {
             let ready = match &chunk {
                 Some(chunk) => planned.plan.ready_from(chunk),
@@ -315,7 +338,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn on_read(&mut self, done: ReadDone) {
+    pub(super) fn on_read(&mut self, done: ReadDone, now: Now) {
         let ReadDone {
             part,
             class,
@@ -324,6 +347,11 @@ impl Shard {
             result,
             mut held,
         } = done;
+        let thought = held.bytes();
+        let given = result
+            .as_ref()
+            .map_or(0, |result| result.read_ahead.as_ref().map_or(0, ReadAhead::bytes));
+        self.catchup.settle(class, thought, given, now.instant);
         let mut failed = None;
         let mut read_ahead = None;
         let mut next = None;
@@ -402,13 +430,12 @@ pub(super) fn read_refusal(error: &StorageError) -> ErrorCode {
     }
 }
 
-fn read(
-    open: &mut Open,
-    item: &FetchItem,
-    (reader, class): (Reader, Class),
-    budget: &mut Budget,
-    stores: Stores,
-) -> Fetching {
+fn read(open: &mut Open, item: &FetchItem, taker: Taker, budget: &mut Budget, stores: Stores) -> Fetching {
+    let Taker {
+        reader,
+        class,
+        piece_bytes,
+    } = taker;
     let Stores { cache, aheads, memory } = stores;
     if let Err(error) = open.partition.check_epoch(item.leader_epoch) {
         return refused(epoch_refusal(error));
@@ -453,6 +480,7 @@ fn read(
                 Fetching::Ready(fetched)
             }
             Err(plan) => {
+                let plan = plan.in_pieces_of(piece_bytes);
                 // How much it will be is known only after the read: count what it may be.
                 budget.take(ask.max_bytes.min(plan.disk_bytes()).max(1));
                 Fetching::FromDisk(fetched, life, plan, class)
@@ -476,15 +504,6 @@ fn class(open: &Open, reader: Reader) -> Class {
 }
 
 impl Fetching {
-    fn in_pieces_of(self, bytes: usize) -> Fetching {
-        match self {
-            Fetching::FromDisk(fetched, life, plan, class) => {
-                Fetching::FromDisk(fetched, life, plan.in_pieces_of(bytes), class)
-            }
-            other => other,
-        }
-    }
-
     fn in_class(mut self, class: Class) -> Fetching {
         if let Fetching::FromDisk(.., of) = &mut self {
             *of = class;

@@ -464,7 +464,7 @@ impl Shard {
         self.jobs.push(Job::Discard(life, place, claim));
     }
 
-    /// What an earlier start left of it, if anything. Where another life of the partition uses the name, there is nothing.
+    /// What an earlier start left of it, if anything; where another life of the partition uses the name, whatever is there stays.
     fn discard_unopened(&mut self, id: PartitionId, place: Place) {
         let failed = Failed {
             claim: self.claims.take(&place.topic, id.index),

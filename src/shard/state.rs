@@ -266,7 +266,7 @@ impl Shard {
             Done::IsrAltered(done) => self.on_isr_altered(*done, now),
             Done::Closed(life, place, result) => self.on_closed(life, place, result),
             Done::Removed(life, result) => self.on_removed(life, result, now),
-            Done::Read(done) => self.on_read(done),
+            Done::Read(done) => self.on_read(done, now),
             Done::ReadAhead(done) => self.on_read_ahead(done, now),
             Done::Times(done) => self.on_times(done),
             Done::Searched(id, done) => self.on_searched(id, *done, now),

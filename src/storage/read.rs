@@ -111,7 +111,7 @@ impl DiskRead {
             if run.next_offset() <= ask.offset {
                 continue;
             }
-            segment.handle.note_read_end(run.next_offset(), walk.position);
+            segment.handle.note_read(ask.offset, run.next_offset(), walk.position);
             let selected = run.select(ask.offset, ask.max_bytes, ask.limit, ask.at_least_one);
             return Ok(Some(ReadResult {
                 next_offset: selected.as_ref().map_or(ask.offset, |selected| selected.next_offset),

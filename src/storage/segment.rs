@@ -31,7 +31,7 @@ pub(super) struct Handle {
     pub reported: Cell<bool>,
     /// Read since the last look.
     pub used: Cell<bool>,
-    /// Where the last reads ended: an offset, and the position of the batch that holds it.
+    /// Where the last reads ended: the offset behind them, and its position.
     read_ends: RefCell<VecDeque<(i64, u64)>>,
 }
 
@@ -54,19 +54,20 @@ impl Handle {
         })
     }
 
-    /// A read has taken all up to `offset`; the next batch is at `position`. What a segment holds stays where it is.
-    pub fn note_read_end(&self, offset: i64, position: u64) {
+    /// A read from `offset` has taken all up to `next_offset`, which is at `position`. What a segment holds stays where it is.
+    pub fn note_read(&self, offset: i64, next_offset: i64, position: u64) {
         let mut ends = self.read_ends.borrow_mut();
+        // The reader's own is replaced.
+        ends.retain(|(known, _)| ![offset, next_offset].contains(known));
         ends.truncate(READ_ENDS_MAX - 1);
-        ends.push_front((offset, position));
+        ends.push_front((next_offset, position));
     }
 
-    /// The position of the batch that holds `offset`, if a read has ended there lately.
+    /// The position of the first batch at or behind `offset`, if a read has ended there lately.
     pub fn read_end(&self, offset: i64) -> Option<u64> {
         let ends = self.read_ends.borrow();
-        ends.iter()
-            .find(|(known, _)| *known == offset)
-            .map(|(_, position)| *position)
+        let end = ends.iter().find(|(known, _)| *known == offset);
+        end.map(|(_, position)| *position)
     }
 
     pub fn path(&self) -> PathBuf {

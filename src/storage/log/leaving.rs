@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Log, LogOptions, settle_journals};
-use crate::model::PartitionId;
+use crate::model::{PartitionId, TopicId};
 use crate::rt::{Dir, random_u64, sleep};
-use crate::storage::layout::{DELETE_DIR, aside_dir_name};
+use crate::storage::layout::{DELETE_DIR, PARTITION_METADATA, aside_dir_name, parse_partition_metadata};
 use crate::storage::prepare::{Seal, write_snapshot};
 use crate::storage::retention::Removal;
 use crate::storage::segment::Head;
@@ -50,9 +50,12 @@ impl Log {
         remove_directory(dir, topic, *index).await
     }
 
-    /// The same for a log that there was no space for; there may be no directory. A full disk may have no space for the
-    /// other name either.
+    /// The same for a log that is not open; there may be no directory, and one that names another topic stays. A full disk may
+    /// have no space for the other name either.
     pub async fn discard(dir: &Path, log_dir: &LogDir, topic: &str, id: PartitionId) -> Result<(), StorageError> {
+        if owner(dir).await.is_some_and(|owner| owner != id.topic) {
+            return settle_journals(log_dir, id).await;
+        }
         let removed = match remove_directory(dir, topic, id.index).await {
             Err(full) if full.is_disk_full() => {
                 let removed = Dir::remove_all(dir).await;
@@ -137,4 +140,10 @@ async fn remove_directory(dir: &Path, topic: &str, index: i32) -> Result<(), Sto
     }
     let removed = Dir::remove_all(&away).await;
     removed.map_err(|source| StorageError::io("remove", &away, source))
+}
+
+/// Whose directory it is, where that can be read.
+async fn owner(dir: &Path) -> Option<TopicId> {
+    let content = Dir::read_file(&dir.join(PARTITION_METADATA)).await.ok()?;
+    parse_partition_metadata(&String::from_utf8_lossy(&content))
 }
