@@ -1,13 +1,14 @@
-//! Who leads the quorum is not deposed by a node that has heard nothing for a while.
+//! Who leads the quorum is not deposed by a node that has heard nothing for a while; and who is deposed leaves nobody in
+//! the dark.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::cluster::Cluster;
-use super::node::Shape;
-use crate::metadata::{Command, QuorumState, Reply};
+use super::node::{Node, Shape};
+use crate::metadata::{Command, CreateTopic, QuorumState, Reply};
 use crate::rt::sim::{FaultPlan, Pace, Plane, Rule, World, cut, heal_all, set_pace, switch_off};
-use crate::rt::sleep;
+use crate::rt::{self, sleep};
 
 /// Many elections long.
 const AWAY: Duration = Duration::from_secs(20);
@@ -21,19 +22,21 @@ fn terms_around_a_cut(rule: Option<Rule>) -> [u64; 2] {
     World::new(1, FaultPlan::none()).run(async move {
         let cluster = Cluster::start(3, true, Shape::plain(), rule).await;
         let before = quorum(&cluster).await;
-        let (away, others): (Vec<_>, Vec<_>) = cluster.nodes.iter().partition(|node| {
-            let is_last = cluster.nodes.iter().rfind(|other| other.id != before.leader);
-            is_last.is_some_and(|last| last.id == node.id)
-        });
-        for (one, other) in away.iter().flat_map(|one| others.iter().map(move |other| (one, other))) {
-            cut(Plane::Control, one.host.id(), other.host.id());
-            cut(Plane::Control, other.host.id(), one.host.id());
-        }
+        let follower = cluster.nodes.iter().rfind(|node| node.id != before.leader);
+        cut_off(&cluster, follower.expect("three nodes"));
         sleep(AWAY).await;
         heal_all();
         sleep(AFTERWARDS).await;
         [before.term, quorum(&cluster).await.term]
     })
+}
+
+/// From all the others.
+fn cut_off(cluster: &Cluster, away: &Node) {
+    for other in cluster.nodes.iter().filter(|other| other.id != away.id) {
+        cut(Plane::Control, away.host.id(), other.host.id());
+        cut(Plane::Control, other.host.id(), away.host.id());
+    }
 }
 
 async fn quorum(cluster: &Rc<Cluster>) -> QuorumState {
@@ -53,4 +56,41 @@ fn who_comes_back_deposes_nobody() {
     assert_eq!(before, after);
     let [before, after] = terms_around_a_cut(Some(Rule::PreVote));
     assert!(before < after, "the test does not see a new leadership");
+}
+
+/// Long enough for the others to elect one of them, and short of what a controller waits for its majority.
+const DEPOSED_FOR: Duration = Duration::from_secs(4);
+
+/// A topic that is asked of the controller in the moment in which it loses the others.
+fn create(name: &str) -> Command {
+    Command::CreateTopics {
+        topics: vec![CreateTopic {
+            name: name.to_owned(),
+            partitions: 1,
+            replication_factor: 1,
+            assignments: Default::default(),
+            configs: Default::default(),
+        }],
+        validate_only: false,
+    }
+}
+
+#[test] // Goal: a change that a controller had in its log alone is made by the next one, and whoever asked is told so.
+fn what_a_deposed_controller_lost_is_made_by_the_next() {
+    switch_off(None);
+    set_pace(Pace::AS_WRITTEN);
+    World::new(1, FaultPlan::none()).run(async move {
+        let cluster = Cluster::start(3, true, Shape::plain(), None).await;
+        let before = quorum(&cluster).await;
+        let deposed = cluster.node(before.leader);
+        cut_off(&cluster, deposed);
+        let router = deposed.router().expect("it runs");
+        let answer = router.metadata().submit(create("asked"));
+        rt::spawn(async {
+            sleep(DEPOSED_FOR).await;
+            heal_all();
+        });
+        assert!(matches!(answer.await, Ok(Reply::CreateTopics(topics)) if topics[0].is_ok()));
+        assert_ne!(quorum(&cluster).await.leader, before.leader, "the test deposes nobody");
+    })
 }

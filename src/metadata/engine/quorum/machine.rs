@@ -19,6 +19,7 @@ use super::codec::{self, Reader};
 use super::feed::Feed;
 use super::follow::Passed;
 use super::log::read_sealed;
+use super::outcome::Outcomes;
 use super::types::{Applied, Commit, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, Types};
 use crate::metadata::image::{Image, ImageEpoch};
 use crate::metadata::record::{self, Record};
@@ -32,6 +33,7 @@ pub struct Machine {
     files: SnapshotFile,
     events: Tx<Event>,
     feed: Feed,
+    outcomes: Outcomes,
     /// For a state without records.
     empty: Image,
     state: State,
@@ -65,6 +67,7 @@ impl Machine {
             files,
             events,
             feed,
+            outcomes: Outcomes::default(),
             empty,
             state,
         })
@@ -72,6 +75,10 @@ impl Machine {
 
     pub fn feed(&self) -> Feed {
         self.feed.clone()
+    }
+
+    pub fn outcomes(&self) -> Outcomes {
+        self.outcomes.clone()
     }
 
     pub fn image(&self) -> &Image {
@@ -151,6 +158,11 @@ impl RaftStateMachine<Types> for Machine {
                 }
             }
             self.state.applied = Some(entry.log_id);
+            let taken = match &entry.payload {
+                Payload::Normal(commit) if applied.is_taken => Some(commit.base),
+                _ => None,
+            };
+            self.outcomes.note(**entry.log_id.committed_leader_id(), taken);
             if let Some(responder) = responder {
                 responder.send(applied);
             }
@@ -171,6 +183,7 @@ impl RaftStateMachine<Types> for Machine {
         self.state = state;
         let image = &self.state.image;
         self.feed.restart(image.epoch, end_of(self.state.applied));
+        self.outcomes.forget();
         self.hand_on(Event::Reset(Delta {
             epoch: image.epoch,
             records: image.to_records(),

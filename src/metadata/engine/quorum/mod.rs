@@ -23,6 +23,7 @@ mod log;
 mod machine;
 mod message;
 mod observer;
+mod outcome;
 mod presence;
 mod progress;
 mod remote;
@@ -45,7 +46,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ClientWriteError, RaftError};
+use openraft::errors::ClientWriteError;
+use openraft::impls::ProgressResponder;
 use openraft::{Config, ReadPolicy, SnapshotPolicy};
 
 use super::{CommitError, Embedded, Engine, Event, StartError, VoterChange, frame};
@@ -64,6 +66,7 @@ use link::Links;
 use log::LogStore;
 use machine::Machine;
 use message::Identity;
+use outcome::Outcomes;
 use presence::Presence;
 use progress::Progress;
 use serve::{Desk, Room};
@@ -132,6 +135,7 @@ pub struct Quorum {
     decides: Option<u64>,
     /// What the machine has applied, be it that the loop has not seen it.
     feed: Feed,
+    outcomes: Outcomes,
     progress: Progress,
     backlog: Backlog,
     additions: Additions,
@@ -157,6 +161,7 @@ impl Quorum {
             running: None,
             decides: None,
             feed: Feed::default(),
+            outcomes: Outcomes::default(),
             progress: Progress::default(),
             backlog: Backlog::new(),
             additions: Additions::default(),
@@ -211,6 +216,7 @@ impl Quorum {
         let listener = listen(spec).map_err(|error| failed(format!("{error:#}")))?;
         let (records, epoch) = (machine.image().to_records(), machine.image().epoch);
         self.feed = machine.feed();
+        self.outcomes = machine.outcomes();
         self.feed.keep(self.keeping.at_hand);
         let presence = Presence::new(self.backlog.sender());
         let links = Links {
@@ -352,15 +358,8 @@ impl Engine for Quorum {
             epoch: base.0 + 1,
             records: encoded(records)?,
         };
-        let raft = self.raft().map_err(CommitError::Refused)?;
-        let lost = |why: String| Err(CommitError::Undecided(why));
-        match rt::timeout(COMMIT_PATIENCE, raft.client_write(commit)).await {
-            None => lost("no majority has answered in time".to_owned()),
-            Some(Ok(written)) if written.data.is_taken => Ok(ImageEpoch(written.data.epoch)),
-            Some(Ok(written)) => Err(CommitError::Conflict(ImageEpoch(written.data.epoch))),
-            Some(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Err(CommitError::NotController),
-            Some(Err(error)) => lost(error.to_string()),
-        }
+        let made = rt::timeout(COMMIT_PATIENCE, self.write(commit)).await;
+        made.unwrap_or_else(|| Err(undecided("no majority has answered in time")))
     }
 
     async fn next(&mut self) -> Event {
@@ -438,6 +437,32 @@ impl Engine for Quorum {
 }
 
 impl Quorum {
+    /// Until it is known what became of it.
+    async fn write(&self, commit: Commit) -> Result<ImageEpoch, CommitError> {
+        let raft = self.raft().map_err(CommitError::Refused)?;
+        let term = self.decides.ok_or(CommitError::NotController)?;
+        let (base, epoch) = (commit.base, commit.epoch);
+        let outcome = self.outcomes.watch(term, base);
+        let (responder, written) = ProgressResponder::complete_only();
+        let asked = raft.write(commit).with_leader(term).responder(responder).await;
+        asked.map_err(|fatal| undecided(&fatal.to_string()))?;
+        match written.await {
+            Ok(Ok(written)) if written.data.is_taken => Ok(ImageEpoch(written.data.epoch)),
+            Ok(Ok(written)) => Err(CommitError::Conflict(ImageEpoch(written.data.epoch))),
+            // This node has another entry in its place, or a state; others may hold it still.
+            Ok(Err(ClientWriteError::LogEntryDiscarded(_))) => match outcome.await {
+                Some(true) => Ok(ImageEpoch(epoch)),
+                Some(false) => Err(CommitError::NotController),
+                None => Err(undecided("the leadership was lost while it was made")),
+            },
+            Ok(Err(_)) => {
+                self.outcomes.withdraw();
+                Err(CommitError::NotController)
+            }
+            Err(_) => Err(undecided("the quorum has ended on this node")),
+        }
+    }
+
     fn count(&mut self, records: usize) {
         self.records_since_snapshot += records;
         if self.records_since_snapshot < RECORDS_PER_SNAPSHOT {
@@ -448,6 +473,10 @@ impl Quorum {
             rt::spawn(async move { drop(raft.trigger().snapshot().await) });
         }
     }
+}
+
+fn undecided(why: &str) -> CommitError {
+    CommitError::Undecided(why.to_owned())
 }
 
 fn encoded(records: &[Record]) -> Result<Bytes, CommitError> {
