@@ -363,3 +363,26 @@ fn gaps_may_be_wide() {
         }
     });
 }
+
+#[test] // Goal: where a read ended is forgotten with the batches that it ended behind.
+fn a_read_does_not_go_on_where_one_of_before_the_cut_ended() {
+    on_shard(|| async {
+        const LEN: usize = 100_000;
+        let scratch = scratch();
+        let mut rig = Rig::open(scratch.path(), config(), None).await;
+        for (offset, len) in [(0, LEN), (1, LEN), (2, LEN)] {
+            fetch(&mut rig, &batch_of_len(len), offset, 1);
+        }
+        rig.settle().await;
+        rig.drop_cache();
+        assert_eq!(rig.read(0, 2 * LEN).await.len(), 2);
+        rig.truncate(1).await;
+        // Where the batch of offset 2 was, there is that of offset 3.
+        for (offset, len) in [(1, LEN / 2), (2, LEN / 2), (3, LEN)] {
+            fetch(&mut rig, &batch_of_len(len), offset, 2);
+        }
+        rig.settle().await;
+        rig.drop_cache();
+        assert_eq!(rig.read(2, 2 * LEN).await[0].0, 2);
+    });
+}
