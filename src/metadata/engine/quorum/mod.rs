@@ -437,7 +437,7 @@ impl Engine for Quorum {
 }
 
 impl Quorum {
-    /// Until it is known what became of it.
+    /// Ends once it is known what became of it, or that nobody here can tell.
     async fn write(&self, commit: Commit) -> Result<ImageEpoch, CommitError> {
         let raft = self.raft().map_err(CommitError::Refused)?;
         let term = self.decides.ok_or(CommitError::NotController)?;
@@ -449,16 +449,17 @@ impl Quorum {
         match written.await {
             Ok(Ok(written)) if written.data.is_taken => Ok(ImageEpoch(written.data.epoch)),
             Ok(Ok(written)) => Err(CommitError::Conflict(ImageEpoch(written.data.epoch))),
-            // This node has another entry in its place, or a state; others may hold it still.
+            // This node has another entry in its place, or a snapshot; others may hold it still.
             Ok(Err(ClientWriteError::LogEntryDiscarded(_))) => match outcome.await {
                 Some(true) => Ok(ImageEpoch(epoch)),
                 Some(false) => Err(CommitError::NotController),
                 None => Err(undecided("the leadership was lost while it was made")),
             },
-            Ok(Err(_)) => {
+            Ok(Err(ClientWriteError::ForwardToLeader(_))) => {
                 self.outcomes.withdraw();
                 Err(CommitError::NotController)
             }
+            Ok(Err(error)) => Err(undecided(&error.to_string())),
             Err(_) => Err(undecided("the quorum has ended on this node")),
         }
     }

@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::rt::{OneshotRx, OneshotTx, oneshot};
 
+/// On which a quorum makes its first commit beside the loop, by itself (`form`).
+const FIRST_BASE: u64 = 0;
+
 /// What the state machine tells whoever commits, on the same thread. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Outcomes(Arc<Mutex<Option<Watched>>>);
@@ -15,20 +18,20 @@ pub struct Outcomes(Arc<Mutex<Option<Watched>>>);
 struct Watched {
     term: u64,
     base: u64,
-    /// `None`: of two that are as one to whoever sees them.
-    is_taken: Option<OneshotTx<bool>>,
+    /// Whether it was taken. `None`: another one on the same base may come before, and cannot be told apart.
+    tell: Option<OneshotTx<bool>>,
 }
 
 impl Outcomes {
-    /// Of the commit that the leader of that term is about to make on that base. It is dropped where nothing can tell: an
-    /// earlier one on the same base may come yet, or a state comes in place of the entries.
+    /// Whether the commit is taken that the leader of that term is about to make on that base. It gives `None` where nothing
+    /// tells: where another one is like it, or a snapshot comes in place of the entries.
     pub fn watch(&self, term: u64, base: u64) -> OneshotRx<bool> {
-        let (is_taken, outcome) = oneshot();
+        let (tell, outcome) = oneshot();
         self.change(|watched| {
             let is_same = |earlier: &Watched| (earlier.term, earlier.base) == (term, base);
-            let is_second = watched.as_ref().is_some_and(is_same);
-            let is_taken = (!is_second).then_some(is_taken);
-            *watched = Some(Watched { term, base, is_taken });
+            let has_double = base == FIRST_BASE || watched.as_ref().is_some_and(is_same);
+            let tell = (!has_double).then_some(tell);
+            *watched = Some(Watched { term, base, tell });
         });
         outcome
     }
@@ -37,21 +40,16 @@ impl Outcomes {
     pub fn note(&self, term: u64, taken: Option<u64>) {
         self.change(|watched| {
             let is_told = |watched: &mut Watched| term > watched.term || taken == Some(watched.base);
-            let told = watched.take_if(is_told);
-            if let Some(Watched {
-                term: of,
-                is_taken: Some(is_taken),
-                ..
-            }) = told
-            {
-                is_taken.send(term == of);
+            let Some(told) = watched.take_if(is_told) else { return };
+            if let Some(tell) = told.tell {
+                tell.send(term == told.term);
             }
         });
     }
 
     /// The last one was refused. One before it may come yet.
     pub fn withdraw(&self) {
-        self.change(|watched| drop(watched.take_if(|watched| watched.is_taken.is_some())));
+        self.change(|watched| drop(watched.take_if(|watched| watched.tell.is_some())));
     }
 
     /// The state is another one, and which entries led to it is not known.
@@ -111,6 +109,14 @@ mod tests {
         let mut next = outcomes.watch(3, 11);
         outcomes.note(3, Some(11));
         assert_eq!((told(&mut next), block_on(refused)), (Some(Some(true)), None));
+    }
+
+    #[test]
+    fn of_the_first_commit_nothing_is_told() {
+        let outcomes = Outcomes::default();
+        let mut outcome = outcomes.watch(1, FIRST_BASE);
+        outcomes.note(1, Some(FIRST_BASE));
+        assert_eq!(told(&mut outcome), Some(None));
     }
 
     #[test]
