@@ -6,6 +6,8 @@
 //!              ◄─ Event ── Machine ◄── committed ───┘       Remote   ─► the controller's Desk ─► its control loop
 //! ```
 //!
+//! What became of a commit that a deposed leader lost sight of, `outcome` says.
+//!
 //! A quorum begins with one node and grows by the others as they come (`form`, `join`), or by those that an operator adds
 //! (`addition`, `waiting`); a single node's metadata are the first commit of the quorum that it begins. A broker that does not vote takes no part in it: it asks whoever leads for what
 //! was committed (`observer`, answered by `feed`), and keeps nothing. An image's epoch counts commits, not log entries, and goes on from there.

@@ -68,15 +68,17 @@ mod tests {
 
     use super::*;
 
+    /// The term of an entry that was applied, and the base of its commit if that was taken.
+    type Noted = (u64, Option<u64>);
+
     fn told(outcome: &mut OneshotRx<bool>) -> Option<Option<bool>> {
         block_on(poll_once(outcome))
     }
 
-    /// Each row: the entries that follow a commit of term 3 on base 10, as (term, the base of a commit that was taken), and what the
-    /// last of them tells.
+    /// Each row: the entries that follow a commit of term 3 on base 10, and what the last of them tells.
     #[test]
     fn the_entries_that_follow_tell() {
-        let rows: [(&[(u64, Option<u64>)], Option<bool>); 7] = [
+        let rows: [(&[Noted], Option<bool>); 7] = [
             (&[(3, None)], None),
             (&[(3, Some(9))], None),
             (&[(3, Some(9)), (3, Some(10))], Some(true)),
