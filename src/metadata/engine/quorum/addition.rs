@@ -140,16 +140,21 @@ pub async fn add(raft: Raft, me: Arc<Identity>, additions: Additions, new: NewVo
 
 async fn take_in(raft: &Raft, me: &Arc<Identity>, new: &NewVoter) -> Outcome {
     let membership = membership(raft);
-    if membership.membership().get_joint_config().len() > 1 {
+    let known = membership.nodes().find(|(_, voter)| voter.node == new.node);
+    let known = known.map(|(id, voter)| (*id, directory_of(*id, voter)));
+    let majorities = membership.membership().get_joint_config();
+    // Whatever else changes: whoever asks again because of a change under way must not take that for his own.
+    if let Some((id, directory)) = known
+        && majorities.iter().all(|voters| voters.contains(&id))
+    {
+        let message = format!("Node {} is a voter already, with directory id {directory}", new.node.0);
+        return refuse(ErrorCode::DuplicateVoter, message);
+    }
+    if majorities.len() > 1 {
         let message = "Another change of the voters is under way";
         return refuse(ErrorCode::RequestTimedOut, message.into());
     }
-    let known = membership.nodes().find(|(_, voter)| voter.node == new.node);
-    let id = match known.map(|(id, voter)| (*id, directory_of(*id, voter))) {
-        Some((id, directory)) if votes(&membership, id) => {
-            let message = format!("Node {} is a voter already, with directory id {directory}", new.node.0);
-            return refuse(ErrorCode::DuplicateVoter, message);
-        }
+    let id = match known {
         Some((id, directory)) if directory == new.directory => id,
         Some((_, directory)) => {
             let message = format!("Node {} is being added with directory id {directory}", new.node.0);
