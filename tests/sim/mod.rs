@@ -61,7 +61,7 @@ const RULES: [(Rule, Length, u64); 14] = [
     (Rule::HeldHighWatermark, Length::Short, 100),
     (Rule::ActiveMember, Length::Long, 50),
     (Rule::SameLife, Length::Long, 100),
-    (Rule::RequestEpoch, Length::Long, 100),
+    (Rule::RequestEpoch, Length::Long, 200),
     (Rule::UncleanEnd, Length::Short, 200),
     (Rule::Lease, Length::Short, 50),
     (Rule::SyncedLog, Length::Long, 50),
