@@ -126,8 +126,7 @@ impl<E: Engine> Control<E> {
             Turn::Tick
         };
         let events = async { Turn::Event(self.engine.next().await) };
-        // What has happened comes first: who leads no more must not go on deciding for as long as there are requests.
-        or(events, or(requests, tick)).await
+        or(requests, or(events, tick)).await
     }
 
     /// What is not to be decided is done at once.
