@@ -13,7 +13,7 @@ use super::node::{Node, Shape, config};
 use super::oracle::{Batch, Oracle, batches};
 use crate::metadata::{Command, CreateTopic, Image, PartitionState, SimulatedQuorum};
 use crate::model::{BrokerId, PartitionId};
-use crate::rt::sim::{Crash, Rule, heal_all, paced};
+use crate::rt::sim::{Crash, HostId, Rule, heal_all, paced};
 use crate::rt::{self, random_u64, sleep};
 use crate::shard::{FetchItem, FetchSpec, FetchedPartition, Isolation, Reader, Router};
 
@@ -92,6 +92,12 @@ impl Cluster {
         };
         cluster.until("all brokers are active", all_active).await;
         cluster
+    }
+
+    /// The machines of the other brokers.
+    pub fn hosts_but(&self, host: HostId) -> impl Iterator<Item = HostId> {
+        let hosts = self.nodes.iter().map(|node| node.host.id());
+        hosts.filter(move |other| *other != host)
     }
 
     pub async fn create(&self, spec: TopicSpec) {

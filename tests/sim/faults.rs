@@ -119,12 +119,7 @@ fn cut_off(cluster: &Cluster, broker: BrokerId, planes: &[Plane]) {
     let host = cluster.node(broker).host.id();
     let which = random_u64() % 3;
     cluster.note(format!("broker {}: cut off, {planes:?}, way {which}", host.0));
-    for other in cluster
-        .nodes
-        .iter()
-        .map(|node| node.host.id())
-        .filter(|other| *other != host)
-    {
+    for other in cluster.hosts_but(host) {
         for plane in planes {
             if which != 1 {
                 cut(*plane, host, other);
@@ -156,12 +151,7 @@ fn cut_leader(cluster: &Cluster) {
         "broker {}, leader of {}-{}: cut from its followers",
         leader.0, spec.name, id.index
     ));
-    for other in cluster
-        .nodes
-        .iter()
-        .map(|node| node.host.id())
-        .filter(|other| *other != leader)
-    {
+    for other in cluster.hosts_but(leader) {
         cut(Plane::Data, leader, other);
         cut(Plane::Data, other, leader);
     }

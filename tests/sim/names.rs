@@ -180,19 +180,29 @@ pub async fn ask(cluster: Rc<Cluster>, broker: BrokerId) {
 
 fn command(name: &str, asked: Asked) -> Command {
     match asked {
+        Asked::Create => create(name),
+        Asked::Look => create_or_look(name, true),
         Asked::Delete => Command::DeleteTopics {
             topics: vec![DeleteTopic::Name(name.to_owned())],
         },
-        Asked::Create | Asked::Look => Command::CreateTopics {
-            topics: vec![CreateTopic {
-                name: name.to_owned(),
-                partitions: 1,
-                replication_factor: 1,
-                assignments: BTreeMap::new(),
-                configs: BTreeMap::new(),
-            }],
-            validate_only: matches!(asked, Asked::Look),
-        },
+    }
+}
+
+/// A topic of one replica.
+pub fn create(name: &str) -> Command {
+    create_or_look(name, false)
+}
+
+fn create_or_look(name: &str, validate_only: bool) -> Command {
+    Command::CreateTopics {
+        topics: vec![CreateTopic {
+            name: name.to_owned(),
+            partitions: 1,
+            replication_factor: 1,
+            assignments: BTreeMap::new(),
+            configs: BTreeMap::new(),
+        }],
+        validate_only,
     }
 }
 

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::cluster::Cluster;
+use super::names;
 use super::node::{Node, Shape};
-use crate::metadata::{Command, CreateTopic, QuorumState, Reply};
+use crate::metadata::{Command, QuorumState, Reply};
 use crate::rt::sim::{FaultPlan, Pace, Plane, Rule, World, cut, heal_all, set_pace, switch_off};
 use crate::rt::{self, sleep};
 
@@ -33,9 +34,10 @@ fn terms_around_a_cut(rule: Option<Rule>) -> [u64; 2] {
 
 /// From all the others.
 fn cut_off(cluster: &Cluster, away: &Node) {
-    for other in cluster.nodes.iter().filter(|other| other.id != away.id) {
-        cut(Plane::Control, away.host.id(), other.host.id());
-        cut(Plane::Control, other.host.id(), away.host.id());
+    let away = away.host.id();
+    for other in cluster.hosts_but(away) {
+        cut(Plane::Control, away, other);
+        cut(Plane::Control, other, away);
     }
 }
 
@@ -61,20 +63,6 @@ fn who_comes_back_deposes_nobody() {
 /// Long enough for the others to elect one of them, and short of what a controller waits for its majority.
 const DEPOSED_FOR: Duration = Duration::from_secs(4);
 
-/// A topic that is asked of the controller in the moment in which it loses the others.
-fn create(name: &str) -> Command {
-    Command::CreateTopics {
-        topics: vec![CreateTopic {
-            name: name.to_owned(),
-            partitions: 1,
-            replication_factor: 1,
-            assignments: Default::default(),
-            configs: Default::default(),
-        }],
-        validate_only: false,
-    }
-}
-
 #[test] // Goal: a change that a controller had in its log alone is made by the next one, and whoever asked is told so.
 fn what_a_deposed_controller_lost_is_made_by_the_next() {
     switch_off(None);
@@ -85,7 +73,7 @@ fn what_a_deposed_controller_lost_is_made_by_the_next() {
         let deposed = cluster.node(before.leader);
         cut_off(&cluster, deposed);
         let router = deposed.router().expect("it runs");
-        let answer = router.metadata().submit(create("asked"));
+        let answer = router.metadata().submit(names::create("asked"));
         rt::spawn(async {
             sleep(DEPOSED_FOR).await;
             heal_all();

@@ -142,15 +142,14 @@ async fn take_in(raft: &Raft, me: &Arc<Identity>, new: &NewVoter) -> Outcome {
     let membership = membership(raft);
     let known = membership.nodes().find(|(_, voter)| voter.node == new.node);
     let known = known.map(|(id, voter)| (*id, directory_of(*id, voter)));
-    let majorities = membership.membership().get_joint_config();
     // Whatever else changes: whoever asks again because of a change under way must not take that for his own.
     if let Some((id, directory)) = known
-        && majorities.iter().all(|voters| voters.contains(&id))
+        && votes_throughout(&membership, id)
     {
         let message = format!("Node {} is a voter already, with directory id {directory}", new.node.0);
         return refuse(ErrorCode::DuplicateVoter, message);
     }
-    if majorities.len() > 1 {
+    if membership.membership().get_joint_config().len() > 1 {
         let message = "Another change of the voters is under way";
         return refuse(ErrorCode::RequestTimedOut, message.into());
     }
@@ -268,6 +267,12 @@ pub fn votes(membership: &StoredMembership, id: u64) -> bool {
     membership.voter_ids().any(|voter| voter == id)
 }
 
+/// Before and after a change that is under way.
+fn votes_throughout(membership: &StoredMembership, id: u64) -> bool {
+    let mut majorities = membership.membership().get_joint_config().iter();
+    majorities.all(|voters| voters.contains(&id))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -312,6 +317,16 @@ mod tests {
         );
         other.cluster = None;
         assert!(refusal(&other).contains("does not know its cluster"));
+    }
+
+    /// One that comes in, or goes, with the change that is under way does not.
+    #[test]
+    fn who_votes_before_and_after_a_change_votes_throughout() {
+        let nodes = BTreeMap::from([10, 20, 30].map(|id| (id, Voter::at("h", 1))));
+        let majorities = vec![[10, 20].into(), [10, 30].into()];
+        let changing = StoredMembership::new(None, Membership::new(majorities, nodes).unwrap());
+        let votes = [10, 20, 30, 40].map(|id| votes_throughout(&changing, id));
+        assert_eq!(votes, [true, false, false, false]);
     }
 
     /// A second request for the same node waits with the first; another node has to wait its turn.

@@ -149,19 +149,19 @@ impl RaftStateMachine<Types> for Machine {
                 epoch: self.state.image.epoch.0,
                 is_taken: true,
             };
+            let mut taken = None;
             match &entry.payload {
                 Payload::Blank => self.feed.pass(self.end() + 1),
-                Payload::Normal(commit) => applied = self.take(commit)?,
+                Payload::Normal(commit) => {
+                    applied = self.take(commit)?;
+                    taken = applied.is_taken.then_some(commit.base);
+                }
                 Payload::Membership(membership) => {
                     self.feed.pass(self.end() + 1);
                     self.state.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 }
             }
             self.state.applied = Some(entry.log_id);
-            let taken = match &entry.payload {
-                Payload::Normal(commit) if applied.is_taken => Some(commit.base),
-                _ => None,
-            };
             self.outcomes.note(**entry.log_id.committed_leader_id(), taken);
             if let Some(responder) = responder {
                 responder.send(applied);
