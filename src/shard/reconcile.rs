@@ -186,6 +186,9 @@ impl Shard {
     }
 
     fn begin_opening(&mut self, wanted: &Wanted<'_>, leadership: Leadership, now: Now) {
+        if self.stopping.is_some() {
+            return;
+        }
         let Some(place) = self.place(wanted) else {
             return self.fail(wanted.id, None, None, "its log directory is not one of this broker's");
         };

@@ -32,10 +32,16 @@ where
     broker_on(path, shards, move |shard, router, _| body(shard, router));
 }
 
-/// As `broker`; `body` gets the log directory too.
+/// What a shard's test may reach around it.
+pub(super) struct Around {
+    pub log_dir: Arc<LogDir>,
+    pub shard: ShardHandle,
+}
+
+/// As `broker`; `body` gets what is around its shard too.
 pub(super) fn broker_on<F, Fut>(path: &Path, shards: usize, body: F)
 where
-    F: Fn(ShardId, Router, Arc<LogDir>) -> Fut + Clone + Send + 'static,
+    F: Fn(ShardId, Router, Around) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
     let config = Arc::new(BrokerConfig {
@@ -84,10 +90,13 @@ where
     on_shards(shards, move |id| {
         let (router, pump) = run(spec(id));
         let (body, running, handles, rows) = (body.clone(), running.clone(), handles.clone(), rows.clone());
-        let log_dir = log_dir.clone();
+        let around = Around {
+            log_dir: log_dir.clone(),
+            shard: handles[usize::from(id.0)].clone(),
+        };
         async move {
             let work = async move {
-                body(id, router, log_dir).await;
+                body(id, router, around).await;
                 if running.fetch_sub(1, Ordering::SeqCst) > 1 {
                     return;
                 }
@@ -752,11 +761,25 @@ fn checkpoint_of_a_deleted_topic_hides_nothing_of_its_namesake() {
     });
 }
 
+/// A broker that has closed its logs is fenced, and an image with other brokers makes each of its shards look at every topic.
+#[test]
+fn a_shard_that_has_stopped_opens_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    broker_on(root.path(), 1, |_, router, Around { shard, .. }| async move {
+        shard.shutdown().await.await.unwrap();
+        create(&router, "late", 1, &[]).await;
+        topic(&router, "late").await;
+        shard.checkpoint().await.expect("it has looked");
+    });
+    let log_dir = &BrokerConfig::embedded(root.path()).log_dirs[0];
+    assert!(log_dir.exists() && !log_dir.join("late-0").exists());
+}
+
 /// Of a producer that nothing is known of yet, too: whatever number comes first would begin its batches.
 #[test]
 fn a_batch_behind_a_refused_one_waits_for_it() {
     let root = tempfile::tempdir().unwrap();
-    broker_on(root.path(), 1, |_, router, log_dir| async move {
+    broker_on(root.path(), 1, |_, router, Around { log_dir, .. }| async move {
         let topic = create(&router, "t", 1, &[]).await;
         let sent = async |sequence| append(&router, topic, 0, &sequenced(77, sequence)).await.error;
         log_dir.set_full(true);

@@ -16,7 +16,7 @@ use crate::model::{
 use crate::record::Compression;
 use crate::rt::{self, Instant};
 use crate::shard::Router;
-use crate::shard::tests::{TIMEOUT, broker, broker_on, create, delete, id, read_all, topic};
+use crate::shard::tests::{Around, TIMEOUT, broker, broker_on, create, delete, id, read_all, topic};
 
 const PARTITIONS: i32 = 5;
 
@@ -160,7 +160,7 @@ fn deleted_topics_take_their_offsets_along() {
 #[test]
 fn a_full_disk_unseats_nobody() {
     let root = tempfile::tempdir().unwrap();
-    broker_on(root.path(), 1, |_, router, log_dir| async move {
+    broker_on(root.path(), 1, |_, router, Around { log_dir, .. }| async move {
         let offsets = create(&router, OFFSETS_TOPIC, PARTITIONS, &[]).await;
         let at = coordinator(offsets, "g");
         let fetch = || {
