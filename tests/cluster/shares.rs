@@ -16,8 +16,11 @@ use crate::support::{Broker, Program, target_dir, wait_until};
 const GROUP: &str = "shared";
 const KAFKAS_TOOL: &str = "consumer.group.ShareGroupCommand";
 
-/// What a broken connection leaves locked is offered again soon, and however often brokers fall.
-const SETTINGS: [(&str, &str); 3] = [
+/// What a broken connection leaves locked is offered again soon, and however often brokers fall. Kafka's consumer that could
+/// not begin a session with a broker that was down waits 30 s when it closes, and has no time left then to leave the group.
+const SETTINGS: [(&str, &str); 5] = [
+    ("group.share.session.timeout.ms", "15000"),
+    ("group.share.min.session.timeout.ms", "15000"),
     ("group.share.record.lock.duration.ms", "5000"),
     ("group.share.min.record.lock.duration.ms", "1000"),
     ("group.share.delivery.count.limit", "10"),
