@@ -3,8 +3,8 @@
 //! ```text
 //!   start   preflight → ports → admin port → (which cluster) → log directories → metadata → strays
 //!           → shards (pump, then connections) → "started"
-//!   stop    (leaderships move) → connections drain → logs flush and close → checkpoints, clean marker → metadata
-//!           → shards end
+//!   stop    (leaderships move, clients hear of it) → connections drain → logs flush and close (, this broker is fenced)
+//!           → metadata → checkpoints, clean marker → shards end
 //! ```
 
 mod catch_up;
@@ -34,7 +34,7 @@ use crate::model::{BrokerId, DirId, ShardId};
 use crate::preflight::{self, Preflight};
 use crate::replica::{self, ReplicaSpec};
 use crate::rt::{self, HttpPort, OneshotTx, Rx, ShardOptions, Shards, Signal, Tx};
-use crate::shard::{self, Inbox, ShardHandle, ShardSpec};
+use crate::shard::{self, CheckpointRow, Inbox, ShardHandle, ShardSpec};
 use crate::storage::{self, Checkpoint, LogDirs};
 
 use checkpoints::Checkpoints;
@@ -44,6 +44,11 @@ use endpoints::BoundListener;
 const METADATA_DIR: &str = "corelane-metadata";
 /// How long the controller may take to move a stopping broker's leaderships elsewhere.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
+/// For this long a broker that led something answers on, after others lead it: its clients hear from it who does, and move
+/// while it is still there. Most ask for metadata 100 to 300 ms after the first refusal.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// How long the controller may take to fence it once it has closed its connections: clients are told of it until then.
+const DEPART_PATIENCE: Duration = Duration::from_secs(2);
 /// How long requests in flight may take when the broker stops.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the shards may take to write and close their logs, and so much more for each of them. On a full disk they never
@@ -307,14 +312,14 @@ impl Broker {
         })
     }
 
-    /// Another broker could lead what this one leads: the last of a cluster need not wait for anybody.
+    /// Another broker can lead what this one leads: the last of a cluster need not wait for anybody.
     fn has_heir(&self) -> bool {
         let Some(shard) = self.shards.first() else { return false };
         let (image, me) = (shard.image(), BrokerId(self.image.config().broker_id));
-        image
-            .brokers
-            .values()
-            .any(|broker| broker.id != me && broker.is_active())
+        let mut others = image.brokers.values().filter(|broker| broker.id != me);
+        self.image.config().controlled_shutdown
+            && !self.metadata.has_failed()
+            && others.any(|broker| broker.is_active())
     }
 
     fn close_patience(&self) -> Duration {
@@ -325,10 +330,43 @@ impl Broker {
     }
 
     async fn stop(self) {
-        let leaves = self.image.config().controlled_shutdown && self.has_heir() && !self.metadata.has_failed();
-        if leaves && !self.metadata.leave(LEAVE_PATIENCE).await {
-            warn!("the controller has not moved this broker's leaderships in time: they move when its session is over");
+        self.hand_over().await;
+        self.close_connections().await;
+        let ((rows, clean), ()) = futures_lite::future::zip(self.close_logs(), self.depart()).await;
+        self.metadata.stop();
+        let image = self
+            .shards
+            .first()
+            .map_or_else(|| self.image.clone(), ShardHandle::image);
+        self.checkpoints.write(rows, &image, &clean);
+        for shard in &self.shards {
+            shard.exit().await;
         }
+    }
+
+    async fn hand_over(&self) {
+        if !self.has_heir() {
+            return;
+        }
+        let me = BrokerId(self.image.config().broker_id);
+        let led = self.shards.first().map_or(0, |shard| shard.image().leaderships_of(me));
+        match self.metadata.hand_over(LEAVE_PATIENCE).await {
+            // Not where all stop together.
+            true if led > 0 && self.has_heir() => rt::sleep(FAREWELL).await,
+            true => {}
+            false => warn!("the controller has not moved this broker's leaderships in time"),
+        }
+    }
+
+    async fn depart(&self) {
+        if self.has_heir() && !self.metadata.depart(DEPART_PATIENCE).await {
+            warn!(
+                "the controller has not heard that this broker has closed: it may be named to clients until its session is over"
+            );
+        }
+    }
+
+    async fn close_connections(&self) {
         let closing: Vec<_> = self
             .orders
             .iter()
@@ -337,6 +375,10 @@ impl Broker {
         for closed in closing {
             closed.await;
         }
+    }
+
+    /// Gives where the logs end, and the log directories of which everything was closed.
+    async fn close_logs(&self) -> (Vec<CheckpointRow>, Vec<DirId>) {
         let mut rows = Vec::new();
         let mut clean: Vec<DirId> = self.dirs.dirs.iter().map(|dir| dir.id).collect();
         let mut closing = Vec::new();
@@ -356,15 +398,7 @@ impl Broker {
                 }
             }
         }
-        self.metadata.stop();
-        let image = self
-            .shards
-            .first()
-            .map_or_else(|| self.image.clone(), ShardHandle::image);
-        self.checkpoints.write(rows, &image, &clean);
-        for shard in &self.shards {
-            shard.exit().await;
-        }
+        (rows, clean)
     }
 }
 

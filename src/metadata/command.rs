@@ -173,7 +173,7 @@ pub enum Reply {
         /// The broker's image holds its registration.
         is_caught_up: bool,
         is_fenced: bool,
-        /// It leads nothing any more, and everybody knows: it may go.
+        /// It leads nothing any more, and everybody knows, or it is fenced: it may go.
         should_shut_down: bool,
     },
     /// Whether it was fenced: false if it has been heard meanwhile, or is fenced or gone already.

@@ -152,8 +152,14 @@ impl Handle {
     }
 
     /// Asks the controller to move what this broker leads elsewhere, and waits until it has; false where that took too long.
-    pub async fn leave(&self, patience: std::time::Duration) -> bool {
-        self.standing.leave(patience).await
+    pub async fn hand_over(&self, patience: std::time::Duration) -> bool {
+        self.standing.hand_over(patience).await
+    }
+
+    /// This broker serves nobody any more: asks the controller to fence it, and waits until it is; false where that took too
+    /// long.
+    pub async fn depart(&self, patience: std::time::Duration) -> bool {
+        self.standing.depart(patience).await
     }
 
     /// Takes what a running broker can take of its file, and publishes the image to all shards. `None`: the control thread is

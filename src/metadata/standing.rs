@@ -16,6 +16,9 @@ pub(super) struct Standing {
     is_ready: AtomicBool,
     is_leaving: AtomicBool,
     may_go: AtomicBool,
+    /// Its connections are closed, and it wants to be fenced.
+    is_closed: AtomicBool,
+    is_fenced: AtomicBool,
     has_failed: AtomicBool,
     /// A heartbeat is due at once.
     nudge: Tx<()>,
@@ -32,6 +35,8 @@ impl Standing {
             is_ready: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
             may_go: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            is_fenced: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
             nudge,
             nudges: Mutex::new(Some(nudges)),
@@ -70,8 +75,16 @@ impl Standing {
         self.is_leaving.load(Ordering::Acquire)
     }
 
-    pub fn set_may_go(&self) {
-        self.may_go.store(true, Ordering::Release);
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// What the controller has answered. Once it may go, it may.
+    pub fn set_answer(&self, is_fenced: bool, may_go: bool) {
+        self.is_fenced.store(is_fenced, Ordering::Release);
+        if may_go {
+            self.may_go.store(true, Ordering::Release);
+        }
     }
 
     pub fn set_failed(&self) {
@@ -82,17 +95,26 @@ impl Standing {
         self.has_failed.load(Ordering::Acquire)
     }
 
-    pub async fn leave(&self, patience: Duration) -> bool {
+    pub async fn hand_over(&self, patience: Duration) -> bool {
+        self.ask(&self.is_leaving, &self.may_go, patience).await
+    }
+
+    pub async fn depart(&self, patience: Duration) -> bool {
+        self.ask(&self.is_closed, &self.is_fenced, patience).await
+    }
+
+    /// By the next heartbeat, which is due at once; whether it was granted in time.
+    async fn ask(&self, asked: &AtomicBool, granted: &AtomicBool, patience: Duration) -> bool {
         if !self.is_clustered.load(Ordering::Acquire) {
             return true;
         }
-        self.is_leaving.store(true, Ordering::Release);
+        asked.store(true, Ordering::Release);
         self.nudge();
         let deadline = rt::now().after(patience);
-        while !self.may_go.load(Ordering::Acquire) && rt::now() < deadline {
+        while !granted.load(Ordering::Acquire) && rt::now() < deadline {
             rt::sleep(LOOK_EVERY).await;
         }
-        self.may_go.load(Ordering::Acquire)
+        granted.load(Ordering::Acquire)
     }
 
     /// A full lane has a nudge in it already.

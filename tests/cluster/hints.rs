@@ -3,10 +3,11 @@
 use corelane::client::{Address, Connection};
 use corelane::model::ErrorCode;
 use corelane::record::{BatchBuilder, Compression};
+use corelane::wire::messages::MetadataRequestData;
 use corelane::wire::produce::{ProducePartition, ProduceRequest, ProduceResponse, ProduceTopic};
 
 use super::Cluster;
-use crate::support::wait_until;
+use crate::support::{Broker, wait_until};
 
 const TOPIC: &str = "moves";
 
@@ -26,13 +27,56 @@ fn the_wrong_broker_names_the_leader() {
     check_hints(&cluster, &left);
 }
 
+/// A broker that stops in order first tells its clients who leads now, on the connections that they have, and is named
+/// among the brokers meanwhile: clients that miss a leader there may take a second to find the next. When it ends it is
+/// named no more.
+#[test]
+fn a_broker_that_leaves_names_who_leads_now() {
+    let mut cluster = Cluster::start();
+    cluster.create(0, TOPIC);
+    wait_until("all replicas are in sync", || cluster.in_sync(0, Some(TOPIC), 3));
+    let controller = cluster.controller();
+    let leaders = cluster.partitions(controller, Some(TOPIC));
+    let (index, leader) = (0..)
+        .zip(leaders.iter().map(|(leader, _)| *leader))
+        .find(|(_, leader)| *leader != controller as i32 + 1)
+        .expect("not everything is led by the controller");
+    let mut other = connect(&cluster.nodes[controller]);
+    let leaving = &mut cluster.nodes[leader as usize - 1];
+    let mut connection = connect(leaving);
+    leaving.signal("TERM");
+    let answer = loop {
+        let answer = connection.call(&produce(index)).expect("it serves on");
+        if answer.topics[0].partitions[0].error_code != 0 {
+            break answer;
+        }
+    };
+    assert!(brokers(&mut other).contains(&leader), "while it answers");
+    connection.call(&produce(index)).expect("it still answers");
+    let refused = &answer.topics[0].partitions[0];
+    assert_eq!(refused.error_code, ErrorCode::NotLeaderOrFollower.code());
+    let (next, _) = refused.current_leader.expect("a leader is named");
+    assert_ne!(next, leader);
+    assert!(leaving.wait().success());
+    assert!(
+        !brokers(&mut other).contains(&leader),
+        "before anybody could see that it has ended"
+    );
+    assert_eq!(endpoint_of(&answer, next), cluster.nodes[next as usize - 1].bootstrap());
+}
+
+/// The brokers that are named on that connection.
+fn brokers(connection: &mut Connection) -> Vec<i32> {
+    let answer = connection.call(&MetadataRequestData::default()).unwrap();
+    answer.brokers.iter().map(|broker| broker.node_id).collect()
+}
+
 /// Whoever is asked names the leader that clients are told of.
 fn check_hints(cluster: &Cluster, asked: &[usize]) {
     let leaders = cluster.partitions(asked[0], Some(TOPIC));
     let mut hints = 0;
     for at in asked {
-        let address: Address = cluster.nodes[*at].bootstrap().parse().unwrap();
-        let mut connection = Connection::open(&address, "hints").unwrap();
+        let mut connection = connect(&cluster.nodes[*at]);
         for (index, (leader, _)) in leaders.iter().enumerate() {
             let answer = connection.call(&produce(index as i32)).unwrap();
             let partition = &answer.topics[0].partitions[0];
@@ -48,6 +92,11 @@ fn check_hints(cluster: &Cluster, asked: &[usize]) {
         }
     }
     assert!(hints > 0, "everybody leads everything");
+}
+
+fn connect(node: &Broker) -> Connection {
+    let address: Address = node.bootstrap().parse().unwrap();
+    Connection::open(&address, "hints").unwrap()
 }
 
 fn endpoint_of(answer: &ProduceResponse, id: i32) -> String {

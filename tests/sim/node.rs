@@ -20,8 +20,10 @@ use crate::model::{BrokerId, DirId};
 use crate::replica::{self, ReplicaSpec};
 use crate::rt::sim::{Crash, Host, ms, paced};
 use crate::rt::{self, Listener, SocketAddr, blocking, sleep, spawn};
-use crate::shard::{self, Router, ShardHandle, ShardSpec};
+use crate::shard::{self, CheckpointRow, Router, ShardHandle, ShardSpec};
 use crate::storage::{Checkpoint, LogDirs};
+
+use futures_lite::future::zip;
 
 use super::consensus::{Consensus, check_ending};
 
@@ -30,6 +32,8 @@ const LOG_DIRS: [&str; 2] = ["/disk/data", "/disk/more"];
 pub const PORT: u16 = 9092;
 pub const CONTROLLER_PORT: u16 = 9093;
 const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+const FAREWELL: Duration = Duration::from_millis(500);
+const DEPART_PATIENCE: Duration = Duration::from_secs(2);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3);
 const LOOK_AT_SPACE_EVERY: Duration = Duration::from_millis(500);
@@ -326,17 +330,14 @@ async fn start_metadata(
 impl Process {
     /// In the order of `broker`.
     async fn stop(self) {
-        self.metadata.leave(paced(LEAVE_PATIENCE)).await;
+        if self.metadata.hand_over(paced(LEAVE_PATIENCE)).await {
+            sleep(paced(FAREWELL)).await;
+        }
         for server in &self.servers {
             server.shutdown(DRAIN_PATIENCE).await;
         }
-        let mut rows = Vec::new();
-        let mut clean: Vec<DirId> = self.dirs.dirs.iter().map(|dir| dir.id).collect();
-        for handle in &self.handles {
-            let stopped = handle.shutdown().await.await.expect("the pump runs");
-            rows.extend(stopped.checkpoints);
-            clean.retain(|dir| !stopped.unclean.contains(dir));
-        }
+        let (closed, _) = zip(self.close_logs(), self.metadata.depart(paced(DEPART_PATIENCE))).await;
+        let (rows, clean) = closed;
         self.metadata.stop();
         self.checkpoints.write(rows, &self.handles[0].image(), &clean);
         for handle in &self.handles {
@@ -346,6 +347,17 @@ impl Process {
             sleep(LOOK_EVERY).await;
         }
         rt::exit(0);
+    }
+
+    async fn close_logs(&self) -> (Vec<CheckpointRow>, Vec<DirId>) {
+        let mut rows = Vec::new();
+        let mut clean: Vec<DirId> = self.dirs.dirs.iter().map(|dir| dir.id).collect();
+        for handle in &self.handles {
+            let stopped = handle.shutdown().await.await.expect("the pump runs");
+            rows.extend(stopped.checkpoints);
+            clean.retain(|dir| !stopped.unclean.contains(dir));
+        }
+        (rows, clean)
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Heartbeat {
     pub epoch: i64,
     /// The image that the broker shows.
     pub image_epoch: ImageEpoch,
-    /// It does not want to lead (yet).
+    /// It does not want to lead: not yet, or not any more. Where it wants to end too, it has closed its connections.
     pub want_fence: bool,
     /// It wants to end in order.
     pub want_shutdown: bool,

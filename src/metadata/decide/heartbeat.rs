@@ -13,7 +13,8 @@ use crate::model::BrokerId;
 enum Standing {
     Fenced,
     Active,
-    /// It hands over.
+    /// It hands over, then closes its connections. Until its last heartbeat clients are told of it: one that finds its
+    /// leader missing among the brokers, before it knows the next, may take a second to ask again.
     ShuttingDown,
     /// Fenced, and it may end.
     Ended,
@@ -28,12 +29,10 @@ pub fn heartbeat(scratch: &mut Scratch<'_>, beat: &Heartbeat) -> Result<Reply, C
         Standing::Fenced if beat.want_shutdown => Standing::Ended,
         Standing::Fenced if beat.want_fence || !has_disk || !is_caught_up => Standing::Fenced,
         Standing::Fenced => Standing::Active,
-        Standing::Active if beat.want_shutdown && (beat.want_fence || leads_nothing(&scratch.image, beat.id)) => {
-            Standing::Ended
-        }
+        Standing::Active | Standing::ShuttingDown if beat.want_shutdown && beat.want_fence => Standing::Ended,
+        Standing::Active if beat.want_shutdown && leads_nothing(&scratch.image, beat.id) => Standing::Ended,
         Standing::Active if beat.want_shutdown => Standing::ShuttingDown,
         Standing::Active if beat.want_fence || !has_disk => Standing::Fenced,
-        Standing::ShuttingDown if may_end(&scratch.image, scratch.live, &broker) => Standing::Ended,
         unchanged => unchanged,
     };
     if has_disk {
@@ -50,7 +49,8 @@ pub fn heartbeat(scratch: &mut Scratch<'_>, beat: &Heartbeat) -> Result<Reply, C
     Ok(Reply::Heartbeat {
         is_caught_up,
         is_fenced: matches!(next, Standing::Fenced | Standing::Ended),
-        should_shut_down: next == Standing::Ended,
+        should_shut_down: next == Standing::Ended
+            || next == Standing::ShuttingDown && may_end(&scratch.image, scratch.live, beat.id),
     })
 }
 
@@ -82,11 +82,12 @@ fn leads_nothing(image: &Image, id: BrokerId) -> bool {
 }
 
 /// It leads nothing, and every active broker shows an image in which that is so.
-fn may_end(image: &Image, live: &Live, broker: &BrokerState) -> bool {
+fn may_end(image: &Image, live: &Live, id: BrokerId) -> bool {
+    let since = image.brokers.get(&id).and_then(|broker| broker.in_controlled_shutdown);
     let knows = |other: &BrokerState| {
         let contact = live.contacts.get(&other.id);
-        contact.is_some_and(|contact| Some(contact.image_epoch) >= broker.in_controlled_shutdown)
+        contact.is_some_and(|contact| Some(contact.image_epoch) >= since)
     };
     let mut active = image.brokers.values().filter(|other| other.is_active());
-    leads_nothing(image, broker.id) && active.all(|other| knows(other))
+    leads_nothing(image, id) && active.all(|other| knows(other))
 }

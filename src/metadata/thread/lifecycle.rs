@@ -150,9 +150,7 @@ impl Lifecycle {
                     should_shut_down,
                     ..
                 }) => {
-                    if should_shut_down {
-                        self.standing.set_may_go();
-                    }
+                    self.standing.set_answer(is_fenced, should_shut_down);
                     if is_fenced || self.standing.is_leaving() {
                         pause = HURRIED_PAUSE;
                     }
@@ -195,7 +193,7 @@ impl Lifecycle {
             id: BrokerId(self.config.broker_id),
             epoch,
             image_epoch: self.image().epoch,
-            want_fence: is_hung || !self.standing.is_ready(),
+            want_fence: is_hung || !self.standing.is_ready() || self.standing.is_closed(),
             want_shutdown: self.standing.is_leaving(),
             offline_dirs: those(&|dir| !(self.is_online)(dir)),
             full_dirs: those(&|dir| (self.is_online)(dir) && (self.is_full)(dir)),

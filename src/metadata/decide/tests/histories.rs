@@ -29,6 +29,9 @@ enum Step {
     WantShutdown {
         broker: i32,
     },
+    Close {
+        broker: i32,
+    },
     FailDisk {
         broker: i32,
         disk: usize,
@@ -102,6 +105,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         6 => (broker(), 0..2u64).prop_map(|(broker, lag)| Step::Heartbeat { broker, lag }),
         1 => broker().prop_map(|broker| Step::WantFence { broker }),
         2 => broker().prop_map(|broker| Step::WantShutdown { broker }),
+        1 => broker().prop_map(|broker| Step::Close { broker }),
         1 => (broker(), 0..2usize).prop_map(|(broker, disk)| Step::FailDisk { broker, disk }),
         1 => (broker(), 0..2usize).prop_map(|(broker, disk)| Step::FillDisk { broker, disk }),
         3 => (broker(), end).prop_map(|(broker, how)| Step::Restart { broker, how }),
@@ -166,6 +170,7 @@ impl World {
             Step::Heartbeat { broker, lag } => self.beat(broker, |beat| beat.image_epoch.0 -= lag),
             Step::WantFence { broker } => self.beat(broker, |beat| beat.want_fence = true),
             Step::WantShutdown { broker } => self.beat(broker, |beat| beat.want_shutdown = true),
+            Step::Close { broker } => self.beat(broker, |beat| (beat.want_shutdown, beat.want_fence) = (true, true)),
             Step::FailDisk { broker, disk } => {
                 let failed = self.disks[&broker][disk];
                 self.beat(broker, |beat| beat.offline_dirs = vec![failed]);
