@@ -3,7 +3,7 @@
 //! ```text
 //!   start   preflight → ports → admin port → (which cluster) → log directories → metadata → strays
 //!           → shards (pump, then connections) → "started"
-//!   stop    (leaderships move, clients hear of it) → connections drain → logs flush and close (, this broker is fenced)
+//!   stop    (leaderships move, clients hear of it) → connections drain → logs flush and close (and this broker is fenced)
 //!           → metadata → checkpoints, clean marker → shards end
 //! ```
 
@@ -312,20 +312,26 @@ impl Broker {
         })
     }
 
-    /// Another broker can lead what this one leads: the last of a cluster need not wait for anybody.
+    fn me(&self) -> BrokerId {
+        BrokerId(self.image.config().broker_id)
+    }
+
+    fn newest_image(&self) -> Arc<Image> {
+        let shard = self.shards.first();
+        shard.map_or_else(|| self.image.clone(), ShardHandle::image)
+    }
+
+    /// Another broker can lead what this one leads, and is to: the last of a cluster need not wait for anybody.
     fn has_heir(&self) -> bool {
-        let Some(shard) = self.shards.first() else { return false };
-        let (image, me) = (shard.image(), BrokerId(self.image.config().broker_id));
-        let mut others = image.brokers.values().filter(|broker| broker.id != me);
+        let image = self.newest_image();
+        let mut others = image.brokers.values().filter(|broker| broker.id != self.me());
         self.image.config().controlled_shutdown
             && !self.metadata.has_failed()
             && others.any(|broker| broker.is_active())
     }
 
     fn close_patience(&self) -> Duration {
-        let image = self.shards.first().map(ShardHandle::image);
-        let me = BrokerId(self.image.config().broker_id);
-        let logs = image.map_or(0, |image| image.partitions_on(me));
+        let logs = self.newest_image().partitions_on(self.me());
         CLOSE_PATIENCE + CLOSE_PATIENCE_PER_LOG * u32::try_from(logs).unwrap_or(u32::MAX)
     }
 
@@ -334,11 +340,7 @@ impl Broker {
         self.close_connections().await;
         let ((rows, clean), ()) = futures_lite::future::zip(self.close_logs(), self.depart()).await;
         self.metadata.stop();
-        let image = self
-            .shards
-            .first()
-            .map_or_else(|| self.image.clone(), ShardHandle::image);
-        self.checkpoints.write(rows, &image, &clean);
+        self.checkpoints.write(rows, &self.newest_image(), &clean);
         for shard in &self.shards {
             shard.exit().await;
         }
@@ -348,11 +350,10 @@ impl Broker {
         if !self.has_heir() {
             return;
         }
-        let me = BrokerId(self.image.config().broker_id);
-        let led = self.shards.first().map_or(0, |shard| shard.image().leaderships_of(me));
+        let leads = self.newest_image().leaderships_of(self.me()) > 0;
         match self.metadata.hand_over(LEAVE_PATIENCE).await {
             // Not where all stop together.
-            true if led > 0 && self.has_heir() => rt::sleep(FAREWELL).await,
+            true if leads && self.has_heir() => rt::sleep(FAREWELL).await,
             true => {}
             false => warn!("the controller has not moved this broker's leaderships in time"),
         }

@@ -8,6 +8,8 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_lite::future::zip;
+
 use crate::api::Services;
 use crate::broker::checkpoints::Checkpoints;
 use crate::broker::{checkpoint_duty, clean_epoch, is_full, is_online, publishers};
@@ -22,8 +24,6 @@ use crate::rt::sim::{Crash, Host, ms, paced};
 use crate::rt::{self, Listener, SocketAddr, blocking, sleep, spawn};
 use crate::shard::{self, CheckpointRow, Router, ShardHandle, ShardSpec};
 use crate::storage::{Checkpoint, LogDirs};
-
-use futures_lite::future::zip;
 
 use super::consensus::{Consensus, check_ending};
 
@@ -336,8 +336,7 @@ impl Process {
         for server in &self.servers {
             server.shutdown(DRAIN_PATIENCE).await;
         }
-        let (closed, _) = zip(self.close_logs(), self.metadata.depart(paced(DEPART_PATIENCE))).await;
-        let (rows, clean) = closed;
+        let ((rows, clean), _) = zip(self.close_logs(), self.metadata.depart(paced(DEPART_PATIENCE))).await;
         self.metadata.stop();
         self.checkpoints.write(rows, &self.handles[0].image(), &clean);
         for handle in &self.handles {

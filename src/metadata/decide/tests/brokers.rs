@@ -169,34 +169,21 @@ fn who_has_ended_is_fenced_before_its_session_is_over() {
 fn a_controlled_shutdown_waits_until_all_know() {
     let mut rig = Rig::new(3);
     rig.topic(&[&[0, 1, 2], &[1, 2, 0]], &[]);
-    let leaving = |rig: &Rig| Heartbeat {
-        want_shutdown: true,
-        ..rig.heartbeat(0)
-    };
-    let asked = leaving(&rig);
-    assert_eq!(rig.beat_with(asked).unwrap(), (true, false, false));
+    assert_eq!(rig.leave(0), (true, false, false));
     assert_eq!(rig.show(), "1@1 isr=1,2");
     assert_eq!(rig.state(1).isr, [BrokerId(1), BrokerId(2)]);
     assert!(!rig.is_active(0) && !rig.image.brokers[&BrokerId(0)].fenced);
     // It cannot come back into an ISR.
     assert_eq!(rig.set_isr(&[1, 2, 0]), Err(ErrorCode::IneligibleReplica));
     rig.beat(1);
-    let asked = leaving(&rig);
-    assert_eq!(rig.beat_with(asked).unwrap(), (true, false, false), "2 has not seen it");
+    assert_eq!(rig.leave(0), (true, false, false), "2 has not seen it");
     rig.beat(2);
-    for _ in ["", "the answer may have been lost"] {
-        let asked = leaving(&rig);
-        assert_eq!(rig.beat_with(asked).unwrap(), (true, false, true));
-    }
+    assert_eq!(rig.leave(0), (true, false, true));
+    assert_eq!(rig.leave(0), (true, false, true), "the answer may have been lost");
     let again = rig.register(0, 2, -1).unwrap_err();
     assert_eq!(again.code, ErrorCode::DuplicateBrokerRegistration);
-    for _ in ["", "the answer may have been lost"] {
-        let closed = Heartbeat {
-            want_fence: true,
-            ..leaving(&rig)
-        };
-        assert_eq!(rig.beat_with(closed).unwrap(), (true, true, true));
-    }
+    assert_eq!(rig.close(0), (true, true, true));
+    assert_eq!(rig.close(0), (true, true, true), "the answer may have been lost");
     // A start right after it need not wait for a session.
     let clean = rig.epoch(0);
     rig.register(0, 2, clean).unwrap();
@@ -208,16 +195,8 @@ fn a_controlled_shutdown_waits_until_all_know() {
 fn a_broker_that_closes_before_all_know_is_fenced() {
     let mut rig = Rig::new(2);
     rig.topic(&[&[0, 1]], &[]);
-    let leaving = Heartbeat {
-        want_shutdown: true,
-        ..rig.heartbeat(0)
-    };
-    assert_eq!(rig.beat_with(leaving.clone()).unwrap(), (true, false, false));
-    let closed = Heartbeat {
-        want_fence: true,
-        ..leaving
-    };
-    assert_eq!(rig.beat_with(closed).unwrap(), (true, true, true));
+    assert_eq!(rig.leave(0), (true, false, false));
+    assert_eq!(rig.close(0), (true, true, true));
     assert_eq!(rig.show(), "1@1 isr=1");
 }
 
@@ -226,11 +205,7 @@ fn a_broker_that_closes_before_all_know_is_fenced() {
 fn a_broker_without_leaderships_ends_at_once() {
     let mut rig = Rig::new(2);
     rig.topic(&[&[0, 1]], &[]);
-    let asked = Heartbeat {
-        want_shutdown: true,
-        ..rig.heartbeat(1)
-    };
-    assert_eq!(rig.beat_with(asked).unwrap(), (true, true, true));
+    assert_eq!(rig.leave(1), (true, true, true));
     assert_eq!(rig.show(), "0@0 isr=0");
 }
 

@@ -76,6 +76,25 @@ impl Rig {
         self.beat_with(self.heartbeat(id)).unwrap()
     }
 
+    /// The same, of a broker that wants to end.
+    pub fn leave(&mut self, id: i32) -> (bool, bool, bool) {
+        let leaving = Heartbeat {
+            want_shutdown: true,
+            ..self.heartbeat(id)
+        };
+        self.beat_with(leaving).unwrap()
+    }
+
+    /// The same, of one that has closed its connections too.
+    pub fn close(&mut self, id: i32) -> (bool, bool, bool) {
+        let closed = Heartbeat {
+            want_shutdown: true,
+            want_fence: true,
+            ..self.heartbeat(id)
+        };
+        self.beat_with(closed).unwrap()
+    }
+
     pub fn beat_with(&mut self, beat: Heartbeat) -> Result<(bool, bool, bool), CommandError> {
         let (id, image_epoch, offline) = (beat.id, beat.image_epoch, beat.offline_dirs.clone());
         let Reply::Heartbeat {
